@@ -1,0 +1,219 @@
+"""From configuration to objects: every argument is checked against the signature that will take it, before it is built."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genrun.errors import Refused, nearest
+
+# What a saved run may build when it is opened. Both the written name and the module of what it resolves to must lie here: the name alone
+# would let `torch.nn.modules.torch.hub.load` through.
+TRUSTED = ("genrun.methods.", "genrun.nn.", "genrun.maths.", "torch.nn.", "torch.optim.")
+
+_RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+
+
+@dataclass
+class Paths:
+    data: str
+    outputs: str
+    cache: str
+
+
+@dataclass
+class Run:
+    name: str | None
+    resume: str
+    extend: bool
+    init_from: str | None
+    checkpoint_minutes: float
+    dry_run: bool
+    debug: bool
+
+
+@dataclass
+class Sample:
+    n: int
+    chunk: int
+
+
+@dataclass
+class Hardware:
+    accelerator: str
+    devices: int
+    precision: str
+    threads: int | None
+
+
+def check(cfg: DictConfig) -> None:
+    """Check the types and ranges of what no class of its own will check.
+
+    Raises:
+        Refused: one line with the key, what was expected and what came.
+    """
+    for name, schema in {"paths": Paths, "run": Run, "sample": Sample, "hardware": Hardware}.items():
+        arguments = OmegaConf.to_container(cfg[name], resolve=True)
+        check_arguments(schema, arguments, name)
+    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+        raise Refused(f"seed: expected an integer from 0 to {2**32 - 1}, got {cfg.seed!r}")
+    if cfg.run.resume not in (choices := ("auto", "must", "never")):
+        raise Refused(
+            f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
+        )
+    for path in ("sample.n", "sample.chunk", "trainer.max_epochs", "trainer.accumulate_grad_batches", "hardware.threads"):
+        value = OmegaConf.select(cfg, path)
+        if isinstance(value, int) and value < 1:
+            raise Refused(f"{path}: expected at least 1, got {value}")
+    if cfg.run.name is not None and ("/" in cfg.run.name or cfg.run.name.startswith(".") or not cfg.run.name):
+        raise Refused(f"run.name: expected a folder's name without '/' and no leading '.', got {cfg.run.name!r}")
+
+
+def build(node: DictConfig, path: str, **extra: Any) -> Any:
+    """Instantiate the class that `node` names, at `path` of the configuration, with `extra` arguments besides.
+
+    Raises:
+        Refused: the class cannot be imported, or an argument is unknown, missing or of the wrong type.
+    """
+    try:
+        arguments = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise Refused(f"{path}: {str(error).splitlines()[0]}") from None
+    _check_node(arguments, path, extra)
+    return instantiate(arguments, **extra)
+
+
+def build_trusted(node: Mapping[str, Any], path: str, *, trust: bool = False) -> Any:
+    """As `build`, of a saved run's configuration: every class must be genrun's or torch's own unless `trust`."""
+    if not trust:
+        _check_trusted(node, path)
+    return build(OmegaConf.create(dict(node)), path)
+
+
+def _check_trusted(node: Any, path: str) -> None:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            target = str(node["_target_"])
+            # the name first: importing a module already runs its code
+            found = get_object(target) if target.startswith(TRUSTED) else None
+            if not (inspect.isclass(found) and f"{found.__module__}.".startswith(TRUSTED)):
+                raise Refused(
+                    f"{path}._target_={target}: expected a class of {', '.join(name[:-1] for name in TRUSTED)}; "
+                    "if you trust this run, --trust builds it"
+                )
+        for key, value in node.items():
+            _check_trusted(value, f"{path}.{key}")
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            _check_trusted(value, f"{path}.{place}")
+
+
+def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
+    """Check a node with a `_target_`, and those nested in it."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            _check_node(value, f"{path}.{key}", {})
+        if "_target_" in node:
+            arguments = {key: value for key, value in node.items() if key not in _RESERVED}
+            check_arguments(_find(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_")))
+
+
+def _find(target: str, path: str) -> Callable[..., Any]:
+    try:
+        return get_object(target)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        module = target.rpartition(".")[0]
+        try:
+            reason = f"{module} has no {target.rpartition('.')[2]}{nearest(target.rpartition('.')[2], dir(importlib.import_module(module)))}"
+        except ImportError as missing:
+            reason = str(missing)
+        raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
+
+
+def check_arguments(
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    path: str,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    partial: bool = False,
+) -> None:
+    """Check names and types of `arguments` against the signature and annotations of `target`.
+
+    Raises:
+        Refused: one line naming the dotted key, what was expected and what came.
+    """
+    parameters = inspect.signature(target).parameters
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) and "__init__" in vars(target) else target)
+    except (NameError, TypeError):  # annotations that exist for type checkers only
+        hints = {}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in arguments.items():
+        if key not in parameters and not takes_any:
+            raise Refused(f"{path}.{key}: {_name(target)} takes no such option{nearest(key, parameters)}")
+        if not _fits(value, hints.get(key, Any)):
+            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}")
+    if not partial:
+        for key, parameter in parameters.items():
+            required = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            )
+            if required and key not in arguments and key not in (extra or {}):
+                raise Refused(f"{path}.{key}: {_name(target)} needs this option; give {path}.{key}=…")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of YAML can be meant by an annotation; what cannot be judged is accepted."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True
+    if hint is None or hint is types.NoneType:
+        return value is None
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    kind = origin or hint
+    if kind in (list, tuple, set) or (inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)):
+        if not isinstance(value, list | tuple):
+            return False
+        each = arguments[0] if kind is not tuple and arguments else Any
+        return all(_fits(item, each) for item in value)
+    if kind is dict or kind is Mapping:
+        return isinstance(value, Mapping)
+    return not (kind is Callable and isinstance(value, str | int | float | list))
+
+
+def _describe(hint: Any) -> str:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(argument) for argument in arguments)
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(map(repr, arguments))
+    if hint is types.NoneType:
+        return "null"
+    return {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
+        hint, str(hint).replace("typing.", "") if arguments else getattr(hint, "__name__", str(hint))
+    )
+
+
+def _name(target: Callable[..., Any]) -> str:
+    return getattr(target, "__name__", str(target))

@@ -1,0 +1,142 @@
+"""What must survive a kill: checkpoints, random states, the rows of metrics.csv, how far the run came."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.cloud_io import _load as load_file
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from genrun.errors import Interrupted
+from genrun.runs import RunFolder, atomic, write_atomic
+from genrun.signals import Signals
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole on the disk or not there, and that load without running code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        with atomic(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return load_file(path, map_location=map_location or (lambda storage, _: storage), weights_only=True)
+
+
+class Keeper(Checkpoint):
+    """Saves `last.ckpt` at each epoch's end, `best.ckpt` when `val/score` fell, and a row of metrics.csv.
+
+    A `Checkpoint`, so that Lightning calls it after the method has logged its epoch. The rows and the random states are part of the
+    checkpoint: what is resumed goes on bit for bit, and metrics.csv has each epoch once.
+
+    Args:
+        folder: the run folder.
+        signals: asked at each batch's end whether to stop there.
+        minutes: between checkpoints inside a long epoch.
+    """
+
+    def __init__(self, folder: RunFolder, signals: Signals, minutes: float) -> None:
+        self.folder = folder
+        self.signals = signals
+        self.minutes = minutes
+        self.rows: list[dict[str, Any]] = []
+        self.best: float | None = None
+        self.seconds = 0.0  # of training, over all attempts
+        self.batches_timed = 0
+        self._since = self._saved = time.monotonic()
+
+    # -- state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": [dict(row) for row in self.rows], "best": self.best, "seconds": self._elapsed(), "rng": random_states()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = [dict(row) for row in state["rows"]]
+        self.best = state["best"]
+        self.seconds = state["seconds"]
+        restore_random_states(state["rng"])
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self._since
+
+    # -- hooks
+
+    def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self._since = self._saved = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.is_last_batch:  # the epoch's end follows at once and saves itself
+            return
+        if self.signals.received is not None:
+            self._save(trainer, "last")
+            raise Interrupted(self.signals.received)
+        if time.monotonic() - self._saved > 60 * self.minutes:
+            self._save(trainer, "last")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not self.rows or self.rows[-1]["epoch"] < epoch:
+            self.rows.append({"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
+        score = metrics.get("val/score")
+        better = score is not None and (self.best is None or score < self.best)
+        if better:
+            self.best = score
+        self._save(trainer, "last")
+        if better:
+            with open(self.folder.last, "rb") as last, atomic(self.folder.best) as best:
+                shutil.copyfileobj(last, best)
+        write_atomic(self.folder.path / "metrics.csv", as_csv(self.rows))
+        self.folder.record(epoch=epoch, step=trainer.global_step)
+        if self.signals.received is not None and epoch < (trainer.max_epochs or epoch + 1):
+            raise Interrupted(self.signals.received)
+
+    def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self.seconds, self._since = self._elapsed(), time.monotonic()
+
+    def _save(self, trainer: pl.Trainer, name: str) -> None:
+        trainer.save_checkpoint(self.folder.checkpoints / f"{name}.ckpt")
+        self._saved = time.monotonic()
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV, one column for each key that occurs; floats in the shortest form that reads back equal."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def random_states() -> dict[str, Any]:
+    """The states of every global random stream, as plain containers and tensors."""
+    kind, keys, *rest = np.random.get_state()
+    version, state, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, keys.tolist(), *rest],
+        "python": [version, list(state), gauss],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Undo what happened to the global random streams since `random_states`."""
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    version, state, gauss = states["python"]
+    random.setstate((version, tuple(state), gauss))

@@ -1,0 +1,104 @@
+"""A bar where someone watches, a line an epoch where nobody does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+
+T = TypeVar("T")
+
+REFRESH = 0.25  # seconds between looks at the clock-driven parts of the bar
+
+
+class TrainingProgress(Callback):
+    """Epoch, loss terms, images a second and the time that is left.
+
+    Args:
+        console: where to write; a bar when it is a terminal, otherwise a plain line for each epoch.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self._images = 0
+        self._started = self._looked = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self._first = trainer.current_epoch
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[terms]}"),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+                refresh_per_second=4,
+                speed_estimate_period=120,
+            )
+            total = trainer.num_training_batches * trainer.max_epochs
+            done = trainer.num_training_batches * trainer.current_epoch + trainer.fit_loop.batch_idx + 1
+            self.task = self.bar.add_task("", total=total, completed=done, epoch=trainer.current_epoch + 1, terms="", rate="")
+            self.bar.start()
+        self._all_started = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self._images, self._started = 0, time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._images += len(batch[0])
+        clock = time.monotonic()
+        if self.bar is not None and clock - self._looked > REFRESH:
+            self._looked = clock
+            self.bar.update(
+                self.task,
+                completed=trainer.num_training_batches * trainer.current_epoch + batch_idx + 1,
+                epoch=f"{trainer.current_epoch + 1}/{trainer.max_epochs}",
+                terms=terms_text(method.running_means()),
+                rate=f"{self._images / (clock - self._started):,.0f} images/s",
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        if self.bar is not None:
+            return
+        epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
+        left = (time.monotonic() - self._all_started) / (epoch - self._first) * (trainer.max_epochs - epoch)
+        values = {**method.running_means(), **{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}}
+        self.console.print(
+            f"epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {self._images / seconds:,.0f} images/s  {left:,.0f} s left",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, method: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.bar.tasks[0].total)
+            self.bar.stop()
+            self.bar = None
+
+
+def terms_text(terms: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+
+
+def counted(chunks: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
+    """The chunks, with a bar where someone watches."""
+    if console.is_terminal:
+        return track(chunks, what, total=None, console=console, transient=True)
+    console.print(f"{what} ({total:,})", highlight=False)
+    return iter(chunks)

@@ -1,0 +1,178 @@
+"""argv → a run, a sweep or a verb. Imports neither torch nor Lightning: whatever can answer without them does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genrun.errors import GenrunError, Refused, nearest
+
+VERBS = ("sample",)
+GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
+
+
+def main() -> NoReturn:
+    """The command `genrun`; ends the process with status 0, 1, 2, 130 or 143."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving with 1
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        status = dispatch([argument for argument in arguments if argument != "--debug"], debug=debug)
+    except GenrunError as error:
+        if debug:
+            raise
+        status = report(error)
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def report(error: GenrunError) -> int:
+    """Print an error as one line to stderr and return the exit status."""
+    print(f"genrun: {' '.join(str(error).split())}", file=sys.stderr)
+    return error.status
+
+
+def dispatch(arguments: list[str], *, debug: bool) -> int:
+    if arguments[:1] and arguments[0] in VERBS:
+        from genrun.verbs import sample
+
+        return sample(arguments[1:])
+    flags = {"--dry-run": "run.dry_run=true"}
+    arguments = [flags.get(argument, argument) for argument in arguments]
+    parsed = parse(arguments)
+    if debug:
+        arguments.append("run.debug=true")
+        parsed.overrides.append("run.debug=true")
+    if parsed.multirun:
+        from genrun.sweeps import sweep
+
+        return sweep(parsed.overrides, parsed.config_dir)
+    return run_hydra(arguments, parsed)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Hydra's own flags; an unknown one is refused in one line."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        hint = nearest(message.rpartition(" ")[2], [*parser._option_string_actions, "--dry-run", "--debug"])
+        raise Refused(f"{message}{hint}; genrun --help shows what there is")
+
+    parser.error = refuse
+    return parser.parse_args(arguments)
+
+
+def run_hydra(arguments: list[str], parsed: argparse.Namespace) -> int:
+    """Let Hydra compose, and show help, configuration or completion; a run's status is kept beside it."""
+    import hydra
+
+    status = 0
+
+    def job(cfg: DictConfig) -> None:
+        nonlocal status
+        from hydra.core.hydra_config import HydraConfig
+
+        from genrun.run import run
+
+        status = guarded(lambda: run(cfg, list(HydraConfig.get().overrides.task)), debug=bool(cfg.run.debug))
+
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        hydra.main(config_path="pkg://genrun.conf", config_name="config", version_base="1.3")(job)()
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    except Exception as error:
+        raise explain(error, parsed.overrides, parsed.config_dir) from error
+    return status
+
+
+def guarded(work, *, debug: bool) -> int:  # noqa: ANN001 a callable without arguments
+    """Do the work and turn its errors into one line and a status."""
+    try:
+        work()
+        return 0
+    except GenrunError as error:
+        if debug:
+            raise
+        return report(error)
+
+
+# -------------------------------------------------------------------------------------------------- composition and its errors
+
+
+def compose(overrides: list[str], config_dir: str | None = None) -> DictConfig:
+    """The configuration that these overrides make.
+
+    Raises:
+        Refused: syntax, group, choice, key or type, in one line with the nearest right name.
+    """
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    search = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_module("genrun.conf", version_base="1.3"):
+            return hydra.compose("config", overrides=[*overrides, *search])
+    except Exception as error:
+        raise explain(error, overrides, config_dir) from error
+
+
+def explain(error: Exception, overrides: list[str], config_dir: str | None = None) -> GenrunError:
+    """One line for an error of composition, with the nearest right name."""
+    from hydra.errors import (
+        ConfigCompositionException,
+        HydraException,
+        MissingConfigException,
+        OverrideParseException,
+        SearchPathException,
+    )
+
+    if isinstance(error, GenrunError):
+        return error
+    text = " ".join((str(error) or str(error.__cause__)).split())
+    if isinstance(error, OverrideParseException):
+        word = error.override.partition("=")[0]
+        return Refused(f"cannot read '{error.override}': expected option=value{nearest(word, [*VERBS, *GROUPS])}")
+    if isinstance(error, MissingConfigException):
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        choices = [option for option in error.options or [] if not option.endswith("/")]
+        return Refused(
+            f"{group}={choice}: no such choice{nearest(choice, choices)}; there {'is' if len(choices) == 1 else 'are'} "
+            + ", ".join(choices)
+        )
+    if isinstance(error, ConfigCompositionException) and "Could not override" in text:
+        key = text.split("'")[1].split("@")[0]
+        known = known_keys(overrides, config_dir)
+        near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
+        return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
+    if isinstance(error, HydraException | OmegaConfBaseException | SearchPathException):
+        return Refused(text)
+    return error if isinstance(error, GenrunError) else Refused(f"{type(error).__name__}: {text}")
+
+
+def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
+    """Every group and dotted key of the configuration that the group choices among the overrides make."""
+    choices = [text for text in overrides if text.partition("=")[0] in GROUPS]
+    try:
+        cfg = compose(choices, config_dir)
+    except GenrunError:
+        cfg = compose([])
+
+    def walk(node: DictConfig, prefix: str) -> list[str]:
+        names = []
+        for key in node:
+            names.append(f"{prefix}{key}")
+            if OmegaConf.is_dict(child := node._get_node(key)) and not child._is_none() and not child._is_interpolation():
+                names += walk(child, f"{prefix}{key}.")
+        return names
+
+    return [*GROUPS, *walk(cfg, "")]

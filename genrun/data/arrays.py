@@ -1,0 +1,95 @@
+"""Images that stand as arrays in .npz files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genrun.data.images import Source, Stored, checksum_of_images, hold_out
+from genrun.errors import Refused
+
+TEST_SHARE = 0.1  # held out of a single file
+
+
+def npz(path: str | None, num_classes: int | None = None) -> Source:
+    """`images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8, and, if there are any, `labels` (N,) of whole numbers.
+
+    Args:
+        path: a folder with train.npz and test.npz, or one file, of which a fixed tenth becomes the test split.
+        num_classes: None: one more than the largest label of the training images.
+    """
+    if path is None:
+        raise Refused("data=npz needs a file or folder, got none: set data.source.path=…")
+    place = Path(path).expanduser()
+    files = [place / "train.npz", place / "test.npz"] if place.is_dir() else [place]
+    splits = [_read(file) for file in files]
+    if len(files) == 1 and len(splits[0]) < 2:
+        raise Refused(f"{files[0]} holds one image, expected two at least: a tenth becomes the test split")
+    labelled = [int(split.labels[0]) >= 0 for split in splits]
+    if len(set(labelled)) > 1:
+        raise Refused(f"only one of {files[0]} and {files[1].name} has `labels`: expected both or neither")
+    if splits[0].native != splits[-1].native:
+        raise Refused(
+            f"{files[1]} has images of {_by(splits[1].native)} (C×H×W), {files[0].name} of "
+            f"{_by(splits[0].native)}: expected the same"
+        )
+    if labelled[0] and num_classes is None:
+        num_classes = int(splits[0].labels.max()) + 1
+    num_classes = num_classes if labelled[0] else 0
+    for file, split in zip(files, splits, strict=True):
+        if labelled[0] and split.labels.max() >= num_classes:
+            raise Refused(
+                f"{file} holds the label {split.labels.max()}, expected 0 to {num_classes - 1}; "
+                f"set data.source.num_classes={int(split.labels.max()) + 1} if there are so many classes"
+            )
+    train, test = splits if len(splits) == 2 else hold_out(splits[0], TEST_SHARE)
+    names = tuple(str(label) for label in range(num_classes))
+    return Source(train, test, names, checksum_of_images(train, test), files)
+
+
+def _read(file: Path) -> Stored:
+    """One .npz → its images (N, C, H, W) and labels."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            arrays = {key: content[key] for key in ("images", "labels") if key in content}
+            keys = list(content)
+    except FileNotFoundError:
+        raise Refused(
+            f"{file} is missing: expected one .npz file, or a folder with train.npz and test.npz; set data.source.path"
+        ) from None
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise Refused(f"{file} cannot be read as .npz ({reason}); write it with numpy.savez") from None
+    if "images" not in arrays:
+        raise Refused(f"{file} has no array `images`, only {', '.join(keys) or 'nothing'}; write it with images=…")
+    images = arrays["images"]
+    if images.dtype != np.uint8:
+        raise Refused(f"{file}: `images` must be uint8 (0 to 255), got {images.dtype}; round and convert them")
+    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3))) or 0 in images.shape:
+        raise Refused(
+            f"{file}: `images` must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {images.shape}; transpose them"
+        )
+    images = images[..., None] if images.ndim == 3 else images
+    array = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))  # (N, H, W, C) → (N, C, H, W)
+    return Stored(array=array, labels=_labels(file, arrays.get("labels"), len(array)))
+
+
+def _labels(file: Path, labels: np.ndarray | None, count: int) -> torch.Tensor:
+    """(N,) int64, all -1 when there are none."""
+    if labels is None:
+        return torch.full((count,), -1)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise Refused(f"{file}: `labels` must be whole numbers of shape (N,), got {labels.dtype} {labels.shape}")
+    if len(labels) != count:
+        raise Refused(f"{file}: {count} images but {len(labels)} labels: expected one label per image")
+    if labels.min() < 0:
+        raise Refused(f"{file}: `labels` must be 0 or more, got {labels.min()}; leave `labels` out if there are none")
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

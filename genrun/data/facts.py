@@ -1,0 +1,62 @@
+"""Facts of data sets that were read before, so that a finished run is recognised without reading, or importing torch.
+
+One JSON file per data configuration. It counts only while every file that was read has the size and the time of change
+that it had then; a damaged one is ignored and written anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from genrun.runs import write_atomic
+from genrun.types import Facts
+
+FORMAT = 1
+MANY = 1000  # files above which an entry holds one digest per folder in place of a row per file
+FACT_FIELDS = ("image_shape", "num_classes", "class_names", "train_size", "checksum")
+NOT_IN_KEY = ("facts", "seed", *FACT_FIELDS)  # what is read, and what does not change it
+
+
+def recall(data_config: dict[str, Any], cache: Path) -> Facts | None:
+    """The facts of this data, or None when they are not known or a file has changed."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        entry = json.loads(_place(data_config, cache).read_text())
+        if entry["format"] == FORMAT and all(_print_of(kind, path) == seen for kind, path, seen in entry["read"]):
+            return Facts.from_plain(entry["facts"])
+    return None
+
+
+def remember(data_config: dict[str, Any], facts: Facts, files: list[Path], cache: Path) -> None:
+    """Keep the facts; a cache that cannot be written to is no reason to stop a run."""
+    with suppress(OSError):
+        kind, paths = "file", files
+        if len(files) > MANY:
+            kind, paths = "folder", sorted({path if path.is_dir() else path.parent for path in files})
+        read = [[kind, os.fspath(path), _print_of(kind, path)] for path in paths]
+        place = _place(data_config, cache)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, json.dumps({"format": FORMAT, "facts": facts.plain(), "read": read}, indent=1) + "\n")
+
+
+def _place(data_config: dict[str, Any], cache: Path) -> Path:
+    key = {name: value for name, value in data_config.items() if name not in NOT_IN_KEY}
+    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return cache / "facts" / f"{hashlib.sha256(canonical.encode()).hexdigest()}.json"
+
+
+def _print_of(kind: str, path: str | Path) -> list[int] | str:
+    """Size and time of change of a file or folder; of a folder's files the digest over all of theirs, by name."""
+    if kind == "file":
+        stat = os.stat(path)
+        return [stat.st_size, stat.st_mtime_ns]
+    rows = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            stat = entry.stat()
+            rows.append(f"{entry.name} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()

@@ -1,0 +1,220 @@
+"""Data sets that are folders of image files: CelebA, and any folder of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
+from torchvision.transforms.v2.functional import center_crop
+
+from genrun.data.download import explained
+from genrun.data.images import Files, Source, checksum_of, hold_out
+from genrun.errors import Refused, nearest
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+GREY_MODES = ("1", "L", "LA")
+DEEP_MODES = ("I", "F")  # beginnings of Pillow's names for more than eight bits a channel
+TEST_SHARE = 0.1  # held out where there is no folder test/
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises on a broken file
+
+
+class Header(NamedTuple):
+    """What is known of a file before its pixels are decoded."""
+
+    height: int
+    width: int
+    grey: bool
+    sha256: str
+
+
+def image_folder(path: str | None, channels: int | None = None) -> Source:
+    """Any folder of jpg, png, webp or bmp files, searched recursively.
+
+    `train/` and `test/` are its splits where they exist; otherwise a fixed tenth becomes the test split. The
+    sub-folders of a split are its classes, in alphabetical order, when there are two at least and every image lies in
+    one of them.
+
+    Args:
+        path: the folder.
+        channels: 1 (grey) or 3 (colour); None: 1 when all files are grey.
+    """
+    if path is None:
+        raise Refused("data=image_folder needs a folder, got none: set data.source.path=…")
+    if channels not in (None, 1, 3):
+        raise Refused(f"data.source.channels must be 1 (grey), 3 (colour) or null, got {channels!r}")
+    home = Path(path).expanduser()
+    if not home.is_dir():
+        raise Refused(f"{home} is not a folder: expected one with images ({_suffixes()}); set data.source.path")
+    parts = [home / "train"] if (home / "train").is_dir() else [home]
+    if parts[0] != home and (home / "test").is_dir():
+        parts.append(home / "test")
+
+    found = [_images_under(part) for part in parts]
+    class_names = _class_names(parts[0], found[0])
+    labels = [_labels(part, files, class_names) for part, files in zip(parts, found, strict=True)]
+    everything = [file for files in found for file in files]
+    headers = _headers(everything)
+    if channels is None:
+        channels = 1 if all(header.grey for header in headers) else 3
+    read = partial(read_image, channels=channels)
+    extent = _extent(everything, headers)
+    splits = [
+        Files(paths=files, read=read, channels=channels, extent=extent, labels=label)
+        for files, label in zip(found, labels, strict=True)
+    ]
+    train, test = splits if len(splits) == 2 else hold_out(splits[0], TEST_SHARE)
+    folders = sorted({home, *(folder for part in parts for folder in part.rglob("*") if folder.is_dir()), *parts})
+    checksum = _checksum(home, everything, headers)
+    return Source(train, test, class_names, checksum, [*folders, *everything])
+
+
+def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Source:
+    """Faces of celebrities, 162,770 + 19,962 of 178×218, colour, in `<root>/celeba` as torchvision lays them out.
+
+    Args:
+        root: the folder of all data sets.
+        crop: side of the centred square that is cut out; None: the whole image.
+        label: one of the 40 attributes as two classes (`Male`: "not Male", "Male"), or None.
+
+    References:
+        Liu, Luo, Wang, Tang, Deep learning face attributes in the wild, 2015.
+    """
+    dataset, home = datasets.CelebA, Path(root).expanduser()
+    folder = home / dataset.base_folder
+    lists = {file: md5 for _, md5, file in dataset.file_list if file.endswith(".txt")}
+    wrong = [file for file, md5 in lists.items() if not check_integrity(folder / file, md5)]
+    if not (folder / "img_align_celeba").is_dir():
+        wrong.append("img_align_celeba/ (unpacked from img_align_celeba.zip)")
+    if wrong:
+        with explained("CelebA", folder, wrong):
+            dataset(str(home), download=True)
+
+    read = {split: dataset(str(home), split=split) for split in ("train", "test")}
+    names = [name for name in read["train"].attr_names if name]
+    if label is not None and label not in names:
+        raise Refused(f"data.source.label: CelebA has no attribute {label!r}{nearest(label, names)}; there are {names}")
+    paths = {split: [folder / "img_align_celeba" / name for name in read[split].filename] for split in read}
+    everything = [path for split in read for path in paths[split]]
+    headers = _headers(everything)
+    extent = _extent(everything, headers) if crop is None else (crop, crop)
+    splits = [
+        Files(
+            paths=paths[split],
+            read=partial(read_image, channels=3, crop=crop),
+            channels=3,
+            extent=extent,
+            labels=torch.full((len(paths[split]),), -1) if label is None else read[split].attr[:, names.index(label)],
+        )
+        for split in read
+    ]
+    class_names = () if label is None else (f"not {label}", label)
+    # the lists say which image is in which split and what it shows, so they belong to the content
+    digests = [*headers, *_sha256_only(folder / file for file in lists)]
+    checksum = _checksum(folder, [*everything, *(folder / file for file in lists)], digests)
+    return Source(*splits, class_names, checksum, [*(folder / file for file in lists), *everything])
+
+
+def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
+    """One file → (C, H, W) uint8, grey or colour; `crop` cuts out the centred square of that side."""
+    try:
+        with Image.open(path) as image:
+            array = np.array(image.convert("L" if channels == 1 else "RGB"))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    pixels = torch.from_numpy(array)
+    pixels = pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()  # (H, W[, 3]) → (C, H, W)
+    if crop is None:
+        return pixels
+    if crop > min(pixels.shape[1:]):
+        size = f"{pixels.shape[1]}×{pixels.shape[2]}"
+        raise Refused(f"{path} is {size} (H×W), smaller than data.source.crop={crop}: choose a smaller crop, or null")
+    return center_crop(pixels, [crop, crop])
+
+
+def _images_under(folder: Path) -> list[Path]:
+    """All images under a folder, sorted; hidden files are left out."""
+    files = sorted(
+        file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
+    if not files:
+        raise Refused(f"{folder} holds no images: expected files that end in {_suffixes()}; set data.source.path")
+    return files
+
+
+def _class_names(part: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    inside = [file.relative_to(part).parts for file in files]
+    names = sorted({steps[0] for steps in inside})
+    return tuple(names) if len(names) > 1 and all(len(steps) > 1 for steps in inside) else ()
+
+
+def _labels(part: Path, files: Sequence[Path], class_names: tuple[str, ...]) -> Tensor:
+    if not class_names:
+        return torch.full((len(files),), -1)
+    number = {name: label for label, name in enumerate(class_names)}
+    labels = []
+    for file in files:
+        name = file.relative_to(part).parts[0]
+        if name not in number:
+            raise Refused(f"{file} is in none of the classes of train/ ({', '.join(class_names)}): move or rename it")
+        labels.append(number[name])
+    return torch.tensor(labels)
+
+
+def _headers(files: Sequence[Path]) -> list[Header]:
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_header, files))
+
+
+def _header(path: Path) -> Header:
+    try:
+        content = path.read_bytes()
+        with Image.open(BytesIO(content)) as image:
+            (width, height), mode = image.size, image.mode
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    if mode.startswith(DEEP_MODES):
+        raise Refused(f"{path} has more than eight bits a channel (mode {mode}): expected eight; convert it")
+    return Header(height, width, mode in GREY_MODES, hashlib.sha256(content).hexdigest())
+
+
+def _unreadable(path: Path, error: BaseException) -> Refused:
+    reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+    reason = reason.replace("<_io.BytesIO object at ", "<").split(" <")[0]  # Pillow's name for the bytes says nothing
+    return Refused(f"{path} is not a readable image ({reason}): replace it or take it out of the folder")
+
+
+def _extent(files: Sequence[Path], headers: Sequence[Header]) -> tuple[int, int] | str:
+    """(H, W) of all files, or a sentence on the first that differs."""
+    first = headers[0]
+    for file, header in zip(files, headers, strict=True):
+        if header[:2] != first[:2]:
+            return (
+                f"the images differ in size: {files[0]} is {first.height}×{first.width} (H×W), "
+                f"{file} {header.height}×{header.width}"
+            )
+    return first.height, first.width
+
+
+def _sha256_only(files) -> list[Header]:
+    return [Header(0, 0, False, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+
+
+def _checksum(home: Path, files: Sequence[Path], headers: Sequence[Header]) -> str:
+    return checksum_of(
+        {file.relative_to(home).as_posix(): header.sha256 for file, header in zip(files, headers, strict=True)}
+    )
+
+
+def _suffixes() -> str:
+    return ", ".join(suffix.lstrip(".") for suffix in SUFFIXES)

@@ -1,0 +1,221 @@
+"""N images and their labels: decoded in one uint8 tensor, or as files that are decoded when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
+
+from genrun.errors import Refused
+
+SPLIT_SEED = (
+    0  # of every split that a data set does not come with; not the run's seed: all runs share their test images
+)
+CHUNK = 256  # images that one thread decodes or resizes at a time
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Images:
+    """What both kinds offer.
+
+    Args:
+        labels: (N,) int64, -1 where there are none.
+        size: None, or the side to which the largest centred square of every image is resized.
+    """
+
+    labels: Tensor
+    size: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def native(self) -> tuple[int, int, int]:
+        """(C, H, W) before `size`."""
+        raise NotImplementedError
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """Indices (n,) → (n, C, H, W) uint8, on the CPU."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what `pixels` and `images` return."""
+        return self.native if self.size is None else (self._channels, self.size, self.size)
+
+    @property
+    def _channels(self) -> int:
+        return self.native[0]
+
+    def images(self, index: Tensor) -> Tensor:
+        """Indices (n,) → (n, C, H, W) float32 in [0, 1], on the device of the indices."""
+        return self.pixels(index.cpu()).to(index.device).div(255)
+
+    def take(self, index: Tensor) -> Images:
+        """The images at these indices, in their order."""
+        raise NotImplementedError
+
+    def resized(self, size: int | None) -> Images:
+        """The same images at another `size`."""
+        return replace(self, size=size)
+
+    def labelled(self, labels: Tensor) -> Images:
+        """The same images with other labels (N,)."""
+        return replace(self, labels=labels)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether they are decoded already, each at its final size."""
+        return False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images when decoded."""
+        return len(self) * int(np.prod(self.shape))
+
+    def decoded(self) -> Stored:
+        """The same images in one tensor; threads decode and resize them chunk by chunk."""
+        whole = torch.empty(len(self), *self.shape, dtype=torch.uint8)
+
+        def fill(first: int) -> None:
+            index = torch.arange(first, min(first + CHUNK, len(self)))
+            whole[first : first + len(index)] = self.pixels(index)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            list(pool.map(fill, range(0, len(self), CHUNK)))
+        return Stored(array=whole, labels=self.labels)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stored(Images):
+    """Images in memory: `array` (N, C, H, W) uint8."""
+
+    array: Tensor
+
+    @property
+    def native(self) -> tuple[int, int, int]:
+        return tuple(self.array.shape[1:])
+
+    def pixels(self, index: Tensor) -> Tensor:
+        chosen = self.array.index_select(0, index)
+        return chosen if self.size is None else to_square(chosen, self.size)
+
+    def take(self, index: Tensor) -> Stored:
+        return replace(self, array=self.array.index_select(0, index), labels=self.labels.index_select(0, index))
+
+    @property
+    def in_memory(self) -> bool:
+        return self.size is None
+
+    def decoded(self) -> Stored:
+        return self if self.in_memory else super().decoded()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Files(Images):
+    """Images in files.
+
+    Args:
+        paths: N files.
+        read: one file → (C, H, W) uint8.
+        channels: C.
+        extent: (H, W) of every image, or, where they differ, a sentence that says which do.
+    """
+
+    paths: list[Path] = field(repr=False)
+    read: Callable[[Path], Tensor]
+    channels: int
+    extent: tuple[int, int] | str
+
+    @property
+    def native(self) -> tuple[int, int, int]:
+        if isinstance(self.extent, str):
+            raise Refused(f"{self.extent}; data.resize=64 (or another side) brings all images to one size")
+        return (self.channels, *self.extent)
+
+    @property
+    def _channels(self) -> int:
+        return self.channels
+
+    def pixels(self, index: Tensor) -> Tensor:
+        chosen = [self.read(self.paths[i]) for i in index.tolist()]
+        if self.size is not None:
+            chosen = [to_square(image, self.size) for image in chosen]
+        return torch.stack(chosen) if chosen else torch.empty(0, *self.shape, dtype=torch.uint8)
+
+    def take(self, index: Tensor) -> Files:
+        return replace(self, paths=[self.paths[i] for i in index.tolist()], labels=self.labels.index_select(0, index))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set as it was read, before any choice of classes, size or number.
+
+    Args:
+        train, test: its images.
+        class_names: one name per label; empty when the data has no labels.
+        checksum: sha256 of the content, the same on every machine.
+        files: the files it was read from, and the folders that were searched for them.
+    """
+
+    train: Images
+    test: Images
+    class_names: tuple[str, ...]
+    checksum: str
+    files: list[Path]
+
+
+def to_square(pixels: Tensor, size: int) -> Tensor:
+    """(…, C, H, W) uint8 → the largest centred square of each, resized: (…, C, size, size) uint8."""
+    side = min(pixels.shape[-2:])
+    return resize(
+        center_crop(pixels, [side, side]), [size, size], interpolation=InterpolationMode.BILINEAR, antialias=True
+    )
+
+
+def shuffled(n: int) -> Tensor:
+    """The fixed permutation (n,) by which images are held out and limited.
+
+    numpy promises that the stream of `RandomState` never changes; torch does not promise that of its own.
+    """
+    return torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(n))
+
+
+def hold_out(images: Images, share: float) -> tuple[Images, Images]:
+    """Split off a fixed share: (the rest, the held out), both in their old order; one image at least on each side."""
+    order = shuffled(len(images))
+    count = min(max(1, round(share * len(images))), len(images) - 1)
+    return images.take(order[count:].sort().values), images.take(order[:count].sort().values)
+
+
+def checksum_of(parts: dict[str, str]) -> str:
+    """sha256 over names and the sha256 of what they name, sorted by name."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(parts.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def checksum_of_images(train: Stored, test: Stored) -> str:
+    """sha256 over the shapes, pixels and labels of both splits."""
+    parts = {}
+    for split, images in (("train", train), ("test", test)):
+        parts[f"{split} images {tuple(images.array.shape)}"] = _sha256_of_tensor(images.array)
+        parts[f"{split} labels"] = _sha256_of_tensor(images.labels)
+    return checksum_of(parts)
+
+
+def _sha256_of_tensor(tensor: Tensor) -> str:
+    array = tensor.contiguous().numpy()
+    return hashlib.sha256(array.astype(array.dtype.newbyteorder("<"), copy=False).data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,214 @@
+"""The data module: a source's images, split, limited, resized and served in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from genrun.data.images import Images, Source, shuffled
+from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader
+from genrun.errors import Refused
+from genrun.types import Facts
+
+GIB = 2**30
+
+
+class ImageData(LightningDataModule):
+    """Images for training, validation and test.
+
+    Validation images are held out of the training images by a fixed permutation, so they are the same for every seed.
+    Images that fit in `memory_limit` when decoded lie in one uint8 tensor, on the accelerator where there is one;
+    others are decoded by workers as they are needed. Both give the same batches.
+
+    Args:
+        source: reads the data set (one of genrun.data.sources, .folders or .arrays).
+        batch_size: images in a batch.
+        validation: images held out of the training split, or, below 1, their share of it.
+        limit: at most so many images in each split, the first of a fixed shuffle.
+        classes: keep these labels only, renumbered 0, 1, … in this order.
+        resize: side to which the largest centred square of every image is resized.
+        passes: how often an epoch goes over the training images.
+        memory_limit: GiB of decoded images that are kept in memory.
+        workers: processes that decode when they are not.
+        seed: of the order of the training images.
+        name: what the data set is called in names of folders.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], Source],
+        batch_size: int,
+        validation: float = 0,
+        limit: int | None = None,
+        classes: Sequence[int] | None = None,
+        resize: int | None = None,
+        passes: int = 1,
+        memory_limit: float = 4.0,
+        workers: int = 2,
+        seed: int = 0,
+        name: str = "data",
+    ) -> None:
+        super().__init__()
+        for key, value, least in (
+            ("batch_size", batch_size, 1),
+            ("limit", limit, 1),
+            ("resize", resize, 1),
+            ("passes", passes, 1),
+            ("workers", workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value is None and key in ("limit", "resize"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise Refused(f"data.{key} must be a whole number of at least {least}, got {value!r}")
+        if not isinstance(validation, int | float) or validation < 0 or (validation > 1 and validation % 1):
+            raise Refused(f"data.validation must be a number of images, or a share below 1, got {validation!r}")
+        if not isinstance(memory_limit, int | float) or memory_limit < 0:
+            raise Refused(f"data.memory_limit must be a number of GiB, got {memory_limit!r}")
+        self.source, self.batch_size, self.held_out, self.limit = source, batch_size, validation, limit
+        if classes is not None and not isinstance(classes, Sequence):
+            raise Refused(f"data.classes must be a list such as [3,5], got {classes!r}")
+        self.classes = None if classes is None else list(classes)
+        self.resize, self.passes, self.memory_limit = resize, passes, memory_limit
+        self.workers, self.seed, self.name = workers, seed, name
+        self._splits: dict[str, Images] = {}
+        self._loaders: dict[str, Loader] = {}
+        self._device = torch.device("cpu")
+        self._start = 0  # batches of the first epoch that a resumed run has seen
+
+    def prepare(self) -> None:
+        """Read the data and split it; a second call does nothing."""
+        if self._splits:
+            return
+        source = self.source()
+        train, test, names = source.train, source.test, source.class_names
+        if self.classes is not None:
+            self._check_classes(names)
+            train, test = _only(train, self.classes), _only(test, self.classes)
+            names = tuple(names[label] for label in self.classes)
+        order = shuffled(len(train))
+        count = self._validation_images(len(train))
+        chosen = {
+            "train": (train, order[count:]),
+            "validation": (train, order[:count]),
+            "test": (test, shuffled(len(test))),
+        }
+        # sorted, so that a batch's index does not depend on the shuffle by which images were chosen
+        splits = {
+            split: images.take(index[: self.limit].sort().values).resized(self.resize)
+            for split, (images, index) in chosen.items()
+        }
+        if sum(images.nbytes for images in splits.values()) <= self.memory_limit * GIB:
+            splits = {split: images.decoded() for split, images in splits.items()}
+        self._facts = Facts(splits["train"].shape, len(names), names, len(splits["train"]), source.checksum)
+        self._files = source.files
+        self._splits = splits
+
+    def _check_classes(self, names: tuple[str, ...]) -> None:
+        if not names:
+            raise Refused(f"data.classes={self.classes} asks for classes, but this data has no labels: leave it null")
+        there = ", ".join(f"{label} {name}" if name != str(label) else name for label, name in enumerate(names))
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise Refused(
+                f"data.classes must name at least one class and none twice, got {self.classes}; there: {there}"
+            )
+        for label in self.classes:
+            if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(names):
+                raise Refused(f"data.classes: there is no class {label!r}; the classes are {there}")
+
+    def _validation_images(self, train_size: int) -> int:
+        share = 0 < self.held_out < 1
+        count = max(1, round(self.held_out * train_size)) if share else int(self.held_out)
+        if count >= train_size:
+            raise Refused(
+                f"data.validation={self.held_out} leaves nothing to train on: expected fewer than the {train_size} "
+                "training images there are"
+            )
+        return count
+
+    def facts(self) -> Facts:
+        self.prepare()
+        return self._facts
+
+    def files(self) -> list[Path]:
+        """The files that were read, and the folders that were searched for them."""
+        self.prepare()
+        return self._files
+
+    @property
+    def train(self) -> Images:
+        return self._split("train")
+
+    @property
+    def validation(self) -> Images:
+        return self._split("validation")
+
+    @property
+    def test(self) -> Images:
+        return self._split("test")
+
+    def _split(self, split: str) -> Images:
+        self.prepare()
+        return self._splits[split]
+
+    # ---------------------------------------------------------------------------------------------- Lightning's hooks
+
+    def setup(self, stage: str | None = None) -> None:
+        self.prepare()
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        if device != self._device:
+            self._loaders.clear()
+        self._device = device
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Let go of the accelerator's copies and of the workers."""
+        self._loaders.clear()
+
+    def train_dataloader(self) -> Loader:
+        loader = self._loader("train", self._train_order())
+        loader.sampler.start, self._start = self._start, 0
+        return loader
+
+    def val_dataloader(self) -> Loader | list:
+        return self._loader("validation", EpochOrder(len(self.validation), self.batch_size))
+
+    def test_dataloader(self) -> Loader | list:
+        return self._loader("test", EpochOrder(len(self.test), self.batch_size))
+
+    def _loader(self, split: str, order: EpochOrder) -> Loader | list:
+        """The split's loader, made once; an empty list, Lightning's word for none, when the split is empty."""
+        if not order.size:
+            return []
+        if split not in self._loaders:
+            images = self._split(split)
+            self._loaders[split] = (
+                MemoryLoader(images, order, self._device)
+                if images.in_memory
+                else StreamingLoader(images, order, self._device, self.workers)
+            )
+        return self._loaders[split]
+
+    def _train_order(self) -> EpochOrder:
+        return EpochOrder(len(self.train), self.batch_size, self.seed, self.passes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches of its epoch the training has seen; the order itself follows from seed and epoch."""
+        if self.trainer is None:
+            return {"batch": 0}
+        seen = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+        return {"batch": int(seen % max(1, min(len(self._train_order()), self.trainer.num_training_batches)))}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._start = int(state_dict["batch"])
+
+
+def _only(images: Images, classes: list[int]) -> Images:
+    """The images of these classes, their labels renumbered in the order of `classes`."""
+    number = {label: place for place, label in enumerate(classes)}
+    keep = torch.isin(images.labels, torch.tensor(classes)).nonzero().squeeze(1)
+    chosen = images.take(keep)
+    return chosen.labelled(torch.tensor([number[label] for label in chosen.labels.tolist()], dtype=torch.int64))

@@ -1,0 +1,138 @@
+"""The data sets that fit in memory: MNIST, Fashion-MNIST, CIFAR-10 and scikit-learn's digits.
+
+Folders of images are in folders.py, arrays in arrays.py. Every function returns a `Source`, or refuses in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import sklearn.datasets
+import torch
+from torchvision import datasets
+from torchvision.datasets.mnist import read_image_file, read_label_file
+from torchvision.datasets.utils import check_integrity
+
+from genrun.data.download import explained, fetch
+from genrun.data.idx import check_idx_pair, check_sha256
+from genrun.data.images import SPLIT_SEED, Source, Stored, checksum_of, checksum_of_images, sha256_of_file
+from genrun.errors import Refused
+
+DIGITS_TEST = 360  # of 1,797
+
+
+def mnist(root: str, sha256: Mapping[str, str] | None = None) -> Source:
+    """Handwritten digits, 60,000 + 10,000 of 28×28, grey.
+
+    Args:
+        root: the folder of all data sets; the idx files lie in `<root>/MNIST/raw`, and are downloaded when they do not.
+        sha256: of the official files, by name; None accepts any files of this layout.
+
+    References:
+        LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, 1998.
+    """
+    return _idx_source(datasets.MNIST, root, sha256, class_names=tuple("0123456789"))
+
+
+def fashion_mnist(root: str, sha256: Mapping[str, str] | None = None, md5: Mapping[str, str] | None = None) -> Source:
+    """Articles of clothing, 60,000 + 10,000 of 28×28, grey.
+
+    Args:
+        root: the folder of all data sets; the idx files lie in `<root>/FashionMNIST/raw`.
+        sha256, md5: of the files, by name; a file that has either is accepted. Without `sha256` any of this layout is.
+
+    References:
+        Xiao, Rasul, Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017.
+    """
+    return _idx_source(datasets.FashionMNIST, root, sha256, tuple(datasets.FashionMNIST.classes), md5)
+
+
+def _idx_source(
+    dataset: type[datasets.MNIST],
+    root: str,
+    sha256: Mapping[str, str] | None,
+    class_names: tuple[str, ...],
+    md5: Mapping[str, str] | None = None,
+) -> Source:
+    name, home = dataset.__name__, Path(root).expanduser()
+    raw = home / name / "raw"
+    names = [archive.removesuffix(".gz") for archive, _ in dataset.resources]
+    missing = [file for file in names if not (raw / file).is_file()]
+    if missing:
+        with explained(name, raw, missing):
+            fetch(dataset, home, [f"{name}/raw/{file}" for file in missing], [f"{name}/raw/{n}.gz" for n in names])
+
+    shapes = [
+        check_idx_pair(raw / f"{split}-images-idx3-ubyte", raw / f"{split}-labels-idx1-ubyte", len(class_names))
+        for split in ("train", "t10k")
+    ]
+    if shapes[0][1:] != shapes[1][1:]:
+        raise Refused(
+            f"{raw} mixes two data sets: its training images are {shapes[0][1]}×{shapes[0][2]}, "
+            f"its test images {shapes[1][1]}×{shapes[1][2]}; expected one size"
+        )
+    digests = {file: check_sha256(raw / file, (sha256 or {}).get(file), (md5 or {}).get(file)) for file in names}
+
+    splits = [
+        Stored(
+            array=read_image_file(str(raw / f"{split}-images-idx3-ubyte")).unsqueeze(1),  # (N, 1, H, W)
+            labels=read_label_file(str(raw / f"{split}-labels-idx1-ubyte")),
+        )
+        for split in ("train", "t10k")
+    ]
+    return Source(*splits, class_names, checksum_of(digests), [raw / file for file in names])
+
+
+def cifar10(root: str) -> Source:
+    """Objects and animals in ten classes, 50,000 + 10,000 of 32×32, colour, in `<root>/cifar-10-batches-py`.
+
+    References:
+        Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+    """
+    dataset, home = datasets.CIFAR10, Path(root).expanduser()
+    folder = home / dataset.base_folder
+    official = dict([*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])])
+    wrong = [file for file, md5 in official.items() if not check_integrity(folder / file, md5)]
+    if wrong:
+        with explained("CIFAR-10", folder, wrong):
+            fetch(dataset, home, [f"{dataset.base_folder}/{file}" for file in wrong], [dataset.filename])
+
+    splits, class_names = [], ()
+    for train in (True, False):
+        read = dataset(str(home), train=train)
+        array = torch.from_numpy(np.ascontiguousarray(read.data.transpose(0, 3, 1, 2)))  # (N, H, W, 3) → (N, 3, H, W)
+        splits.append(Stored(array=array, labels=torch.tensor(read.targets)))
+        class_names = tuple(read.classes)
+    digests = {file: sha256_of_file(folder / file) for file in official}
+    return Source(*splits, class_names, checksum_of(digests), [folder / file for file in official])
+
+
+def digits() -> Source:
+    """scikit-learn's handwritten digits, 1,437 + 360 of 8×8, grey; they come with the package, nothing is downloaded.
+
+    Their values 0 … 16 become round(v · 255 / 16). The split is fixed and holds the same share of every class.
+
+    References:
+        Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI machine learning repository, 1998.
+    """
+    read = sklearn.datasets.load_digits()
+    array = torch.from_numpy(np.round(read.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)  # (1797, 1, 8, 8)
+    labels = torch.from_numpy(read.target.astype(np.int64))
+    whole = Stored(array=array, labels=labels)
+    order = _stratified(read.target)
+    test, train = order[:DIGITS_TEST].sort().values, order[DIGITS_TEST:].sort().values
+    splits = whole.take(train), whole.take(test)
+    file = Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
+    return Source(*splits, tuple("0123456789"), checksum_of_images(*splits), [file] if file.is_file() else [])
+
+
+def _stratified(labels: np.ndarray) -> torch.Tensor:
+    """A fixed order (N,) of which every beginning holds the classes in the shares that they have in the whole."""
+    random = np.random.RandomState(SPLIT_SEED)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return torch.from_numpy(np.argsort(place, kind="stable"))

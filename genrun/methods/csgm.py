@@ -1,0 +1,296 @@
+r"""Continuous Space Generative Model: an image is a function of the coordinates of its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from genrun.maths.mixtures import ClassMixture
+from genrun.methods.method import Method
+from genrun.nn.mlp import MLP, Init, pixel_centres
+from genrun.types import Batch
+
+Ramp = Literal["visit", "training", "contrast"]
+Sampler = Literal["prior", "algorithm2"]
+
+PIXELS_AT_ONCE = 2**16  # decoded together: more does not fit the processor's caches
+
+
+class CSGM(Method):
+    r"""CSGM ("Continuous Space Generative Model", chapter 3).
+
+    One multilayer perceptron maps a class, a code and a place to a score and the value of the image there:
+
+        (S, L, A) ↦ (d, g)                                                     (figure 3.1)
+
+    S is the one-hot class, L the code of one image, A = (p, q) the coordinates of a pixel in [-1, 1]², d how near L is to the
+    manifold of the data, g the channel values at A. Each training image i keeps a code L_i, which learns with the weights:
+
+        E = ½ Σ |(m, x_A) - CSGM(S, L, A)|²                                     (3.2)
+        w ← w - η ∂E/∂w                                                         (3.3)
+        L ← L - η_L ∂E/∂L, the gradient taken at the weights before (3.3)        (3.4)
+
+    (The document's "+η∇" takes the step η(target - output)·∂output, which is the same.) A step visits many images and P random
+    pixels of each; one image and one pixel is Algorithm 1 exactly.
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: length of S; 0 leaves S empty.
+        train_size: N, the number of codes that are kept.
+        optimizer: takes the weights; its rate is η for the gradient summed over a step's B·P pixels, whatever that optimizer makes of it.
+        code_rate: η_L, of each code's gradient summed over its P pixels.
+        code_size: D, the length of L.
+        hidden: widths between input and output.
+        pixels: P, random pixels of each image in a step.
+        ramp: the target m of d. `visit`: n/N in step n of the N steps of a visit (Algorithm 1); `training`: from 0 to 1 once over
+            the training (the prose); `contrast`: 1 on the stored codes and 0 on fresh ones from N(0, I).
+        visit_steps: N, steps of one visit.
+        leaky_output: an activation behind the output, as the document counts its layers.
+        init: of the network, see `MLP`.
+        sampler: `algorithm2`, or `prior`: codes from a mixture fitted to the stored codes of each class.
+        components: Gaussians of each class in the prior.
+        mean_of: K of Algorithm 2.
+        refine_steps: N of Algorithm 2.
+        refine_rate: η of Algorithm 2, of the gradient averaged over the P pixels looked at.
+        refine_order: which pixels a step of Algorithm 2 looks at: P `random` ones (its line 4), or all in `raster` order.
+        encode_steps: steps of Adam that fit a code to an unseen image.
+
+    References:
+        "Continuous Space Generative Model", algorithms 1 and 2.
+        Bojanowski et al., Optimizing the latent space of generative networks, 2018 (codes that learn with the weights).
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        train_size: int,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        code_rate: float,
+        code_size: int = 20,
+        hidden: Sequence[int] = (300, 150, 100, 50),
+        pixels: int = 32,
+        ramp: Ramp = "contrast",
+        visit_steps: int = 1,
+        leaky_output: bool = False,
+        init: Init = "he",
+        sampler: Sampler = "prior",
+        components: int = 1,
+        mean_of: int = 2,
+        refine_steps: int = 20,
+        refine_rate: float = 1.0,
+        refine_order: Literal["random", "raster"] = "random",
+        encode_steps: int = 100,
+    ) -> None:
+        super().__init__(image_shape, num_classes)
+        self.automatic_optimization = False  # two rates, and a visit is several steps
+        self.optimizer = optimizer
+        self.code_rate, self.pixels, self.ramp, self.visit_steps = code_rate, pixels, ramp, visit_steps
+        self.sampler, self.mean_of = sampler, mean_of
+        self.refine_steps, self.refine_rate, self.refine_order = refine_steps, refine_rate, refine_order
+        self.encode_steps = encode_steps
+        channels = self.image_shape[0]
+        sizes = (num_classes + code_size + 2, *hidden, 1 + channels)
+        self.network = MLP(sizes, leaky_output=leaky_output, init=init)
+        self.register_buffer("codes", torch.randn(train_size, code_size))  # L_i ~ N(0, I)
+        self.register_buffer("labels", torch.zeros(train_size, dtype=torch.long))
+        self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
+        self.prior = ClassMixture(max(1, num_classes), code_size, components)
+
+    # ------------------------------------------------------------------------------------------ the network, figure 3.1
+
+    def forward(self, codes: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Feedforward(A, L, S) of n codes at P places each.
+
+        Args:
+            codes: (n, D).
+            labels: (n,) int64, not looked at when unconditional.
+            places: (P, 2) the same for all, or (n, P, 2).
+
+        Returns:
+            d (n, P) and g (n, P, C).
+        """
+        first, *rest = self.network
+        # S and L are the same at all places of an image: the first layer is linear, so their share is worked out once
+        of_image = codes if not self.num_classes else torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1)
+        width = of_image.shape[1]
+        x = F.linear(of_image, first.weight[:, :width], first.bias).unsqueeze(1) + F.linear(places, first.weight[:, width:])
+        for layer in rest:
+            x = layer(x)
+        return x[..., 0], x[..., 1:]
+
+    # ------------------------------------------------------------------------------------------ algorithm 1, training
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        self.labels[batch.index] = batch.label
+        pixels = batch.image.flatten(2).transpose(1, 2)  # (B, H·W, C)
+        optimizer = self.optimizers()
+        for step in range(self.visit_steps):
+            at = torch.randint(len(self.places), (len(pixels), self.pixels), device=self.device)  # <p, q>, (B, P)
+            target = pixels.gather(1, at.unsqueeze(2).expand(-1, -1, pixels.shape[2]))
+            codes = self.codes[batch.index].requires_grad_()  # (B, D)
+            d, g = self(codes, batch.label, self.places[at])
+            loss_d = (self.target_of_d(step) - d).square().sum()
+            if self.ramp == "contrast":
+                loss_d = loss_d + self(torch.randn_like(codes), batch.label, self.places[at])[0].square().sum()
+            loss_g = (target - g).square().sum()
+            optimizer.zero_grad()
+            self.manual_backward((loss_d + loss_g) / 2)  # one pass: both gradients at the same weights
+            optimizer.step()  # (3.3)
+            self.codes.index_add_(0, batch.index, codes.grad, alpha=-self.code_rate)  # (3.4)
+            self.track(d=loss_d / d.numel(), g=loss_g / g.numel())
+
+    def target_of_d(self, step: int) -> float:
+        """m at a step of a visit."""
+        if self.ramp == "visit":
+            return step / self.visit_steps
+        if self.ramp == "training":
+            return self.global_step / (self.visit_steps * self.trainer.estimated_stepping_batches)
+        return 1.0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.network.parameters())
+
+    def budget_dependence(self) -> str | None:
+        return "model.ramp=training rises over the whole budget" if self.ramp == "training" else None
+
+    # ------------------------------------------------------------------------------------------ algorithm 2, generation
+
+    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        self.check_labels(n, labels)
+        return self.decode_codes(self.draw_codes(n, labels, generator), labels)
+
+    def sample_at(
+        self,
+        n: int,
+        resolution: int,
+        labels: Tensor | None = None,
+        *,
+        window: tuple[int, int, int, int] | None = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """As `sample`, at any resolution: (n, C, resolution, resolution), or a window (top, left, height, width) of it."""
+        self.check_labels(n, labels)
+        top, left, height, width = window or (0, 0, resolution, resolution)
+        places = pixel_centres(resolution).view(resolution, resolution, 2)[top : top + height, left : left + width]
+        return self.raster(self.draw_codes(n, labels, generator), labels, places.to(self.places))
+
+    def draw_codes(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
+        """Codes of new images by `sampler`: (n, D)."""
+        labels = self.labels.new_zeros(n) if labels is None else labels
+        if self.sampler == "prior":
+            return self.prior.sample(labels, generator=generator)
+        codes = torch.randn(n * self.mean_of, self.codes.shape[1], generator=generator, device=self.device)
+        refined = self.refine(codes, labels.repeat_interleave(self.mean_of), generator)
+        return refined.view(n, self.mean_of, -1).mean(1)  # L_avg
+
+    def refine(self, codes: Tensor, labels: Tensor, generator: Generator | None = None) -> Tensor:
+        """Lines 3 to 8 of Algorithm 2: descend ½(1 - d)² in L with the weights fixed; (n, D) → (n, D)."""
+        for _ in range(self.refine_steps):
+            places = self.places
+            if self.refine_order == "random":
+                places = places[torch.randint(len(places), (self.pixels,), generator=generator, device=self.device)]
+            with torch.enable_grad():
+                codes = codes.detach().requires_grad_()
+                d, _ = self(codes, labels, places)
+                (gradient,) = torch.autograd.grad((1 - d).square().mean(1).sum() / 2, codes)  # g's error is zero
+            codes = codes.detach() - self.refine_rate * gradient
+        return codes
+
+    def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes (n, D) → images (n, C, H, W) in [0, 1], at the resolution of training."""
+        return self.raster(codes, labels, self.places.view(*self.image_shape[1:], 2))
+
+    @torch.no_grad()
+    def raster(self, codes: Tensor, labels: Tensor | None, places: Tensor) -> Tensor:
+        """Lines 11 to 13: codes (n, D) at places (height, width, 2) → (n, C, height, width) in [0, 1]."""
+        height, width, _ = places.shape
+        places = places.flatten(0, 1)
+        labels = self.labels.new_zeros(len(codes)) if labels is None else labels
+        images = codes.new_empty(len(codes), len(places), self.image_shape[0])
+        some = max(1, PIXELS_AT_ONCE // len(places))
+        for part in torch.arange(len(codes)).split(some):
+            for there in torch.arange(len(places)).split(PIXELS_AT_ONCE):
+                at = slice(int(there[0]), int(there[-1]) + 1)
+                images[part, at] = self(codes[part], labels[part], places[at])[1]
+        return images.transpose(1, 2).reshape(-1, self.image_shape[0], height, width).clamp(0, 1).float()
+
+    # ------------------------------------------------------------------------------------------ codes of images
+
+    def stored_codes(self) -> Tensor:
+        """L_i of the training images: (N, D)."""
+        return self.codes
+
+    def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
+        """Fit p(L | y) of `sampler=prior` to codes (N, D) and labels (N,)."""
+        self.prior.fit(codes, labels if self.num_classes else torch.zeros_like(labels))
+
+    def encode(self, images: Tensor, labels: Tensor | None = None, steps: int | None = None) -> Tensor:
+        """Fit codes to unseen images by descent on ½|x - g|² over all pixels, the weights fixed, from the class's mean code.
+
+        Args:
+            images: (n, C, H, W) in [0, 1].
+            labels: (n,); None: the class whose code fits best.
+
+        Returns:
+            (n, D).
+        """
+        return self.encode_with_labels(images, labels, steps)[0]
+
+    def encode_with_labels(self, images: Tensor, labels: Tensor | None, steps: int | None = None) -> tuple[Tensor, Tensor]:
+        """As `encode`, with the labels (n,) that were given or found."""
+        if labels is not None or not self.num_classes:
+            labels = self.labels.new_zeros(len(images)) if labels is None else labels
+            return self.fit_codes(images, labels, steps)[0], labels
+        tried = [self.fit_codes(images, self.labels.new_full((len(images),), label), steps) for label in range(self.num_classes)]
+        best = torch.stack([error for _, error in tried]).argmin(0)  # (n,)
+        return torch.stack([codes for codes, _ in tried])[best, torch.arange(len(best))], best
+
+    def fit_codes(self, images: Tensor, labels: Tensor, steps: int | None) -> tuple[Tensor, Tensor]:
+        """Codes (n, D) and their squared error per pixel (n,)."""
+        target = images.flatten(2).transpose(1, 2)  # (n, H·W, C)
+        with torch.enable_grad():
+            codes = self.class_means()[labels].clone().requires_grad_()
+            optimizer = torch.optim.Adam([codes], lr=0.1)
+            for _ in range(steps or self.encode_steps):
+                error = (target - self(codes, labels, self.places)[1]).square().mean((1, 2))
+                (codes.grad,) = torch.autograd.grad(error.sum(), codes)
+                optimizer.step()
+        codes = codes.detach()
+        return codes, (target - self(codes, labels, self.places)[1]).square().mean((1, 2)).detach()
+
+    def class_means(self) -> Tensor:
+        """Mean stored code of each class: (max(1, num_classes), D)."""
+        labels = self.labels if self.num_classes else torch.zeros_like(self.labels)
+        member = F.one_hot(labels, max(1, self.num_classes)).to(self.codes)  # (N, K)
+        return (member.T @ self.codes) / member.sum(0).clamp(min=1).unsqueeze(1)
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The images that fitted codes decode to: (n, C, H, W) in [0, 1]."""
+        codes, labels = self.encode_with_labels(images, labels)
+        return self.decode_codes(codes, labels)
+
+    # ------------------------------------------------------------------------------------------ watching
+
+    def on_validation_epoch_start(self) -> None:
+        self.refit_prior(self.codes, self.labels)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        codes = self.encode(batch.image, batch.label if self.num_classes else None, steps=20)
+        images = self.decode_codes(codes, batch.label)
+        self.log("val/score", (images - batch.image).square().mean(), batch_size=len(images))
+
+    @torch.no_grad()
+    def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
+        """Mean d on stored codes and on fresh ones from N(0, I), at all pixels."""
+        some = torch.randperm(len(self.codes), generator=generator, device=self.device)[:1000]
+        stored = self.codes[some]
+        fresh = torch.randn(stored.shape, generator=generator, device=self.device)
+        return {
+            f"d on {name} codes": self(codes, self.labels[some], self.places)[0].mean().item()
+            for name, codes in (("stored", stored), ("fresh", fresh))
+        }

@@ -1,0 +1,106 @@
+"""What every generator of genrun can do, and the book-keeping that all of them share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytorch_lightning import LightningModule
+from torch import Generator, Tensor
+
+from genrun.errors import NotFinite
+
+# On an accelerator looking at a value waits for everything before it: there the terms are looked at once in so many steps.
+STEPS_BETWEEN_LOOKS = 50
+
+
+class Method(LightningModule):
+    """A generator of images: one subclass, one file and one YAML for each paper.
+
+    A subclass implements `training_step`, `configure_optimizers` and `sample`, reports its loss terms with `track`, and takes the
+    protocols of `genrun.types` that it can. It may name a `val/score` (lower is better) by logging it in validation.
+
+    Args:
+        image_shape: (C, H, W) of the data.
+        num_classes: number of classes; 0 makes the method unconditional.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        self.image_shape = tuple(image_shape)
+        self.num_classes = num_classes
+        self._sums: dict[str, Tensor] = {}  # of each tracked term over this epoch
+        self._steps = 0
+
+    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        """Draw n images: (n, C, H, W) in [0, 1], float32, no gradient.
+
+        Args:
+            labels: (n,) int64 for a conditional method; None for an unconditional one.
+            generator: the only source of randomness.
+
+        Raises:
+            ValueError: a conditional method is given no labels, or an unconditional one is given some.
+        """
+        raise NotImplementedError
+
+    def budget_dependence(self) -> str | None:
+        """Why a longer training is not a continuation of a shorter one (a schedule over the budget); None when it is."""
+        return None
+
+    def check_labels(self, n: int, labels: Tensor | None) -> None:
+        """Raise the errors that `sample` promises."""
+        if self.num_classes and labels is None:
+            raise ValueError(f"{type(self).__name__} is conditional: expected labels of shape ({n},), got none")
+        if not self.num_classes and labels is not None:
+            raise ValueError(f"{type(self).__name__} is unconditional: expected no labels, got {tuple(labels.shape)}")
+        if labels is not None:
+            if tuple(labels.shape) != (n,):
+                raise ValueError(f"expected labels of shape ({n},), got {tuple(labels.shape)}")
+            if n and not (0 <= int(labels.min()) and int(labels.max()) < self.num_classes):
+                raise ValueError(
+                    f"expected labels from 0 to {self.num_classes - 1}, got {int(labels.min())} to {int(labels.max())}"
+                )
+
+    # -- loss terms: summed as tensors, logged once an epoch
+
+    def track(self, **terms: Tensor) -> None:
+        """Add this step's loss terms (scalars) to the epoch's means.
+
+        Raises:
+            NotFinite: a term is NaN or Inf (looked at in every step on the CPU).
+        """
+        self._steps += 1
+        for name, value in terms.items():
+            value = value.detach()
+            total = self._sums.get(name)
+            self._sums[name] = value.clone() if total is None else total.add_(value)
+        if self.device.type == "cpu" or self._steps % STEPS_BETWEEN_LOOKS == 0:
+            self.look()
+
+    def look(self) -> None:
+        """Raise NotFinite when a tracked term is no longer finite, naming it."""
+        for name, total in self._sums.items():
+            value = total.item()
+            if value - value != 0:  # NaN and Inf, without a tensor operation
+                raise NotFinite(
+                    f"the loss term '{name}' became {'NaN' if value != value else 'infinite'} in epoch {self.current_epoch + 1}, "
+                    f"step {self._steps}; the last good checkpoint is kept; a smaller learning rate may help"
+                )
+
+    def running_means(self) -> dict[str, float]:
+        """Means of the tracked terms over the epoch so far."""
+        return {name: total.item() / self._steps for name, total in self._sums.items()}
+
+    def on_train_epoch_end(self) -> None:
+        self.look()
+        self.log_dict({f"train/{name}": value for name, value in self.running_means().items()})
+        self._sums, self._steps = {}, 0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["tracked"] = {"sums": {name: total.clone() for name, total in self._sums.items()}, "steps": self._steps}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        tracked = checkpoint["tracked"]
+        self._sums = {name: total.to(self.device) for name, total in tracked["sums"].items()}
+        self._steps = tracked["steps"]
+

@@ -1,0 +1,56 @@
+"""Multilayer perceptrons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Init = Literal["he", "fan_in"]
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers with LeakyReLU between them.
+
+        x ↦ W_k a(… a(W_1 x + b_1) …) + b_k,   a(x) = max(x, leak·x)
+
+    Args:
+        sizes: widths from input to output, (in, hidden, …, out).
+        leak: slope of the negative side.
+        leaky_output: an activation behind the last layer too.
+        init: `he`: W ~ N(0, 2/fan_in), b = 0 (He et al., 2015); `fan_in`: W and b ~ N(0, 1/fan_in²), a standard deviation of 1/fan_in.
+
+    Shape: (…, sizes[0]) → (…, sizes[-1]).
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], leak: float = 0.01, *, leaky_output: bool = False, init: Init = "he"
+    ) -> None:
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+            linear = nn.Linear(fan_in, fan_out)
+            if init == "he":
+                nn.init.normal_(linear.weight, std=(2 / fan_in) ** 0.5)
+                nn.init.zeros_(linear.bias)
+            else:
+                nn.init.normal_(linear.weight, std=1 / fan_in)
+                nn.init.normal_(linear.bias, std=1 / fan_in)
+            layers += [linear, nn.LeakyReLU(leak)]
+        super().__init__(*(layers if leaky_output else layers[:-1]))
+
+
+def pixel_centres(resolution: int | tuple[int, int]) -> Tensor:
+    """Coordinates (row, column) of the pixel centres of an image over [-1, 1]².
+
+    Args:
+        resolution: (H, W), or one number for both.
+
+    Returns:
+        (H·W, 2), raster order: coordinate of pixel i of n is (2i + 1)/n - 1.
+    """
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    rows = (2 * torch.arange(height) + 1) / height - 1
+    columns = (2 * torch.arange(width) + 1) / width - 1
+    return torch.cartesian_prod(rows, columns)

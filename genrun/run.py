@@ -1,0 +1,302 @@
+"""One run, read top to bottom: data → identity → model → its stages."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from genrun.build import build, check
+from genrun.data.facts import recall, remember
+from genrun.errors import Failed, GenrunError, Interrupted, NotFinite, Refused
+from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic, write_json
+from genrun.show import show
+from genrun.signals import Signals
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+
+    from genrun.callbacks.keeper import Keeper
+    from genrun.data.module import ImageData
+    from genrun.methods.method import Method
+
+log = logging.getLogger("genrun")
+
+
+def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -> RunFolder:
+    """Do what is missing of the run that `cfg` describes, and print its table.
+
+    Raises:
+        GenrunError: with the exit status and one line for the user.
+    """
+    console = console or Console()
+    check(cfg)
+    data = read_facts(cfg)
+    folder, keys = RunFolder.of(cfg), stage_keys(cfg)
+    if cfg.run.dry_run:
+        from genrun.dryrun import dry_run
+
+        dry_run(cfg, data or build_data(cfg), folder, console)
+        return folder
+    if cfg.run.resume != "never" and folder.finished(keys):
+        show(folder, console)
+        return folder
+    check_resumable(cfg, folder)
+    job = prepare(cfg, folder, data or build_data(cfg), console)
+    with folder.lock(), job.signals.watching():
+        check_resumable(cfg, folder)  # again: another process may have ended meanwhile
+        if cfg.run.resume == "never" and folder.status()["state"] != "new":
+            console.print(f"moved the old run to {folder.move_aside()}", highlight=False, soft_wrap=True)
+            return run(OmegaConf.merge(cfg, {"run": {"resume": "auto"}}), overrides, console)
+        folder.begin_attempt()
+        with log_to(folder):
+            try:
+                work(job, overrides, keys)
+            except BaseException as error:
+                end(folder, error)
+                raise
+        folder.end_attempt("done")
+    show(folder, console)
+    return folder
+
+
+# --------------------------------------------------------------------------------------------------- data and identity
+
+
+def build_data(cfg: DictConfig) -> ImageData:
+    """The data module that `cfg.data` describes."""
+    return build(OmegaConf.create(described_data(cfg)), "data")
+
+
+def described_data(cfg: DictConfig) -> dict[str, Any]:
+    """What is said of the data, without the facts that it says of itself."""
+    return {key: value for key, value in plain(cfg.data).items() if key != "facts"}
+
+
+def read_facts(cfg: DictConfig) -> ImageData | None:
+    """Write the facts of the data into `cfg.data.facts`; they are remembered, so that a finished run is found without torch.
+
+    Returns:
+        The data module when it had to be built for that.
+    """
+    cache = Path(cfg.paths.cache).expanduser()
+    described = described_data(cfg)
+    data, facts = None, recall(described, cache)
+    if facts is None:
+        data = build_data(cfg)
+        facts = data.facts()
+        if not cfg.run.dry_run:
+            remember(described, facts, data.files(), cache)
+    cfg.data.facts = facts.plain()
+    return data
+
+
+def stage_keys(cfg: DictConfig) -> dict[str, str]:
+    """The hash of what each stage's outcome depends on."""
+    trained = digest(identity(cfg))
+    sampled = digest([trained, cfg.sample.n, cfg.sample.chunk])
+    return {
+        "fit": trained,
+        "refit": trained,
+        "sample": sampled,
+        "evaluate": digest([sampled, plain(cfg.evaluation)]),
+        "figures": digest([trained, plain(cfg.callbacks.watching)]),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- the stages
+
+
+@dataclass
+class Job:
+    """All that a run needs, built before anything is written: what is wrong with it is known by then."""
+
+    cfg: DictConfig
+    folder: RunFolder
+    data: ImageData
+    method: Method
+    trainer: Trainer
+    keeper: Keeper
+    signals: Signals
+    console: Console
+
+
+def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Console) -> Job:
+    """Build the method and its trainer.
+
+    Raises:
+        Refused: a class, option or device is wrong or missing.
+    """
+    import torch
+    from pytorch_lightning import seed_everything
+
+    from genrun.callbacks.keeper import Keeper
+    from genrun.training import load_weights, make_trainer
+
+    if cfg.hardware.threads is not None:
+        torch.set_num_threads(cfg.hardware.threads)
+    seed_everything(cfg.seed, verbose=False)
+    method = build_method(cfg)
+    if cfg.run.init_from is not None:
+        load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
+    signals = Signals()
+    keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes)
+    return Job(cfg, folder, data, method, make_trainer(cfg, folder, keeper, console), keeper, signals, console)
+
+
+def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
+    """Do every stage that is not done."""
+    from genrun import stages
+    from genrun.evaluation.judge import evaluate
+    from genrun.provenance import provenance
+    from genrun.training import fit, load_weights
+    from genrun.types import Refits
+
+    cfg, folder, method = job.cfg, job.folder, job.method
+    job.console.print(f"run folder {folder.path}", highlight=False, soft_wrap=True)
+    start, parent = starting_point(cfg, folder, method)
+    record = provenance(cfg, overrides, identity(cfg))
+    warn_if_moved(folder, record, job.console)
+    write_json(folder.path / "provenance.json", record | {"parent": parent})
+    write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+    folder.record(id=keys["fit"], group_id=digest({**identity(cfg), "seed": None}))
+
+    folder.run_stage("fit", keys["fit"], lambda: fit(job, start))
+    load_weights(method, folder.weights, "the trained weights")
+    stages.to_device(method, cfg)
+    if isinstance(method, Refits):
+        folder.run_stage("refit", keys["refit"], lambda: stages.refit(job))
+    folder.run_stage("sample", keys["sample"], lambda: stages.sample(job))
+    folder.run_stage("evaluate", keys["evaluate"], lambda: evaluate(job))
+    folder.run_stage("figures", keys["figures"], lambda: stages.figures(job))
+
+
+def build_method(cfg: DictConfig) -> Method:
+    """The method that `cfg.model` describes."""
+    node = OmegaConf.create({key: value for key, value in plain(cfg.model).items() if key != "name"})
+    try:
+        return build(node, "model")
+    except GenrunError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}") from error
+
+
+def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[Path | None, str | None]:
+    """The checkpoint that training goes on from, and the run it comes from when that is another one.
+
+    Raises:
+        Refused: run.extend without a run to extend, or of a method whose schedule depends on the budget.
+    """
+    if whole(folder.last):
+        return folder.last, None
+    if not cfg.run.extend:
+        return None, None
+    if reason := method.budget_dependence():
+        raise Refused(f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start")
+    wanted = identity(cfg)
+    found = []
+    for sibling in folder.path.parent.iterdir():
+        other = RunFolder(sibling)
+        if sibling == folder.path or other.status()["state"] != "done" or not (sibling / "config.yaml").is_file():
+            continue
+        theirs = identity(OmegaConf.load(sibling / "config.yaml"))
+        epochs = theirs["trainer"]["max_epochs"]
+        if differing(theirs, wanted) == ["trainer.max_epochs"] and epochs < cfg.trainer.max_epochs:
+            found.append((epochs, other))
+    if not found:
+        raise Refused(
+            f"run.extend=true: no finished run in {folder.path.parent} differs from this one only by a smaller trainer.max_epochs"
+        )
+    parent = max(found, key=lambda pair: pair[0])[1]
+    return parent.last, parent.path.name
+
+
+def whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there and can be read; a damaged one is set aside."""
+    if not checkpoint.is_file():
+        return False
+    import torch
+
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True)
+    except Exception as error:
+        log.warning("%s cannot be read (%s): set aside, starting over", checkpoint, error)
+        checkpoint.rename(checkpoint.with_suffix(".damaged"))
+        return False
+    return True
+
+
+# -------------------------------------------------------------------------------------- beginnings and ends of an attempt
+
+
+def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
+    """Refuse what cannot go on: a run that met NaN, or run.resume=must without a checkpoint."""
+    status = folder.status()
+    if status["state"] == "failed" and status.get("error_kind") == "NotFinite" and cfg.run.resume != "never":
+        raise NotFinite(f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)")
+    if cfg.run.resume == "must" and not folder.last.is_file():
+        raise Refused(f"run.resume=must: there is no {folder.last} to go on from")
+
+
+def state_of(cfg: DictConfig, folder: RunFolder) -> str:
+    """`done`, `to resume` or `new`: what the same command would find."""
+    if folder.finished(stage_keys(cfg)):
+        return "done"
+    return "new" if folder.status()["state"] == "new" else "to resume"
+
+
+def warn_if_moved(folder: RunFolder, record: dict[str, Any], console: Console) -> None:
+    """Another machine or thread count adds floating-point numbers in another order."""
+    before = folder.path / "provenance.json"
+    if folder.last.is_file() and before.is_file():
+        then = json.loads(before.read_text())["machine"]
+        changed = [key for key, value in record["machine"].items() if then.get(key) != value]
+        if changed:
+            line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
+            log.warning(line)
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+class log_to:  # noqa: N801 used like a function
+    """Append genrun's and Lightning's log and all warnings to log.txt, and keep them off the screen."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.handler = logging.FileHandler(folder.path / "log.txt")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.loggers = [logging.getLogger(name) for name in ("genrun", "pytorch_lightning", "lightning", "py.warnings")]
+
+    def __enter__(self) -> None:
+        logging.captureWarnings(True)
+        warnings.simplefilter("default")
+        for logger in self.loggers:
+            logger.handlers, logger.propagate = [self.handler], False
+            logger.setLevel(logging.INFO)
+
+    def __exit__(self, *_: object) -> None:
+        logging.captureWarnings(False)
+        for logger in self.loggers:
+            logger.handlers = []
+        self.handler.close()
+
+
+def end(folder: RunFolder, error: BaseException) -> None:
+    """Record how an attempt ended; the traceback goes to log.txt."""
+    text = io.StringIO()
+    traceback.print_exception(error, file=text)
+    log.error("%s", text.getvalue())
+    stopped = isinstance(error, Interrupted) or not isinstance(error, Exception)
+    state = "interrupted" if stopped else "failed"
+    with contextlib.suppress(OSError):  # the disk may be what failed
+        folder.end_attempt(state, " ".join(str(error).split()) or type(error).__name__, type(error).__name__)

@@ -1,0 +1,64 @@
+"""Images from a method: balanced labels, chunks that repeat, one seed each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+
+if TYPE_CHECKING:
+    from genrun.methods.method import Method
+
+
+def balanced_labels(n: int, num_classes: int) -> Tensor:
+    """n labels with every class as often as another, in turn: 0, 1, …, num_classes - 1, 0, …; (n,) int64."""
+    return torch.arange(n) % num_classes
+
+
+def seeded(seed: int, chunk: int = 0, device: torch.device | str = "cpu") -> Generator:
+    """A generator of its own for (seed, chunk), so that a chunk's images do not depend on those before it."""
+    return Generator(device).manual_seed(seed * 1_000_003 + chunk)
+
+
+def sample_chunks(
+    method: Method, n: int, seed: int, chunk: int = 500, labels: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """n images and their labels, in chunks on the CPU.
+
+    Args:
+        labels: (n,) int64; None: balanced for a conditional method.
+
+    Yields:
+        images (b, C, H, W) float32 in [0, 1] and labels (b,) int64, -1 where the method is unconditional.
+    """
+    if labels is None and method.num_classes:
+        labels = balanced_labels(n, method.num_classes)
+    for number, start in enumerate(range(0, n, chunk)):
+        count = min(chunk, n - start)
+        part = None if labels is None else labels[start : start + count]
+        images = method.sample(
+            count,
+            None if part is None else part.to(method.device),
+            generator=seeded(seed, number, method.device),
+        )
+        yield images.cpu(), torch.full((count,), -1) if part is None else part
+
+
+def grid_labels(method: Method, columns: int) -> Tensor | None:
+    """Labels of a grid with a row for each class (at most ten, evenly chosen); None for an unconditional method."""
+    if not method.num_classes:
+        return None
+    rows = torch.linspace(0, method.num_classes - 1, min(10, method.num_classes)).round().long()
+    return rows.repeat_interleave(columns)
+
+
+def class_grid(
+    method: Method, columns: int, seed: int, draw: Callable[..., Tensor] | None = None
+) -> Tensor:
+    """Images for a grid: a row for each class, or ten rows of an unconditional method; (rows·columns, C, H, W) on the CPU."""
+    labels = grid_labels(method, columns)
+    n = 10 * columns if labels is None else len(labels)
+    on_device = None if labels is None else labels.to(method.device)
+    return (draw or method.sample)(n, on_device, generator=seeded(seed, device=method.device)).cpu()

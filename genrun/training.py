@@ -1,0 +1,148 @@
+"""The `fit` stage: Lightning's trainer, put together such that what is killed can go on bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Timer
+from rich.console import Console
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from genrun.build import build
+from genrun.callbacks.keeper import AtomicCheckpointIO, Keeper
+from genrun.callbacks.progress import TrainingProgress
+from genrun.errors import Failed, Refused
+from genrun.methods.method import Method
+from genrun.runs import RunFolder, write_atomic
+
+if TYPE_CHECKING:
+    from genrun.run import Job
+
+
+def fit(job: Job, start: Path | None) -> list[Path]:
+    """Train to the budget and leave checkpoints, metrics.csv and model.safetensors.
+
+    Args:
+        start: checkpoint to go on from, of this run or (run.extend) of a run with a smaller budget.
+
+    Returns:
+        The files it leaves.
+
+    Raises:
+        NotFinite: a loss term became NaN or infinite.
+        Interrupted: a signal came; `last.ckpt` holds the step at which it stopped.
+        Failed: out of memory.
+    """
+    folder, keeper = job.folder, job.keeper
+    try:
+        with job.signals.patient():
+            job.trainer.fit(job.method, job.data, ckpt_path=start, weights_only=True)
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise Failed(f"out of memory in training; try data.batch_size={max(1, job.data.batch_size // 2)}") from error
+    save_weights(folder, job.method)
+    epochs = len(keeper.rows)
+    folder.record(
+        epoch=epochs,
+        step=job.trainer.global_step,
+        repeatable=job.cfg.trainer.max_time is None,
+        training_seconds=round(keeper.seconds, 2),
+        training_images=epochs * job.data.passes * len(job.data.train),
+    )
+    outputs = [folder.weights, folder.last, folder.path / "metrics.csv"]
+    return outputs + [folder.best] * folder.best.is_file() + sorted(folder.samples.glob("epoch_*.png"))
+
+
+def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
+    """The callbacks of the configuration: those that decide the result, then those that look on."""
+    training = [build(node, f"callbacks.training.{name}") for name, node in cfg.callbacks.training.items()]
+    watching = [
+        build(node, f"callbacks.watching.{name}", folder=folder, seed=cfg.seed)
+        for name, node in cfg.callbacks.watching.items()
+    ]
+    return [*watching, *training]  # pictures are made before averaged weights are swapped back
+
+
+def make_trainer(cfg: DictConfig, folder: RunFolder, keeper: Keeper, console: Console) -> Trainer:
+    """Lightning's trainer with our checkpoints, our progress and no files of its own.
+
+    Raises:
+        Refused: the device is not there, or a logger's extra is not installed.
+    """
+    callbacks = [*watchers(cfg, folder), TrainingProgress(console), keeper]
+    node = cfg.trainer.copy()
+    node.max_time = None
+    if cfg.trainer.max_time is not None:
+        try:
+            callbacks = [Timer(cfg.trainer.max_time, interval="epoch", verbose=False), *callbacks]
+        except Exception as error:
+            raise Refused(
+                f"trainer.max_time: expected days:hours:minutes:seconds such as 00:00:10:00, got {cfg.trainer.max_time!r}"
+            ) from error
+    try:
+        return build(
+            node,
+            "trainer",
+            accelerator=cfg.hardware.accelerator,
+            devices=cfg.hardware.devices,
+            precision=cfg.hardware.precision,
+            callbacks=callbacks,
+            logger=loggers(cfg, folder) or False,
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=str(folder.path),
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            log_every_n_steps=2**31,  # nothing is logged but once an epoch
+        )
+    except Refused:
+        raise
+    except Exception as error:
+        devices = "cpu" + (f", gpu ({torch.cuda.device_count()})" if torch.cuda.is_available() else "")
+        raise Refused(f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {devices})") from error
+
+
+def loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
+    """The optional loggers; metrics.csv is written without any."""
+    made = []
+    for name, node in cfg.logger.items():
+        try:
+            made.append(build(node, f"logger.{name}", save_dir=str(folder.path)))
+        except ModuleNotFoundError as error:
+            raise Refused(f"logger={name} needs an extra: pip install 'genrun[{name}]' ({str(error).splitlines()[0]})") from error
+    return made
+
+
+def save_weights(folder: RunFolder, method: Method) -> None:
+    """Write model.safetensors."""
+    state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    write_atomic(folder.weights, save(state))
+
+
+def load_weights(method: Method, weights: Path, why: str) -> None:
+    """Put the weights of a run into a method.
+
+    Args:
+        why: what asked for it, for the error's line.
+
+    Raises:
+        Refused: the file is damaged, or belongs to another architecture or data set.
+    """
+    try:
+        state = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise Refused(f"{why}: {weights} cannot be read ({error})") from error
+    mine = method.state_dict()
+    for name in sorted(mine.keys() | state.keys()):
+        expected = tuple(mine[name].shape) if name in mine else "nothing"
+        got = tuple(state[name].shape) if name in state else "nothing"
+        if expected != got:
+            raise Refused(f"{why}: weights of another model in {weights}: '{name}' expected {expected}, got {got}")
+    method.load_state_dict(state)

@@ -1,0 +1,93 @@
+"""What the rooms of genrun say to each other: a batch, the facts of the data, and what a method can do.
+
+Capabilities are Protocols checked with `isinstance`; callbacks, figures, evaluation and verbs ask for them and never for a method's
+name. A runtime Protocol compares names only, so each capability has a method name of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+class Batch(NamedTuple):
+    """B images of the training set and where they stand in it."""
+
+    image: Tensor  # (B, C, H, W) in [0, 1], float32
+    label: Tensor  # (B,) int64 in 0 … num_classes - 1; -1 where the data has no labels
+    index: Tensor  # (B,) int64, the image's place in its split (0 … train_size - 1 in training)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the data says of itself, read before the model is built."""
+
+    image_shape: tuple[int, int, int]  # (C, H, W)
+    num_classes: int  # 0: no labels
+    class_names: tuple[str, ...]
+    train_size: int  # images that are trained on (validation is held out of them already)
+    checksum: str  # of the content that was read, before any choice of classes, size or number
+
+    def plain(self) -> dict[str, Any]:
+        """Lists, strings and numbers only, as YAML and JSON hold them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Facts:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(n, C, H, W) in [0, 1] → the model's nearest images, same shape and range; labels help a conditional one."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(n, C, H, W) in [0, 1] → codes (n, D)."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(n, D) → images (n, C, H, W) in [0, 1]."""
+
+
+@runtime_checkable
+class KeepsCodes(Protocol):
+    def stored_codes(self) -> Tensor:
+        """(train_size, D): the codes of the training images, in the order of `Batch.index`."""
+
+
+@runtime_checkable
+class Refits(Protocol):
+    def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
+        """Fit the prior that `sample` draws codes from to codes (N, D) and their labels (N,)."""
+
+
+@runtime_checkable
+class Continuous(Protocol):
+    def sample_at(
+        self,
+        n: int,
+        resolution: int,
+        labels: Tensor | None = None,
+        *,
+        window: tuple[int, int, int, int] | None = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """(n, C, resolution, resolution) in [0, 1], or only the window (top, left, height, width) of it, in its pixels.
+
+        Equal seeds give the same images at every resolution.
+        """
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
+        """Figures that only this method has, by name, for the results table."""

@@ -1,0 +1,156 @@
+"""Folders of images and .npz files: true pixels, and one line for each way a file can be wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from data_files import pixels, refusal, write_celeba, write_image
+from PIL import Image
+from torchvision import datasets
+
+from genrun.data import arrays, folders
+from genrun.errors import Refused
+
+
+@pytest.fixture
+def faces(tmp_path, monkeypatch):
+    sums = write_celeba(tmp_path)
+    ids = [(i, sums.get(name, md5_), name) for i, md5_, name in datasets.CelebA.file_list]
+    monkeypatch.setattr(datasets.CelebA, "file_list", ids)
+    return tmp_path
+
+
+def test_celeba_crops_the_middle_and_labels_by_an_attribute(faces):
+    source = folders.celeba(str(faces), crop=12, label="Male")
+    assert (len(source.train), len(source.test), source.train.shape) == (6, 3, (3, 12, 12))
+    colours = pixels(source.train).mean((2, 3))
+    assert np.abs(colours - np.array([(20 * i, 100, 200) for i in range(6)])).max() < 3  # JPEG
+    assert source.train.labels.tolist() == [0, 1, 0, 1, 0, 1] and source.class_names == ("not Male", "Male")
+    plain = folders.celeba(str(faces), crop=None)
+    assert plain.train.shape == (3, 20, 16) and plain.class_names == () and set(plain.test.labels.tolist()) == {-1}
+    assert plain.checksum == source.checksum
+
+
+def test_celeba_refusals(faces):
+    assert "did you mean 'Smiling'" in refusal(folders.celeba, str(faces), label="Smilling")
+    too_large = folders.celeba(str(faces), crop=18).train
+    assert "smaller than data.source.crop=18" in refusal(too_large.pixels, torch.arange(2))
+    (faces / "celeba" / "img_align_celeba" / "000003.jpg").unlink()
+    assert "000003.jpg is not a readable image (it is missing)" in refusal(folders.celeba, str(faces))
+    (faces / "celeba" / "list_bbox_celeba.txt").write_text("other")
+    line = refusal(folders.celeba, str(faces))
+    assert "list_bbox_celeba.txt" in line and str(faces / "celeba") in line and "data=digits" in line
+
+
+def test_image_folder_with_splits_and_classes(tmp_path):
+    for split, values in (("train", (10, 20, 30)), ("test", (40,))):
+        for value in values:
+            write_image(tmp_path / split / "cats" / f"{value}.png", (value, 0, 0))
+            write_image(tmp_path / split / "dogs" / "deep" / f"{value}.bmp", value)
+    source = folders.image_folder(str(tmp_path))
+    assert source.class_names == ("cats", "dogs") and source.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert pixels(source.train)[:, :, 0, 0].tolist()[1:4] == [[20, 0, 0], [30, 0, 0], [10, 10, 10]]
+    assert source.test.shape == (3, 6, 6) and pixels(source.test)[:, 0, 0, 0].tolist() == [40, 40]
+    grey = folders.image_folder(str(tmp_path), channels=1)
+    assert grey.train.shape == (1, 6, 6) and grey.checksum == source.checksum
+    write_image(tmp_path / "test" / "cows" / "1.png", 3)
+    assert "none of the classes of train/ (cats, dogs)" in refusal(folders.image_folder, str(tmp_path))
+
+
+def test_image_folder_holds_out_a_fixed_tenth(tmp_path):
+    for value in range(30):
+        write_image(tmp_path / "set" / f"{value:02d}.webp", value * 8)
+    source, again = folders.image_folder(str(tmp_path)), folders.image_folder(str(tmp_path))
+    assert (len(source.train), len(source.test), source.train.shape[0]) == (27, 3, 3)  # webp has no grey
+    assert source.test.paths == again.test.paths
+    assert not set(source.test.paths) & set(source.train.paths) and source.class_names == ()
+    assert tmp_path / "set" in source.files
+
+
+def test_image_folder_refusals(tmp_path):
+    assert "set data.source.path" in refusal(folders.image_folder, None)
+    assert "holds no images" in refusal(folders.image_folder, str(tmp_path))
+    assert "is not a folder" in refusal(folders.image_folder, str(tmp_path / "absent"))
+    assert "must be 1 (grey), 3 (colour) or null" in refusal(folders.image_folder, str(tmp_path), channels=2)
+    write_image(tmp_path / "a.png", 1, 6, 6)
+    write_image(tmp_path / "b.png", 2, 8, 4)
+    source = folders.image_folder(str(tmp_path))
+    with pytest.raises(Refused, match=r"a\.png is 6×6 \(H×W\), .*b\.png 8×4; data\.resize=64"):
+        _ = source.train.shape
+    assert source.train.resized(4).shape == (1, 4, 4)
+    (tmp_path / "b.png").write_text("text")
+    assert f"{tmp_path}/b.png is not a readable image (cannot identify image file)" in refusal(
+        folders.image_folder, str(tmp_path)
+    )
+    Image.fromarray(np.zeros((6, 6), np.uint16)).save(tmp_path / "b.png")
+    assert "more than eight bits" in refusal(folders.image_folder, str(tmp_path))
+
+
+def test_a_file_that_breaks_off_is_named_when_decoded(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for name in "abc":
+        Image.fromarray(noise).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:3000])
+    images = folders.image_folder(str(tmp_path))
+    whole = images.train if any("b.png" in path.name for path in images.train.paths) else images.test
+    assert f"{tmp_path}/b.png is not a readable image" in refusal(whole.decoded)
+
+
+# -------------------------------------------------------------------------------------------------------------- arrays
+
+
+def test_npz_in_colour_from_two_files(tmp_path):
+    colour = np.arange(5 * 4 * 3 * 3, dtype=np.uint8).reshape(5, 4, 3, 3)
+    np.savez(tmp_path / "train.npz", images=colour, labels=np.array([0, 2, 1, 0, 2], np.int16))
+    np.savez_compressed(tmp_path / "test.npz", images=colour[:2], labels=np.array([1, 1]))
+    source = arrays.npz(str(tmp_path))
+    assert np.array_equal(pixels(source.train), colour.transpose(0, 3, 1, 2)) and len(source.test) == 2
+    assert source.train.labels.tolist() == [0, 2, 1, 0, 2] and source.class_names == ("0", "1", "2")
+    assert arrays.npz(str(tmp_path), num_classes=10).class_names[-1] == "9"
+    np.savez(tmp_path / "test.npz", images=colour[:2], labels=np.array([1, 7]))
+    line = refusal(arrays.npz, str(tmp_path))
+    assert "test.npz holds the label 7, expected 0 to 2" in line and "num_classes=8" in line
+    np.savez(tmp_path / "test.npz", images=colour[:2])
+    assert "expected both or neither" in refusal(arrays.npz, str(tmp_path))
+
+
+def test_npz_from_one_file_holds_out_a_fixed_tenth(tmp_path):
+    grey = np.arange(40 * 4, dtype=np.uint8).reshape(40, 2, 2)
+    np.savez(tmp_path / "all.npz", images=grey)
+    source = arrays.npz(str(tmp_path / "all.npz"))
+    assert (len(source.train), len(source.test), source.class_names) == (36, 4, ())
+    assert set(source.train.labels.tolist()) == {-1} and source.train.shape == (1, 2, 2)
+    together = np.concatenate([pixels(source.train), pixels(source.test)])[:, 0, 0, 0]
+    assert sorted(together.tolist()) == list(range(0, 160, 4))
+    assert torch.equal(source.test.array, arrays.npz(str(tmp_path / "all.npz")).test.array)
+
+
+IMAGES = np.zeros((4, 5, 5), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"pictures": IMAGES}, "has no array `images`, only pictures"),
+        ({"images": IMAGES.astype(np.float32)}, "must be uint8 (0 to 255), got float32"),
+        ({"images": np.zeros((4, 3, 5, 5), np.uint8)}, "got (4, 3, 5, 5); transpose"),
+        ({"images": np.zeros((0, 5, 5), np.uint8)}, "got (0, 5, 5)"),
+        ({"images": IMAGES[:1]}, "holds one image"),
+        ({"images": IMAGES, "labels": np.zeros(3, int)}, "4 images but 3 labels"),
+        ({"images": IMAGES, "labels": np.array([0, 1, -1, 0])}, "must be 0 or more, got -1"),
+        ({"images": IMAGES, "labels": np.zeros(4)}, "must be whole numbers of shape (N,), got float64 (4,)"),
+        ({"images": IMAGES, "labels": np.array(["a"] * 4, object)}, "cannot be read as .npz"),
+    ],
+)
+def test_a_wrong_npz_is_refused(content, words, tmp_path):
+    np.savez(tmp_path / "mine.npz", **content)
+    line = refusal(arrays.npz, str(tmp_path / "mine.npz"))
+    assert words in line and str(tmp_path / "mine.npz") in line
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path):
+    (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 not really")
+    assert "cannot be read as .npz" in refusal(arrays.npz, str(tmp_path / "mine.npz"))
+    assert "train.npz is missing" in refusal(arrays.npz, str(tmp_path))
+    assert "set data.source.path" in refusal(arrays.npz, None)
