@@ -70,7 +70,13 @@ def check(cfg: DictConfig) -> None:
         raise Refused(
             f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
         )
-    for path in ("sample.n", "sample.chunk", "trainer.max_epochs", "trainer.accumulate_grad_batches", "hardware.threads"):
+    for path in (
+        "sample.n",
+        "sample.chunk",
+        "trainer.max_epochs",
+        "trainer.accumulate_grad_batches",
+        "hardware.threads",
+    ):
         value = OmegaConf.select(cfg, path)
         if isinstance(value, int) and value < 1:
             raise Refused(f"{path}: expected at least 1, got {value}")
@@ -124,18 +130,19 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
             _check_node(value, f"{path}.{key}", {})
         if "_target_" in node:
             arguments = {key: value for key, value in node.items() if key not in _RESERVED}
-            check_arguments(_find(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_")))
+            check_arguments(
+                _find(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_"))
+            )
 
 
 def _find(target: str, path: str) -> Callable[..., Any]:
     try:
         return get_object(target)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        module = target.rpartition(".")[0]
+        module, _, name = target.rpartition(".")
         try:
-            reason = f"{module} has no {target.rpartition('.')[2]}{nearest(target.rpartition('.')[2], dir(importlib.import_module(module)))}"
-        except ImportError as missing:
+            reason = f"{module} has no {name}{nearest(name, dir(importlib.import_module(module)))}"
+        except Exception as missing:
             reason = str(missing)
         raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
 
@@ -155,7 +162,9 @@ def check_arguments(
     """
     parameters = inspect.signature(target).parameters
     try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) and "__init__" in vars(target) else target)
+        hints = typing.get_type_hints(
+            target.__init__ if inspect.isclass(target) and "__init__" in vars(target) else target
+        )
     except (NameError, TypeError):  # annotations that exist for type checkers only
         hints = {}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -192,7 +201,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in (bool, str):
         return isinstance(value, hint)
     kind = origin or hint
-    if kind in (list, tuple, set) or (inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)):
+    if kind in (list, tuple, set) or (
+        inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)
+    ):
         if not isinstance(value, list | tuple):
             return False
         each = arguments[0] if kind is not tuple and arguments else Any

@@ -19,6 +19,7 @@ GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evalua
 def main() -> NoReturn:
     """The command `genrun`; ends the process with status 0, 1, 2, 130 or 143."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving with 1
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads stall each other where cores are shared
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
@@ -94,7 +95,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace) -> int:
     return status
 
 
-def guarded(work, *, debug: bool) -> int:  # noqa: ANN001 a callable without arguments
+def guarded(work, *, debug: bool) -> int:
     """Do the work and turn its errors into one line and a status."""
     try:
         work()
@@ -171,7 +172,11 @@ def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
         names = []
         for key in node:
             names.append(f"{prefix}{key}")
-            if OmegaConf.is_dict(child := node._get_node(key)) and not child._is_none() and not child._is_interpolation():
+            if (
+                OmegaConf.is_dict(child := node._get_node(key))
+                and not child._is_none()
+                and not child._is_interpolation()
+            ):
                 names += walk(child, f"{prefix}{key}.")
         return names
 

@@ -27,7 +27,9 @@ class StepClock(Callback):
         self.ends: list[float] = []
         self.batch = None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, method: pl.LightningModule, outputs, batch, batch_idx: int) -> None:  # noqa: ANN001
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, method: pl.LightningModule, outputs, batch, batch_idx: int
+    ) -> None:
         self.ends.append(time.monotonic())
         self.batch = batch
 
@@ -59,7 +61,13 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
     total = steps * cfg.trainer.max_epochs * clock.seconds
     image, label, _ = clock.batch
     facts = data.facts()
-    table = Table(title=f"{folder.path}: {state_of(cfg, folder)}", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table = Table(
+        title=f"{folder.path}: {state_of(cfg, folder)}",
+        title_justify="left",
+        box=None,
+        show_header=False,
+        pad_edge=False,
+    )
     for name, value in {
         "batch": f"image {tuple(image.shape)} {image.dtype}, label {tuple(label.shape)}",
         "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",

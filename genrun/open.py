@@ -35,7 +35,9 @@ class OpenRun:
             raise Refused(f"{path}: expected a run folder (with config.yaml), found none there")
         self.status = self.folder.status()
         if self.status["format"] > FORMAT:
-            raise Refused(f"{path} has format {self.status['format']}, this genrun reads up to {FORMAT}: use a newer genrun")
+            raise Refused(
+                f"{path} has format {self.status['format']}, this genrun reads up to {FORMAT}: use a newer genrun"
+            )
         self.config = OmegaConf.load(saved)
         self.facts = Facts.from_plain(OmegaConf.to_container(self.config.data.facts))
 

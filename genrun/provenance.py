@@ -28,7 +28,9 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
         "machine": machine(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() and cfg.hardware.accelerator != "cpu" else "cpu",
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available() and cfg.hardware.accelerator != "cpu"
+        else "cpu",
         "checksum": cfg.data.facts.checksum,
         "seed": cfg.seed,
         "identity": identity,
@@ -52,7 +54,9 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def git_state() -> dict[str, Any] | None:

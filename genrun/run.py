@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import traceback
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
-from genrun.errors import Failed, GenrunError, Interrupted, NotFinite, Refused
+from genrun.errors import GenrunError, Interrupted, NotFinite, Refused
 from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic, write_json
 from genrun.show import show
 from genrun.signals import Signals
@@ -45,20 +45,24 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
     if cfg.run.dry_run:
         from genrun.dryrun import dry_run
 
-        dry_run(cfg, data or build_data(cfg), folder, console)
+        with logging_to(logging.NullHandler()):
+            dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     if cfg.run.resume != "never" and folder.finished(keys):
         show(folder, console)
         return folder
     check_resumable(cfg, folder)
-    job = prepare(cfg, folder, data or build_data(cfg), console)
+    import pytorch_lightning  # noqa: F401 its import adds a handler of its own, so it comes first
+
+    with logging_to(logging.NullHandler()):
+        job = prepare(cfg, folder, data or build_data(cfg), console)
     with folder.lock(), job.signals.watching():
         check_resumable(cfg, folder)  # again: another process may have ended meanwhile
         if cfg.run.resume == "never" and folder.status()["state"] != "new":
             console.print(f"moved the old run to {folder.move_aside()}", highlight=False, soft_wrap=True)
             return run(OmegaConf.merge(cfg, {"run": {"resume": "auto"}}), overrides, console)
         folder.begin_attempt()
-        with log_to(folder):
+        with logging_to(log_file(folder)):
             try:
                 work(job, overrides, keys)
             except BaseException as error:
@@ -204,7 +208,9 @@ def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[
     if not cfg.run.extend:
         return None, None
     if reason := method.budget_dependence():
-        raise Refused(f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start")
+        raise Refused(
+            f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start"
+        )
     wanted = identity(cfg)
     found = []
     for sibling in folder.path.parent.iterdir():
@@ -245,7 +251,9 @@ def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
     """Refuse what cannot go on: a run that met NaN, or run.resume=must without a checkpoint."""
     status = folder.status()
     if status["state"] == "failed" and status.get("error_kind") == "NotFinite" and cfg.run.resume != "never":
-        raise NotFinite(f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)")
+        raise NotFinite(
+            f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
+        )
     if cfg.run.resume == "must" and not folder.last.is_file():
         raise Refused(f"run.resume=must: there is no {folder.last} to go on from")
 
@@ -269,26 +277,32 @@ def warn_if_moved(folder: RunFolder, record: dict[str, Any], console: Console) -
             console.print(line, highlight=False, soft_wrap=True)
 
 
-class log_to:  # noqa: N801 used like a function
-    """Append genrun's and Lightning's log and all warnings to log.txt, and keep them off the screen."""
+LOGGERS = [logging.getLogger(name) for name in ("genrun", "pytorch_lightning", "lightning_fabric", "py.warnings")]
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.handler = logging.FileHandler(folder.path / "log.txt")
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        self.loggers = [logging.getLogger(name) for name in ("genrun", "pytorch_lightning", "lightning", "py.warnings")]
 
-    def __enter__(self) -> None:
-        logging.captureWarnings(True)
-        warnings.simplefilter("default")
-        for logger in self.loggers:
-            logger.handlers, logger.propagate = [self.handler], False
-            logger.setLevel(logging.INFO)
-
-    def __exit__(self, *_: object) -> None:
+@contextlib.contextmanager
+def logging_to(handler: logging.Handler) -> Iterator[None]:
+    """Send genrun's and Lightning's messages and all warnings to one handler, and keep them off the screen."""
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in LOGGERS]
+    logging.captureWarnings(True)
+    for logger in LOGGERS:
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
         logging.captureWarnings(False)
-        for logger in self.loggers:
-            logger.handlers = []
-        self.handler.close()
+        for logger, (handlers, propagate, level) in zip(LOGGERS, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+        handler.close()
+
+
+def log_file(folder: RunFolder) -> logging.Handler:
+    """log.txt, which is appended to."""
+    handler = logging.FileHandler(folder.path / "log.txt")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
 
 
 def end(folder: RunFolder, error: BaseException) -> None:

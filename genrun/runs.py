@@ -190,9 +190,12 @@ class RunFolder:
         self.record(attempts=attempts)
 
     def begin_attempt(self) -> None:
-        attempt = {"started": now(), "pid": os.getpid(), "host": socket.gethostname(), "state": "running"}
-        status = self.status()
-        self.record(state="running", error=None, error_kind=None, attempts=[*status["attempts"], attempt])
+        attempts = self.status()["attempts"]
+        for earlier in attempts:
+            if earlier["state"] == "running":  # it was killed: the lock was free
+                earlier["state"] = "interrupted"
+        attempts.append({"started": now(), "pid": os.getpid(), "host": socket.gethostname(), "state": "running"})
+        self.record(state="running", error=None, error_kind=None, attempts=attempts)
 
     def end_attempt(self, state: str, error: str | None = None, kind: str | None = None) -> None:
         self.record_attempt(state=state, ended=now(), **({"error": error} if error else {}))
@@ -265,7 +268,10 @@ class RunFolder:
                 left.unlink()
             yield
         except OSError as error:
-            raise Failed(f"{self.path}: {error.strerror}") from error
+            raise Failed(
+                f"{error.filename or self.path}: {error.strerror or error}; what was written before is whole, "
+                "and the same command goes on from there"
+            ) from error
         finally:
             for descriptor in list(held):
                 held.remove(descriptor)

@@ -54,9 +54,7 @@ def grid_labels(method: Method, columns: int) -> Tensor | None:
     return rows.repeat_interleave(columns)
 
 
-def class_grid(
-    method: Method, columns: int, seed: int, draw: Callable[..., Tensor] | None = None
-) -> Tensor:
+def class_grid(method: Method, columns: int, seed: int, draw: Callable[..., Tensor] | None = None) -> Tensor:
     """Images for a grid: a row for each class, or ten rows of an unconditional method; (rows·columns, C, H, W) on the CPU."""
     labels = grid_labels(method, columns)
     n = 10 * columns if labels is None else len(labels)

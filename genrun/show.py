@@ -22,7 +22,9 @@ def show(folder: RunFolder, console: Console) -> None:
     console.print(table)
     if not folder.status().get("repeatable", True):
         console.print("ended by trainer.max_time: not repeatable", highlight=False)
-    console.print(f"\nrun folder  {folder.path}\ngrid        {folder.samples / 'final.png'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"\nrun folder  {folder.path}\ngrid        {folder.samples / 'final.png'}", highlight=False, soft_wrap=True
+    )
 
 
 def number(value: float | str | None) -> str:

@@ -47,6 +47,7 @@ def fit(job: Job, start: Path | None) -> list[Path]:
             raise
         raise Failed(f"out of memory in training; try data.batch_size={max(1, job.data.batch_size // 2)}") from error
     save_weights(folder, job.method)
+    keeper.write_rows()  # again: a kill may have come between the last checkpoint and its row
     epochs = len(keeper.rows)
     folder.record(
         epoch=epochs,
@@ -116,7 +117,9 @@ def loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
         try:
             made.append(build(node, f"logger.{name}", save_dir=str(folder.path)))
         except ModuleNotFoundError as error:
-            raise Refused(f"logger={name} needs an extra: pip install 'genrun[{name}]' ({str(error).splitlines()[0]})") from error
+            raise Refused(
+                f"logger={name} needs an extra: pip install 'genrun[{name}]' ({str(error).splitlines()[0]})"
+            ) from error
     return made
 
 

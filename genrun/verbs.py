@@ -24,7 +24,9 @@ def sample(arguments: list[str]) -> int:
     parser.add_argument("--labels", help="classes by number, such as 2 or 2,0,2,6; repeated up to --n")
     parser.add_argument("--resolution", type=int, help="pixels, of a method that draws at any resolution")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png")
+    parser.add_argument(
+        "--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png"
+    )
     parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
     asked = parser.parse_args(arguments)
     out = Path(asked.out)

@@ -213,6 +213,7 @@ def test_a_file_that_breaks_while_streaming_is_one_line(tmp_path):
     path.write_bytes(b"no image any more")
     with pytest.raises(Failed) as caught:
         list(data.train_dataloader())
+    data.teardown()
     assert str(caught.value).startswith(f"{path} is not a readable image") and "\n" not in str(caught.value)
 
 

@@ -92,7 +92,7 @@ def module(source, **options) -> ImageData:
 @pytest.mark.filterwarnings("error:.*resum.*")
 @pytest.mark.parametrize(
     ("options", "every"),
-    [({}, 1), ({"batch_size": 10, "passes": 2}, 2), ({"memory_limit": 0, "resize": 4, "workers": 1}, 7)],
+    [({}, 1), ({"batch_size": 10, "passes": 2}, 2), ({"memory_limit": 0, "resize": 4, "workers": 1}, 4)],
     ids=["memory", "passes", "streaming"],
 )
 def test_a_resumed_run_sees_the_remaining_batches(source, options, every, tmp_path):

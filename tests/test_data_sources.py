@@ -152,7 +152,7 @@ def server(tmp_path):
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "server"))
     handler.func.log_message = lambda *args: None
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_port}/"
         serving.shutdown()
 

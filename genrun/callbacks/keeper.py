@@ -29,7 +29,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with atomic(Path(path)) as file:
             torch.save(checkpoint, file)
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
         return load_file(path, map_location=map_location or (lambda storage, _: storage), weights_only=True)
 
 
@@ -58,7 +60,12 @@ class Keeper(Checkpoint):
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": [dict(row) for row in self.rows], "best": self.best, "seconds": self._elapsed(), "rng": random_states()}
+        return {
+            "rows": [dict(row) for row in self.rows],
+            "best": self.best,
+            "seconds": self._elapsed(),
+            "rng": random_states(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = [dict(row) for row in state["rows"]]
@@ -74,7 +81,9 @@ class Keeper(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self._since = self._saved = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.is_last_batch:  # the epoch's end follows at once and saves itself
             return
         if self.signals.received is not None:
@@ -89,17 +98,20 @@ class Keeper(Checkpoint):
         if not self.rows or self.rows[-1]["epoch"] < epoch:
             self.rows.append({"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
         score = metrics.get("val/score")
-        better = score is not None and (self.best is None or score < self.best)
-        if better:
+        if score is not None and (self.best is None or score < self.best):
             self.best = score
-        self._save(trainer, "last")
-        if better:
-            with open(self.folder.last, "rb") as last, atomic(self.folder.best) as best:
-                shutil.copyfileobj(last, best)
-        write_atomic(self.folder.path / "metrics.csv", as_csv(self.rows))
+            self._save(trainer, "best")  # first: a kill in between repeats the epoch, and writes it again
+            with open(self.folder.best, "rb") as best, atomic(self.folder.last) as last:
+                shutil.copyfileobj(best, last)
+        else:
+            self._save(trainer, "last")
+        self.write_rows()
         self.folder.record(epoch=epoch, step=trainer.global_step)
         if self.signals.received is not None and epoch < (trainer.max_epochs or epoch + 1):
             raise Interrupted(self.signals.received)
+
+    def write_rows(self) -> None:
+        write_atomic(self.folder.path / "metrics.csv", as_csv(self.rows))
 
     def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self.seconds, self._since = self._elapsed(), time.monotonic()

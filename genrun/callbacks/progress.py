@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 T = TypeVar("T")
 
@@ -47,14 +55,18 @@ class TrainingProgress(Callback):
             )
             total = trainer.num_training_batches * trainer.max_epochs
             done = trainer.num_training_batches * trainer.current_epoch + trainer.fit_loop.batch_idx + 1
-            self.task = self.bar.add_task("", total=total, completed=done, epoch=trainer.current_epoch + 1, terms="", rate="")
+            self.task = self.bar.add_task(
+                "", total=total, completed=done, epoch=trainer.current_epoch + 1, terms="", rate=""
+            )
             self.bar.start()
         self._all_started = time.monotonic()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self._images, self._started = 0, time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._images += len(batch[0])
         clock = time.monotonic()
         if self.bar is not None and clock - self._looked > REFRESH:
@@ -72,7 +84,10 @@ class TrainingProgress(Callback):
             return
         epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
         left = (time.monotonic() - self._all_started) / (epoch - self._first) * (trainer.max_epochs - epoch)
-        values = {**method.running_means(), **{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}}
+        values = {
+            **method.running_means(),
+            **{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")},
+        }
         self.console.print(
             f"epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {self._images / seconds:,.0f} images/s  {left:,.0f} s left",
             highlight=False,

@@ -80,6 +80,9 @@ class Loader:
     def load_state_dict(self, state_dict: dict) -> None:
         pass
 
+    def close(self) -> None:
+        """Let go of what the loader holds outside this process."""
+
 
 class MemoryLoader(Loader):
     """Batches by one indexing each, on the device that holds the images: no workers, no image by itself.
@@ -138,6 +141,12 @@ class StreamingLoader(Loader):
                 raise Failed(pixels)
             image = pixels.to(self.device, non_blocking=True).div(255)
             yield Batch(image, self.labels[index].to(self.device), index.to(self.device))
+
+    def close(self) -> None:
+        """End the workers now: those that the garbage collector ends, perhaps in a fork, may hang for ten seconds."""
+        iterator, self.loader._iterator = self.loader._iterator, None  # torch has no public way
+        if iterator is not None:
+            iterator._shutdown_workers()
 
 
 class _Decoder(Dataset):

@@ -161,12 +161,17 @@ class ImageData(LightningDataModule):
         self.prepare()
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         if device != self._device:
-            self._loaders.clear()
+            self.teardown()
         self._device = device
 
     def teardown(self, stage: str | None = None) -> None:
         """Let go of the accelerator's copies and of the workers."""
+        for loader in self._loaders.values():
+            loader.close()
         self._loaders.clear()
+
+    def on_exception(self, exception: BaseException) -> None:
+        self.teardown()
 
     def train_dataloader(self) -> Loader:
         loader = self._loader("train", self._train_order())

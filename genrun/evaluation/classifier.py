@@ -47,7 +47,9 @@ class Classifier(nn.Sequential):
         )
 
 
-def reference_classifier(data: ImageData, settings: dict[str, Any], cache: Path, console: Console) -> tuple[Classifier, float]:
+def reference_classifier(
+    data: ImageData, settings: dict[str, Any], cache: Path, console: Console
+) -> tuple[Classifier, float]:
     """The classifier of this data and its accuracy on the test images, from the cache where it is there whole.
 
     Args:
@@ -85,7 +87,7 @@ def train_classifier(classifier: Classifier, data: ImageData, settings: dict[str
     order = EpochOrder(len(train), settings["batch_size"], seed=0)
     loader = MemoryLoader(train, order, torch.device("cpu"))
 
-    def batches():  # noqa: ANN202
+    def batches():
         for step in range(steps):
             if step % len(loader) == 0:
                 order.set_epoch(step // len(loader))

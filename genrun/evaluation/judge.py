@@ -102,7 +102,11 @@ def cost(job: Job) -> list[tuple[str, float | int, str]]:
     if torch.cuda.is_available():
         peak = max(peak, torch.cuda.max_memory_allocated())
     return [
-        ("training, s", trained, f"{status['epoch']} epochs, {status['training_images'] / max(trained, 1e-9):,.0f} images/s"),
+        (
+            "training, s",
+            trained,
+            f"{status['epoch']} epochs, {status['training_images'] / max(trained, 1e-9):,.0f} images/s",
+        ),
         ("sampling, s", sampled, f"{job.cfg.sample.n:,} images, {job.cfg.sample.n / max(sampled, 1e-9):,.0f} images/s"),
         ("peak memory, GiB", round(peak / 2**30, 3), "of the whole process"),
         ("parameters", sum(weight.numel() for weight in job.method.parameters()), "without stored codes"),

@@ -154,7 +154,9 @@ def _rendered(render: Callable[..., Tensor], resolution: int, window: Window | N
     image = render(resolution, window)
     expected = (resolution, resolution) if window is None else window[2:]
     if image.ndim != 3 or tuple(image.shape[1:]) != expected:
-        raise ValueError(f"render({resolution}, {window}) must give (C, {expected[0]}, {expected[1]}), got {tuple(image.shape)}")
+        raise ValueError(
+            f"render({resolution}, {window}) must give (C, {expected[0]}, {expected[1]}), got {tuple(image.shape)}"
+        )
     return picture(image)
 
 

@@ -116,9 +116,13 @@ class CSGM(Method):
         """
         first, *rest = self.network
         # S and L are the same at all places of an image: the first layer is linear, so their share is worked out once
-        of_image = codes if not self.num_classes else torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1)
+        of_image = (
+            codes if not self.num_classes else torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1)
+        )
         width = of_image.shape[1]
-        x = F.linear(of_image, first.weight[:, :width], first.bias).unsqueeze(1) + F.linear(places, first.weight[:, width:])
+        x = F.linear(of_image, first.weight[:, :width], first.bias).unsqueeze(1) + F.linear(
+            places, first.weight[:, width:]
+        )
         for layer in rest:
             x = layer(x)
         return x[..., 0], x[..., 1:]
@@ -241,12 +245,17 @@ class CSGM(Method):
         """
         return self.encode_with_labels(images, labels, steps)[0]
 
-    def encode_with_labels(self, images: Tensor, labels: Tensor | None, steps: int | None = None) -> tuple[Tensor, Tensor]:
+    def encode_with_labels(
+        self, images: Tensor, labels: Tensor | None, steps: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As `encode`, with the labels (n,) that were given or found."""
         if labels is not None or not self.num_classes:
             labels = self.labels.new_zeros(len(images)) if labels is None else labels
             return self.fit_codes(images, labels, steps)[0], labels
-        tried = [self.fit_codes(images, self.labels.new_full((len(images),), label), steps) for label in range(self.num_classes)]
+        tried = [
+            self.fit_codes(images, self.labels.new_full((len(images),), label), steps)
+            for label in range(self.num_classes)
+        ]
         best = torch.stack([error for _, error in tried]).argmin(0)  # (n,)
         return torch.stack([codes for codes, _ in tried])[best, torch.arange(len(best))], best
 

@@ -56,7 +56,7 @@ class Method(LightningModule):
         if labels is not None:
             if tuple(labels.shape) != (n,):
                 raise ValueError(f"expected labels of shape ({n},), got {tuple(labels.shape)}")
-            if n and not (0 <= int(labels.min()) and int(labels.max()) < self.num_classes):
+            if n and not (int(labels.min()) >= 0 and int(labels.max()) < self.num_classes):
                 raise ValueError(
                     f"expected labels from 0 to {self.num_classes - 1}, got {int(labels.min())} to {int(labels.max())}"
                 )
@@ -97,10 +97,12 @@ class Method(LightningModule):
         self._sums, self._steps = {}, 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["tracked"] = {"sums": {name: total.clone() for name, total in self._sums.items()}, "steps": self._steps}
+        checkpoint["tracked"] = {
+            "sums": {name: total.clone() for name, total in self._sums.items()},
+            "steps": self._steps,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         tracked = checkpoint["tracked"]
         self._sums = {name: total.to(self.device) for name, total in tracked["sums"].items()}
         self._steps = tracked["steps"]
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -29,7 +30,7 @@ class MLP(nn.Sequential):
         self, sizes: Sequence[int], leak: float = 0.01, *, leaky_output: bool = False, init: Init = "he"
     ) -> None:
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in pairwise(sizes):
             linear = nn.Linear(fan_in, fan_out)
             if init == "he":
                 nn.init.normal_(linear.weight, std=(2 / fan_in) ** 0.5)
