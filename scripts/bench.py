@@ -9,25 +9,20 @@ MNIST is read from $GENRUN_DATA where it is there; otherwise images of its size 
 
 from __future__ import annotations
 
-import logging
 import os
-import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrun.callbacks.keeper import Keeper
 from genrun.cli import compose
 from genrun.data.images import Source, Stored
-from genrun.data.loaders import EpochOrder, MemoryLoader
 from genrun.data.module import ImageData
 from genrun.methods.csgm import CSGM
 from genrun.methods.method import Method
@@ -125,7 +120,13 @@ def classifier_pair(images: Stored) -> tuple[float, float, int]:
 def csgm_pair(images: Stored) -> tuple[float, float, int]:
     """The same for CSGM as `model=csgm` configures it."""
     cfg = compose([])
-    cfg.data.facts = {"image_shape": [1, 28, 28], "num_classes": 10, "class_names": [], "train_size": len(images), "checksum": ""}
+    cfg.data.facts = {
+        "image_shape": [1, 28, 28],
+        "num_classes": 10,
+        "class_names": [],
+        "train_size": len(images),
+        "checksum": "",
+    }
     from genrun.run import build_method
 
     method, twin = build_method(cfg), build_method(cfg)

@@ -117,7 +117,9 @@ def test_extending_a_finished_run_equals_the_longer_run(tiny, tmp_path):
 
 
 def test_extending_is_refused_without_a_parent_and_where_the_schedule_depends_on_the_budget(tiny):
-    with pytest.raises(Refused, match=r"no finished run in .* differs from this one only by a smaller trainer.max_epochs"):
+    with pytest.raises(
+        Refused, match=r"no finished run in .* differs from this one only by a smaller trainer.max_epochs"
+    ):
         tiny("run.extend=true")
     tiny("model.ramp=training")
     with pytest.raises(Refused, match=r"model.ramp=training rises over the whole budget"):

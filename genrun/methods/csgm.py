@@ -2,8 +2,9 @@ r"""Continuous Space Generative Model: an image is a function of the coordinates
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -41,21 +42,29 @@ class CSGM(Method):
         image_shape: (C, H, W).
         num_classes: length of S; 0 leaves S empty.
         train_size: N, the number of codes that are kept.
-        optimizer: takes the weights; its rate is η for the gradient summed over a step's B·P pixels, whatever that optimizer makes of it.
-        code_rate: η_L, of each code's gradient summed over its P pixels.
+        optimizer: takes the weights; its rate is η, of the gradient summed over the B·P pixels of a step.
+        code_rate: η_L, of each code's gradient summed over its own P pixels.
+        code_adam: move codes by Adam, each with moments of its own that change only when its image is visited; False: by (3.4).
         code_size: D, the length of L.
+        code_noise: σ; codes are seen as L + σε, ε ~ N(0, I), while training. None: 18/√N, at most a half: codes of few images must be wide.
         hidden: widths between input and output.
         pixels: P, random pixels of each image in a step.
+        visit_steps: steps of one visit to a batch of images (N of Algorithm 1).
         ramp: the target m of d. `visit`: n/N in step n of the N steps of a visit (Algorithm 1); `training`: from 0 to 1 once over
             the training (the prose); `contrast`: 1 on the stored codes and 0 on fresh ones from N(0, I).
-        visit_steps: N, steps of one visit.
+        d_weight: weight of d's error beside g's.
+        fresh_pixels: pixels at which a fresh code is looked at (`contrast`); they count as much as the P of a stored one.
+        whiten: whenever all images were visited, give the codes zero mean in each class and unit covariance, see `whiten_codes`.
+        schedule: of both rates. `cosine`: to zero over the budget after a warm-up of its first 2 % (weights only); `constant`.
         leaky_output: an activation behind the output, as the document counts its layers.
         init: of the network, see `MLP`.
+        place_scale: factor on the initial weights of A: a function of two inputs that is to vary within pixels starts steep.
+        code_scale: factor on the initial weights of L: codes start as noise, and grow into the network.
         sampler: `algorithm2`, or `prior`: codes from a mixture fitted to the stored codes of each class.
         components: Gaussians of each class in the prior.
         mean_of: K of Algorithm 2.
         refine_steps: N of Algorithm 2.
-        refine_rate: η of Algorithm 2, of the gradient averaged over the P pixels looked at.
+        refine_rate: η of Algorithm 2, of the gradient averaged over the pixels looked at.
         refine_order: which pixels a step of Algorithm 2 looks at: P `random` ones (its line 4), or all in `raster` order.
         encode_steps: steps of Adam that fit a code to an unseen image.
 
@@ -71,13 +80,21 @@ class CSGM(Method):
         train_size: int,
         optimizer: Callable[..., torch.optim.Optimizer],
         code_rate: float,
+        code_adam: bool = True,
         code_size: int = 20,
+        code_noise: float | None = None,
         hidden: Sequence[int] = (300, 150, 100, 50),
-        pixels: int = 32,
-        ramp: Ramp = "contrast",
+        pixels: int = 16,
         visit_steps: int = 1,
+        ramp: Ramp = "contrast",
+        d_weight: float = 1.0,
+        fresh_pixels: int = 2,
+        whiten: bool = True,
+        schedule: Literal["cosine", "constant"] = "cosine",
         leaky_output: bool = False,
         init: Init = "he",
+        place_scale: float = 1.0,
+        code_scale: float = 1.0,
         sampler: Sampler = "prior",
         components: int = 1,
         mean_of: int = 2,
@@ -89,17 +106,26 @@ class CSGM(Method):
         super().__init__(image_shape, num_classes)
         self.automatic_optimization = False  # two rates, and a visit is several steps
         self.optimizer = optimizer
-        self.code_rate, self.pixels, self.ramp, self.visit_steps = code_rate, pixels, ramp, visit_steps
+        self.code_rate, self.code_adam = code_rate, code_adam
+        self.code_noise = min(0.5, 18 / train_size**0.5) if code_noise is None else code_noise
+        self.pixels, self.visit_steps = pixels, visit_steps
+        self.ramp, self.d_weight, self.fresh_pixels = ramp, d_weight, fresh_pixels
+        self.whiten, self.schedule = whiten, schedule
         self.sampler, self.mean_of = sampler, mean_of
         self.refine_steps, self.refine_rate, self.refine_order = refine_steps, refine_rate, refine_order
         self.encode_steps = encode_steps
-        channels = self.image_shape[0]
-        sizes = (num_classes + code_size + 2, *hidden, 1 + channels)
-        self.network = MLP(sizes, leaky_output=leaky_output, init=init)
+        self.network = MLP(
+            (num_classes + code_size + 2, *hidden, 1 + self.image_shape[0]), leaky_output=leaky_output, init=init
+        )
+        with torch.no_grad():
+            self.network[0].weight[:, num_classes : num_classes + code_size] *= code_scale
+            self.network[0].weight[:, -2:] *= place_scale
         self.register_buffer("codes", torch.randn(train_size, code_size))  # L_i ~ N(0, I)
         self.register_buffer("labels", torch.zeros(train_size, dtype=torch.long))
         self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
         self.prior = ClassMixture(max(1, num_classes), code_size, components)
+        self.visited = 0  # images since the codes were whitened
+        self.code_moments = [torch.zeros(train_size, size) for size in (code_size, code_size, 1)]  # of Adam: m, v, t
 
     # ------------------------------------------------------------------------------------------ the network, figure 3.1
 
@@ -114,18 +140,10 @@ class CSGM(Method):
         Returns:
             d (n, P) and g (n, P, C).
         """
-        first, *rest = self.network
-        # S and L are the same at all places of an image: the first layer is linear, so their share is worked out once
-        of_image = (
-            codes if not self.num_classes else torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1)
-        )
-        width = of_image.shape[1]
-        x = F.linear(of_image, first.weight[:, :width], first.bias).unsqueeze(1) + F.linear(
-            places, first.weight[:, width:]
-        )
-        for layer in rest:
-            x = layer(x)
-        return x[..., 0], x[..., 1:]
+        of_image = torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1) if self.num_classes else codes
+        many = len(codes), places.shape[-2], -1
+        out = self.network(torch.cat([of_image.unsqueeze(1).expand(many), places.expand(many)], 2))
+        return out[..., 0], out[..., 1:]
 
     # ------------------------------------------------------------------------------------------ algorithm 1, training
 
@@ -133,34 +151,112 @@ class CSGM(Method):
         self.labels[batch.index] = batch.label
         pixels = batch.image.flatten(2).transpose(1, 2)  # (B, H·W, C)
         optimizer = self.optimizers()
-        for step in range(self.visit_steps):
+        for n in range(self.visit_steps):
             at = torch.randint(len(self.places), (len(pixels), self.pixels), device=self.device)  # <p, q>, (B, P)
             target = pixels.gather(1, at.unsqueeze(2).expand(-1, -1, pixels.shape[2]))
             codes = self.codes[batch.index].requires_grad_()  # (B, D)
-            d, g = self(codes, batch.label, self.places[at])
-            loss_d = (self.target_of_d(step) - d).square().sum()
+            seen = codes + self.code_noise * torch.randn_like(codes) if self.code_noise else codes
+            d, g = self(seen, batch.label, self.places[at])
+            error_d = (self.target_of_d(n) - d).square().sum()
             if self.ramp == "contrast":
-                loss_d = loss_d + self(torch.randn_like(codes), batch.label, self.places[at])[0].square().sum()
-            loss_g = (target - g).square().sum()
+                error_d = error_d + self.error_on_fresh_codes(batch.label)
+            error_g = (target - g).square().sum()
+            weight_share, code_share = self.rate_shares()
+            for group in optimizer.param_groups:
+                group["lr"] = weight_share * group.setdefault("full_lr", group["lr"])
             optimizer.zero_grad()
-            self.manual_backward((loss_d + loss_g) / 2)  # one pass: both gradients at the same weights
+            self.manual_backward(
+                (self.d_weight * error_d + error_g) / 2
+            )  # one pass: both gradients at the same weights
             optimizer.step()  # (3.3)
-            self.codes.index_add_(0, batch.index, codes.grad, alpha=-self.code_rate)  # (3.4)
-            self.track(d=loss_d / d.numel(), g=loss_g / g.numel())
+            self.move_codes(batch.index, codes.grad, code_share * self.code_rate)  # (3.4)
+            self.track(d=error_d / d.numel(), g=error_g / g.numel())
+        self.visited += len(batch.index)
+        if self.whiten and self.visited >= len(self.codes):
+            self.whiten_codes()
+            self.visited = 0
 
-    def target_of_d(self, step: int) -> float:
-        """m at a step of a visit."""
+    def error_on_fresh_codes(self, labels: Tensor) -> Tensor:
+        """Squared error of d against 0 on codes from N(0, I), at few pixels that are weighted as P of them."""
+        codes = torch.randn(len(labels), self.codes.shape[1], device=self.device)
+        at = torch.randint(len(self.places), (len(labels), self.fresh_pixels), device=self.device)
+        return self(codes, labels, self.places[at])[0].square().sum() * (self.pixels / self.fresh_pixels)
+
+    def target_of_d(self, n: int) -> float:
+        """m in step n of a visit."""
         if self.ramp == "visit":
-            return step / self.visit_steps
-        if self.ramp == "training":
-            return self.global_step / (self.visit_steps * self.trainer.estimated_stepping_batches)
-        return 1.0
+            return n / self.visit_steps
+        return self.progress() if self.ramp == "training" else 1.0
+
+    def progress(self) -> float:
+        """The share of the budget that is done, by steps, 0 … 1."""
+        steps = self.trainer.num_training_batches * self.visit_steps * self.trainer.max_epochs
+        return min(1.0, self.global_step / steps)
+
+    def rate_shares(self) -> tuple[float, float]:
+        """The share of their rates at which weights and codes learn now."""
+        if self.schedule == "constant":
+            return 1.0, 1.0
+        done = self.progress()
+        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
+        return cosine * min(1.0, (done + 1e-4) / 0.02), cosine
+
+    @torch.no_grad()
+    def move_codes(self, index: Tensor, gradient: Tensor, rate: float) -> None:
+        """A step of the codes (B,) that were visited, against their gradient (B, D)."""
+        step = gradient
+        if self.code_adam:
+            m, v, t = (moment[index] for moment in self.code_moments)
+            m, v, t = m.lerp(gradient, 0.1), v.lerp(gradient.square(), 0.01), t + 1
+            for moment, value in zip(self.code_moments, (m, v, t), strict=True):
+                moment[index] = value
+            step = (m / (1 - 0.9**t)) / ((v / (1 - 0.99**t)).sqrt() + 1e-8)
+        self.codes.index_add_(0, index, step, alpha=-rate)
+
+    @torch.no_grad()
+    def whiten_codes(self) -> None:
+        """Give codes zero mean in each class and covariance (1 - σ²)I within classes, without changing what they decode to.
+
+        The first layer is linear in S and L. With the mean μ_y of a class, C the covariance of L - μ_y over all classes and A = C^½:
+
+            L' = A⁻¹(L - μ_y),   W_L' = W_L A,   W_S' = W_S + W_L μ
+
+        so W_S'S + W_L'L' = W_S S + W_L L. Seen with their noise σ the codes then have the moments of N(0, I), from which Algorithm 2
+        starts, and d has to learn what else distinguishes them.
+        """
+        first, width = self.network[0], self.num_classes
+        by_code = slice(width, width + self.codes.shape[1])
+        mean = self.class_means()  # (K, D)
+        centred = self.codes - (mean[self.labels] if width else mean)
+        values, vectors = torch.linalg.eigh((centred.T @ centred / len(centred) / (1 - self.code_noise**2)).double())
+        scale = values.clamp(min=1e-6).sqrt()
+        root, inverse = (((vectors * each) @ vectors.T).to(self.codes) for each in (scale, 1 / scale))
+        shift = first.weight[:, by_code] @ mean.T  # (300, K)
+        if width:
+            first.weight[:, :width] += shift
+        else:
+            first.bias += shift.squeeze(1)
+        first.weight[:, by_code] = first.weight[:, by_code] @ root
+        self.codes.copy_(centred @ inverse)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.network.parameters())
 
+    def on_fit_start(self) -> None:
+        self.code_moments = [moment.to(self.device) for moment in self.code_moments]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["codes"] = {"moments": self.code_moments, "visited": self.visited}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.code_moments, self.visited = checkpoint["codes"]["moments"], checkpoint["codes"]["visited"]
+
     def budget_dependence(self) -> str | None:
-        return "model.ramp=training rises over the whole budget" if self.ramp == "training" else None
+        if self.ramp == "training":
+            return "model.ramp=training rises over the whole budget"
+        return "model.schedule=cosine falls over the whole budget" if self.schedule == "cosine" else None
 
     # ------------------------------------------------------------------------------------------ algorithm 2, generation
 
@@ -233,7 +329,7 @@ class CSGM(Method):
         """Fit p(L | y) of `sampler=prior` to codes (N, D) and labels (N,)."""
         self.prior.fit(codes, labels if self.num_classes else torch.zeros_like(labels))
 
-    def encode(self, images: Tensor, labels: Tensor | None = None, steps: int | None = None) -> Tensor:
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Fit codes to unseen images by descent on ½|x - g|² over all pixels, the weights fixed, from the class's mean code.
 
         Args:
@@ -243,34 +339,33 @@ class CSGM(Method):
         Returns:
             (n, D).
         """
-        return self.encode_with_labels(images, labels, steps)[0]
+        return self.encode_with_labels(images, labels)[0]
 
-    def encode_with_labels(
-        self, images: Tensor, labels: Tensor | None, steps: int | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def encode_with_labels(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `encode`, with the labels (n,) that were given or found."""
         if labels is not None or not self.num_classes:
             labels = self.labels.new_zeros(len(images)) if labels is None else labels
-            return self.fit_codes(images, labels, steps)[0], labels
+            return self.fit_codes(images, labels, self.encode_steps)[0], labels
         tried = [
-            self.fit_codes(images, self.labels.new_full((len(images),), label), steps)
+            self.fit_codes(images, self.labels.new_full((len(images),), label), self.encode_steps)
             for label in range(self.num_classes)
         ]
         best = torch.stack([error for _, error in tried]).argmin(0)  # (n,)
         return torch.stack([codes for codes, _ in tried])[best, torch.arange(len(best))], best
 
-    def fit_codes(self, images: Tensor, labels: Tensor, steps: int | None) -> tuple[Tensor, Tensor]:
-        """Codes (n, D) and their squared error per pixel (n,)."""
-        target = images.flatten(2).transpose(1, 2)  # (n, H·W, C)
+    def fit_codes(self, images: Tensor, labels: Tensor, steps: int, every: int = 1) -> tuple[Tensor, Tensor]:
+        """Codes (n, D) and their mean squared error (n,), both from every so many-th pixel."""
+        places = self.places[::every]
+        target = images.flatten(2).transpose(1, 2)[:, ::every]  # (n, pixels, C)
         with torch.enable_grad():
             codes = self.class_means()[labels].clone().requires_grad_()
             optimizer = torch.optim.Adam([codes], lr=0.1)
-            for _ in range(steps or self.encode_steps):
-                error = (target - self(codes, labels, self.places)[1]).square().mean((1, 2))
+            for _ in range(steps):
+                error = (target - self(codes, labels, places)[1]).square().mean((1, 2))
                 (codes.grad,) = torch.autograd.grad(error.sum(), codes)
                 optimizer.step()
         codes = codes.detach()
-        return codes, (target - self(codes, labels, self.places)[1]).square().mean((1, 2)).detach()
+        return codes, (target - self(codes, labels, places)[1]).square().mean((1, 2)).detach()
 
     def class_means(self) -> Tensor:
         """Mean stored code of each class: (max(1, num_classes), D)."""
@@ -289,9 +384,10 @@ class CSGM(Method):
         self.refit_prior(self.codes, self.labels)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        codes = self.encode(batch.image, batch.label if self.num_classes else None, steps=20)
-        images = self.decode_codes(codes, batch.label)
-        self.log("val/score", (images - batch.image).square().mean(), batch_size=len(images))
+        """The error of a few held-out images after a short fit of their codes, at every seventh pixel."""
+        images = batch.image[:64]
+        labels = batch.label[:64] if self.num_classes else self.labels.new_zeros(len(images))
+        self.log("val/score", self.fit_codes(images, labels, steps=10, every=7)[1].mean(), batch_size=len(images))
 
     @torch.no_grad()
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:

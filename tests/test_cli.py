@@ -1,0 +1,286 @@
+"""What a user types wrong ends in one line and the right status; what he types right answers quickly."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, command
+from PIL import Image
+
+from genrun import cli
+
+GENRUN = [sys.executable, "-m", "genrun"]
+
+
+def genrun(*arguments: str, monkeypatch) -> int:
+    """The command line in this process: its exit status."""
+    monkeypatch.setattr(sys, "argv", ["genrun", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code or 0
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty working folder with some broken files in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("a_file").write_text("not a folder\n")
+    Path("empty_folder").mkdir()
+    np.savez("no_images.npz", labels=np.zeros(3, np.int64))
+    np.savez("floats.npz", images=np.zeros((3, 8, 8), np.float32))
+    np.savez("labels.npz", images=np.zeros((30, 8, 8), np.uint8), labels=np.zeros(29, np.int64))
+    Path("pictures").mkdir()
+    for side in (8, 9):
+        Image.new("L", (side, side)).save(f"pictures/{side}.png")
+    Path("cut/MNIST/raw").mkdir(parents=True)
+    Path("foreign/MNIST/raw").mkdir(parents=True)
+    names = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for name in names:
+        Path("cut/MNIST/raw", name).write_bytes(bytes([0, 0, 8, 3 if "images" in name else 1]) + b"\0\0\0\5" * 3)
+        Path("foreign/MNIST/raw", name).write_bytes(b"a text that is no idx file at all")
+    return tmp_path
+
+
+# (arguments, what the line says)
+WRONG = [
+    (["model=csgn"], r"model=csgn: no such choice \(did you mean 'csgm'\?\)"),
+    (["data=minst"], r"data=minst: no such choice \(did you mean 'mnist'\?\)"),
+    (["modle=csgm"], r"modle: no such option \(did you mean 'model'\?\)"),
+    (["hardware=tpu"], r"hardware=tpu: no such choice.*auto, cpu, gpu"),
+    (["trainer.max_epoch=3"], r"trainer.max_epoch: no such option \(did you mean 'trainer.max_epochs'\?\)"),
+    (["model.ramb=visit"], r"model.ramb: no such option \(did you mean 'model.ramp'\?\)"),
+    (["run.resme=must"], r"run.resme: no such option \(did you mean 'run.resume'\?\)"),
+    (["+model.width=3"], r"model.width: CSGM takes no such option"),
+    (["+trainer.max_epocs=3"], r"trainer.max_epocs: Trainer takes no such option \(did you mean 'max_epochs'\?\)"),
+    (["smaple"], r"cannot read 'smaple': expected option=value \(did you mean 'sample'\?\)"),
+    (["seed=[1"], r"cannot read 'seed=\[1'"),
+    (["--dryrun"], r"unrecognized arguments: --dryrun \(did you mean '--dry-run'\?\)"),
+    (["seed=abc"], r"seed: expected an integer .* got 'abc'"),
+    (["seed=-1"], r"seed: expected an integer from 0"),
+    (["trainer.max_epochs=many"], r"trainer.max_epochs: expected an integer or null, got 'many'"),
+    (["trainer.max_epochs=0"], r"trainer.max_epochs: expected at least 1, got 0"),
+    (["trainer.max_time=soon"], r"trainer.max_time: expected days:hours:minutes:seconds"),
+    (["sample.n=0"], r"sample.n: expected at least 1, got 0"),
+    (["sample.n=1.5"], r"sample.n: expected an integer, got 1.5"),
+    (["model.ramp=up"], r"model.ramp: expected 'visit', 'training', 'contrast', got 'up'"),
+    (["model.code_size=big"], r"model.code_size: expected an integer, got 'big'"),
+    (["model.hidden=300"], r"model.hidden: expected .*, got 300"),
+    (["model.optimizer._target_=torch.optim.Adamm"], r"torch.optim.Adamm: cannot be imported .*did you mean 'Adam'"),
+    (["data.batch_size=0"], r"data.batch_size must be a whole number of at least 1, got 0"),
+    (["data.limit=few"], r"data.limit: expected an integer or null, got 'few'"),
+    (["data.classes=[3,15]"], r"data.classes: there is no class 15"),
+    (["data.validation=5000"], r"data.validation=5000 leaves nothing to train on"),
+    (["run.resume=maybe"], r"run.resume: expected one of auto, must, never, got 'maybe'"),
+    (["run.name=a/b"], r"run.name: expected a folder's name"),
+    (["run.init_from=nowhere"], r"run.init_from=nowhere: expected the folder of a run"),
+    (["paths.outputs=a_file"], r"cannot write the run folder a_file.*Not a directory"),
+    (["hardware=gpu"], r"hardware or trainer: .*gpu.*this machine has: cpu"),
+    (
+        ["data=mnist", "paths.data=empty_folder"],
+        r"put train-images-idx3-ubyte.* into .*empty_folder/MNIST/raw.*data=digits",
+    ),
+    (["data=mnist", "paths.data=cut"], r"cut/MNIST/raw/train-images-idx3-ubyte"),
+    (["data=mnist", "paths.data=foreign"], r"foreign/MNIST/raw/train-images-idx3-ubyte"),
+    (["data=npz", "data.source.path=no_images.npz"], r"no_images.npz.*images"),
+    (["data=npz", "data.source.path=floats.npz"], r"floats.npz.*uint8.*float32"),
+    (["data=npz", "data.source.path=labels.npz"], r"labels.npz.*30.*29"),
+    (["data=npz", "data.source.path=gone.npz"], r"gone.npz"),
+    (["data=image_folder", "data.source.path=empty_folder"], r"empty_folder"),
+    (["data=image_folder", "data.source.path=pictures"], r"data.resize"),
+    (["sample", "nowhere"], r"nowhere: expected a run folder"),
+    (["sample", "empty_folder", "--labels", "two"], r"--labels two: expected class numbers"),
+    (["sample", "empty_folder", "--out", "a.jpg"], r"expected a name that ends in .png or .npz"),
+    (["sample"], r"genrun sample: the following arguments are required: run"),
+    (["logger=mlflow"], r"logger=mlflow needs an extra: pip install 'genrun\[mlflow\]'"),
+    (
+        ["experiment=csgm_minst_paper"],
+        r"experiment=csgm_minst_paper: no such choice \(did you mean 'csgm_mnist_paper'\?\)",
+    ),
+    (["-m", "model=csgm,csgn", "--cfgg"], r"unrecognized arguments: --cfgg"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
+def test_a_wrong_command_ends_with_status_2_and_one_readable_line(arguments, line, here, monkeypatch, capsys):
+    import re
+
+    before = sorted(here.rglob("*"))
+    assert genrun(*arguments, monkeypatch=monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("genrun: ") and printed.err.count("\n") == 1, printed.err
+    assert re.search(line, printed.err), printed.err
+    assert "Traceback" not in printed.err + printed.out and printed.out == ""
+    assert sorted(here.rglob("*")) == before  # nothing was written
+
+
+def test_a_name_that_holds_another_run_is_refused_with_the_keys_that_differ(here, monkeypatch, capsys):
+    assert genrun(*TINY, "run.name=mine", monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    assert genrun(*TINY, "run.name=mine", "seed=3", "model.pixels=9", monkeypatch=monkeypatch) == 2
+    assert "holds a run that differs in model.pixels, seed" in capsys.readouterr().err
+
+
+def test_a_folder_that_another_process_holds_is_refused(here, monkeypatch, capsys):
+    from genrun.runs import RunFolder
+
+    with RunFolder(Path("outputs/csgm-digits/held")).lock():
+        child = subprocess.run(
+            [*GENRUN, *TINY, "run.name=held"], capture_output=True, text=True, check=False, cwd=here, timeout=120
+        )
+    assert child.returncode == 2
+    assert f"is being run by process {os.getpid()}" in child.stderr and child.stderr.count("\n") == 1
+
+
+def test_the_first_interrupt_stops_at_a_batch_and_says_so(here):
+    process = command(*TINY, "trainer.max_epochs=100000", cwd=here)
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(2)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "genrun: stopped by signal 2\n"
+
+
+def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpoint_whole(here):
+    import torch
+
+    script = (
+        "import resource, sys; sys.argv = ['genrun', *sys.argv[1:]]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
+        "from genrun.cli import main; main()"
+    )
+    arguments = [*TINY, "sample.n=3000", "run.name=limited"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, cwd=here
+    )
+    assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr and done.stderr.count("\n") == 1
+    folder = here / "outputs" / "csgm-digits" / "limited"
+    torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert json.loads((folder / "status.json").read_text())["state"] == "failed"
+    assert subprocess.run([*GENRUN, *arguments], capture_output=True, check=False, cwd=here).returncode == 0
+
+
+def test_debug_shows_the_traceback_and_log_txt_keeps_it(here):
+    wrong = [*TINY, "model.optimizer.lr=1e30", "run.name=nan"]
+    done = subprocess.run([*GENRUN, *wrong, "--debug"], capture_output=True, text=True, check=False, cwd=here)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "NotFinite" in done.stderr
+    assert "Traceback" in (here / "outputs/csgm-digits/nan/log.txt").read_text()
+
+
+# ------------------------------------------------------------------------------------------------------ quick answers
+
+
+def test_help_lists_groups_choices_and_five_examples_in_under_a_second(here):
+    started = time.monotonic()
+    done = subprocess.run([*GENRUN, "--help"], capture_output=True, text=True, check=True)
+    seconds = time.monotonic() - started
+    for line in ("data: celeba, cifar10, digits, fashion_mnist, image_folder, mnist, npz", "model: csgm, csgm_paper"):
+        assert line in done.stdout
+    assert all(f"\n{group}: " in f"\n{done.stdout}" for group in cli.GROUPS)
+    examples = done.stdout.partition("Examples\n")[2].partition("\n\n")[0].splitlines()
+    assert len(examples) == 5 and all(line.strip().startswith("genrun") for line in examples)
+    assert seconds < 1
+
+
+def test_cfg_job_shows_what_would_run_with_the_unread_facts_open(here, monkeypatch, capsys):
+    assert genrun("model=csgm", "data=mnist", "--cfg", "job", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "_target_: genrun.methods.csgm.CSGM" in shown and "checksum: ???" in shown
+    assert list(here.glob("outputs")) == []
+
+
+def test_completion_is_hydras(here):
+    environment = os.environ | {"COMP_LINE": "genrun data=fash", "COMP_POINT": "16"}
+    done = subprocess.run([*GENRUN, "-sc", "query=bash"], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["data=fashion_mnist"]
+
+
+def test_no_module_of_the_command_line_imports_torch():
+    script = "import genrun.cli, genrun.run, genrun.runs, genrun.sweeps, sys; assert not {'torch', 'pytorch_lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_dry_run_prints_shapes_parameters_and_time_and_writes_nothing(here, monkeypatch, capsys):
+    before = sorted(here.rglob("*"))
+    assert genrun(*TINY, "--dry-run", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "image (32, 1, 8, 8)" in shown and "parameters" in shown and ": new" in shown
+    weights = (32 + 1) * 24 + (24 + 1) * 16 + (16 + 1) * 2
+    assert f"{weights:,}" in shown
+    assert "2 epochs of 7 steps" in shown
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_sweep_lists_its_jobs_runs_them_apart_and_tells_which_failed(here, monkeypatch, capsys):
+    assert genrun(*TINY, monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    several = [*TINY, "-m", "model.optimizer.lr=0.001,1e30", "seed=0,1"]
+    assert genrun(*several, "--dry-run", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out.count(" new") == 4
+    assert genrun(*TINY, "-m", "seed=0,1", "--dry-run", monkeypatch=monkeypatch) == 0
+    listed = capsys.readouterr().out
+    assert listed.count(" new") == 1 and listed.count(" done") == 1
+    assert genrun(*TINY, "-m", "seed=0", "model.optimizer.lr=0.001,1e30", monkeypatch=monkeypatch) == 1
+    table = capsys.readouterr().out
+    assert " done" in table and "failed: the loss term" in table
+
+
+# ------------------------------------------------------------------------------------------------------------- verbs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished tiny run."""
+    folder = tmp_path_factory.mktemp("finished")
+    subprocess.run([*GENRUN, *TINY, "run.name=it"], check=True, cwd=folder, capture_output=True)
+    return folder / "outputs" / "csgm-digits" / "it"
+
+
+def test_sample_draws_what_was_asked_for_and_leaves_the_run_alone(finished, here, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    asked = ["sample", str(finished), "--labels", "2,0,2,6", "--seed", "3"]
+    assert genrun(*asked, "--out", "a.npz", monkeypatch=monkeypatch) == 0
+    assert genrun(*asked, "--out", "b.npz", "--resolution", "40", monkeypatch=monkeypatch) == 0
+    assert genrun(*asked, "--out", "c.png", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out.split() == ["a.npz", "b.npz", "c.png"]
+    small, large = np.load("a.npz"), np.load("b.npz")
+    assert small["images"].shape == (4, 8, 8, 1) and large["images"].shape == (4, 40, 40, 1)
+    assert small["labels"].tolist() == [2, 0, 2, 6]
+    # the same images: the pixel centres of 8 are those of 40 at 2, 7, 12, …
+    assert np.array_equal(small["images"], large["images"][:, 2::5, 2::5])
+    assert Image.open("c.png").width > 4 * 8
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+
+
+def test_a_run_opens_in_a_notebook_and_builds_no_foreign_class(finished, here):
+    from omegaconf import OmegaConf
+
+    import genrun as package
+    from genrun.errors import Refused
+
+    opened = package.open_run(finished)
+    assert [row["epoch"] for row in opened.metrics()] == [1, 2] and opened.facts.image_shape == (1, 8, 8)
+    assert opened.samples()[0].shape == (30, 8, 8, 1) and opened.samples()[1].tolist() == list(range(10)) * 3
+    assert opened.results()["rows"][-1]["value"] == sum(weight.numel() for weight in opened.method().parameters())
+    for target in (
+        "torch.nn.modules.torch.hub.load",
+        "genrun.methods.csgm.torch.hub.load",
+        "builtins.eval",
+        "subprocess.Popen",
+    ):
+        shutil.copytree(finished, "evil", dirs_exist_ok=True)
+        config = OmegaConf.load("evil/config.yaml")
+        config.model.optimizer = {"_target_": target, "_partial_": True}
+        OmegaConf.save(config, "evil/config.yaml")
+        with pytest.raises(Refused, match=r"expected a class of genrun.methods.*--trust"):
+            package.open_run("evil").method()

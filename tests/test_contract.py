@@ -1,0 +1,145 @@
+"""What every method promises, asked of each `conf/model/*.yaml`: a new one is tested the moment its YAML exists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from rich.console import Console
+
+from genrun import types
+from genrun.cli import compose
+from genrun.open import open_run
+from genrun.run import build_method, run
+from genrun.sampling import balanced_labels
+
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+CAPABILITIES = {
+    "csgm": {"Continuous", "Decodes", "Diagnoses", "Encodes", "KeepsCodes", "Reconstructs", "Refits"},
+    "csgm_paper": {"Continuous", "Decodes", "Diagnoses", "Encodes", "KeepsCodes", "Reconstructs", "Refits"},
+}
+KINDS = {
+    name: kind for name, kind in vars(types).items() if getattr(kind, "_is_protocol", False) and name != "Protocol"
+}
+SHAPES = [((1, 8, 8), 10), ((3, 32, 32), 3), ((3, 8, 12), 0)]
+
+
+def build(model: str, shape=(1, 8, 8), classes=10):
+    torch.manual_seed(0)
+    cfg = compose([f"model={model}"])
+    cfg.data.facts = {"image_shape": shape, "num_classes": classes, "class_names": [], "train_size": 40, "checksum": ""}
+    return build_method(cfg).eval()
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def labels_for(method, n: int):
+    return balanced_labels(n, method.num_classes) if method.num_classes else None
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_has_exactly_these_capabilities(model):
+    method = build(model)
+    assert {name for name, kind in KINDS.items() if isinstance(method, kind)} == CAPABILITIES[model]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("shape", "classes"), SHAPES)
+def test_samples_are_images_and_repeat_and_leave_the_global_stream_alone(model, shape, classes):
+    method = build(model, shape, classes)
+    before = torch.get_rng_state()
+    images = method.sample(6, labels_for(method, 6), generator=seeded())
+    assert images.shape == (6, *shape) and images.dtype == torch.float32 and not images.requires_grad
+    assert images.min() >= 0 and images.max() <= 1
+    assert torch.equal(images, method.sample(6, labels_for(method, 6), generator=seeded()))
+    assert not torch.equal(images, method.sample(6, labels_for(method, 6), generator=seeded(1)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert method.sample(0, labels_for(method, 0), generator=seeded()).shape == (0, *shape)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_labels_that_are_missing_unasked_or_out_of_range_raise(model):
+    method = build(model)
+    with pytest.raises(ValueError, match=r"is conditional: expected labels of shape \(2,\), got none"):
+        method.sample(2)
+    with pytest.raises(ValueError, match=r"expected labels from 0 to 9, got 0 to 10"):
+        method.sample(2, torch.tensor([0, 10]))
+    with pytest.raises(ValueError, match=r"expected labels of shape \(2,\), got \(3,\)"):
+        method.sample(2, torch.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match=r"is unconditional: expected no labels"):
+        build(model, classes=0).sample(2, torch.tensor([0, 0]))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("shape", "classes"), SHAPES[:2])
+def test_each_capability_answers_in_its_shapes(model, shape, classes):
+    method, n = build(model, shape, classes), 4
+    labels = labels_for(method, n)
+    images = torch.rand(n, *shape, generator=seeded())
+    has = CAPABILITIES[model]
+    if "KeepsCodes" in has:
+        assert len(method.stored_codes()) == 40
+    if "Encodes" in has:
+        codes = method.encode(images, labels)
+        assert len(codes) == n and codes.ndim == 2 and not codes.requires_grad
+    if "Decodes" in has and "Encodes" in has:
+        decoded = method.decode_codes(codes, labels)
+        assert decoded.shape == images.shape and decoded.min() >= 0 and decoded.max() <= 1
+    if "Reconstructs" in has:
+        for given in (labels, None):
+            rebuilt = method.reconstruct(images, given)
+            assert rebuilt.shape == images.shape and rebuilt.min() >= 0 and rebuilt.max() <= 1
+    if "Refits" in has:
+        generator = seeded()
+        codes = torch.randn(40, method.encode(images, labels).shape[1], generator=generator)
+        method.refit_prior(codes, balanced_labels(40, max(1, classes)))
+        assert method.sample(n, labels, generator=generator).shape == images.shape
+    if "Continuous" in has:
+        large = method.sample_at(n, 20, labels, generator=seeded())
+        assert large.shape == (n, shape[0], 20, 20)
+        window = method.sample_at(n, 20, labels, window=(3, 4, 5, 6), generator=seeded())
+        torch.testing.assert_close(window, large[..., 3:8, 4:10])
+    if "Diagnoses" in has:
+        assert all(isinstance(value, float) for value in method.diagnose(generator=seeded()).values())
+
+
+@pytest.fixture(params=["grey", "colour", "unlabelled"])
+def images(request, tmp_path):
+    """8×8 grey digits, 32×32 colour, and colour without labels, as npz files."""
+    generator = np.random.default_rng(0)
+    side = 8 if request.param == "grey" else 32
+    shape = (90, side, side) if request.param == "grey" else (90, side, side, 3)
+    arrays = {"images": generator.integers(0, 256, shape, dtype=np.uint8)}
+    if request.param != "unlabelled":
+        arrays["labels"] = np.arange(90) % 3
+    np.savez(tmp_path / "images.npz", **arrays)
+    return tmp_path / "images.npz"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, images, tmp_path):
+    options = [
+        f"model={model}",
+        "data=npz",
+        f"data.source.path={images}",
+        "data.batch_size=30",
+        "trainer.max_epochs=1",
+        "sample.n=12",
+        "evaluation=none",
+        f"paths.outputs={tmp_path}",
+    ]
+    cfg = compose(options)
+    folder = run(cfg, options, Console(quiet=True))
+    opened = open_run(folder.path)
+    method = opened.method()
+    torch.manual_seed(0)
+    fresh = build_method(opened.config)
+    moved = {name for name, weight in method.named_parameters() if not torch.equal(weight, fresh.state_dict()[name])}
+    assert moved == {name for name, _ in method.named_parameters()}  # the gradient reached each
+    kept, labels = opened.samples()
+    again = method.sample(12, torch.from_numpy(labels) if method.num_classes else None, generator=seeded(0))
+    assert np.array_equal(kept, (again * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    assert labels.tolist() == ([0, 1, 2] * 4 if method.num_classes else [-1] * 12)
