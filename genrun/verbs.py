@@ -58,7 +58,7 @@ def sample(arguments: list[str]) -> int:
         raise Refused(f"--labels: {asked.run} is unconditional and takes none")
     wanted = torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
     if wanted is None and method.num_classes:
-        wanted = balanced_labels(n, method.num_classes)
+        wanted = balanced_labels(n, method.num_classes).sort().values  # a row for each class
     if asked.resolution and not isinstance(method, Continuous):
         raise Refused(f"--resolution: the method of {asked.run} draws at {method.image_shape[1:]} pixels only")
     generator = seeded(asked.seed)

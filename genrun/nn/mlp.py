@@ -38,7 +38,7 @@ class MLP(nn.Sequential):
             else:
                 nn.init.normal_(linear.weight, std=1 / fan_in)
                 nn.init.normal_(linear.bias, std=1 / fan_in)
-            layers += [linear, nn.LeakyReLU(leak)]
+            layers += [linear, nn.LeakyReLU(leak, inplace=True)]
         super().__init__(*(layers if leaky_output else layers[:-1]))
 
 
