@@ -1,37 +1,47 @@
-"""What genrun costs, each figure a ratio measured in this run on this machine: `make bench`.
+"""What genrun costs, each figure a ratio measured in this run on this machine: `make bench`. Needs MNIST in $GENRUN_DATA.
 
 1. An epoch through genrun against a hand-written torch loop: the same tensors, model, batches and optimizer.
 2. Batches a second of the in-memory data path against torchvision's MNIST behind a DataLoader.
 3. CSGM's vectorised step against the one-pixel loop of Algorithm 1, in pixels a second.
-
-MNIST is read from $GENRUN_DATA where it is there; otherwise images of its size are made up, and the output says so.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import statistics
+import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
 
 from genrun.callbacks.keeper import Keeper
 from genrun.cli import compose
 from genrun.data.images import Source, Stored
+from genrun.data.loaders import EpochOrder, MemoryLoader
 from genrun.data.module import ImageData
+from genrun.data.sources import mnist
 from genrun.methods.csgm import CSGM
 from genrun.methods.method import Method
+from genrun.run import build_method
 from genrun.runs import RunFolder
 from genrun.signals import Signals
 from genrun.training import make_trainer
 from genrun.types import Batch
 
-ROUNDS = 5  # pairs of measurements; the median ratio is printed
+PAIRS = 5  # measurements of both sides in turn; the pair with the median ratio is printed
+ROOT = Path(os.environ.get("GENRUN_DATA", "../shared/data"))
 
 
 class Classifying(Method):
@@ -39,7 +49,7 @@ class Classifying(Method):
 
     def __init__(self) -> None:
         super().__init__((1, 28, 28), 10)
-        self.network = network()
+        self.network = classifier()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = F.cross_entropy(self.network(batch.image.flatten(1)), batch.label)
@@ -50,48 +60,39 @@ class Classifying(Method):
         return torch.optim.Adam(self.parameters())
 
 
-def network() -> nn.Sequential:
+def classifier() -> nn.Sequential:
     return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
 
 
-def mnist(n: int) -> tuple[Stored, str]:
-    """n training images of MNIST, or made-up ones of the same size."""
-    root = Path(os.environ.get("GENRUN_DATA", "../shared/data"))
-    if (root / "MNIST" / "raw").is_dir():
-        from genrun.data.sources import mnist as read
+class EpochClock(pl.Callback):
+    """Seconds from an epoch's start until everything at its end is done."""
 
-        return read(root=str(root)).train.take(torch.arange(n)), "MNIST"
-    made_up = torch.randint(256, (n, 1, 28, 28), dtype=torch.uint8), torch.randint(10, (n,))
-    return Stored(array=made_up[0], labels=made_up[1]), "made-up images of MNIST's size"
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+
+    def on_train_epoch_start(self, *_: object) -> None:
+        self.starts.append(time.perf_counter())
+
+    on_train_end = on_train_epoch_start
+
+    @property
+    def seconds(self) -> list[float]:
+        return [end - start for start, end in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
 
-def through_genrun(method: Method, images: Stored, batch_size: int, epochs: int) -> list[float]:
-    """Seconds of each epoch but the first, with the callbacks that every run has."""
-    cfg = compose([f"trainer.max_epochs={epochs}", "callbacks.watching={}"])
-    data = ImageData(lambda: Source(images, images.take(torch.arange(1)), tuple("0123456789"), "", []), batch_size)
+def through_genrun(method: Method, images: Stored, batch_size: int) -> float:
+    """Seconds of an epoch, its checkpoint and its row of metrics.csv, by the trainer that every run has."""
+    cfg = compose(["trainer.max_epochs=3", "callbacks.watching={}"])
+    cfg.callbacks.watching = {}
+    test = images.take(torch.arange(1))
+    data = ImageData(lambda: Source(images, test, tuple("0123456789"), "", []), batch_size)
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder(Path(scratch))
         folder.checkpoints.mkdir()
-        keeper = Keeper(folder, Signals(), minutes=10)
-        trainer = make_trainer(cfg, folder, keeper, Console(quiet=True))
-        ends: list[float] = []
-        trainer.callbacks.append(clock := EpochClock())
+        trainer = make_trainer(cfg, folder, Keeper(folder, Signals(), minutes=10), Console(quiet=True))
+        trainer.callbacks.insert(0, clock := EpochClock())
         trainer.fit(method, data)
-        ends = clock.seconds
-    return ends[1:]
-
-
-class EpochClock(__import__("pytorch_lightning").Callback):
-    """Seconds from an epoch's start to the end of its last batch."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def on_train_epoch_start(self, *_: object) -> None:
-        self.started = time.perf_counter()
-
-    def on_train_epoch_end(self, *_: object) -> None:
-        self.seconds.append(time.perf_counter() - self.started)
+    return min(clock.seconds[1:])
 
 
 def by_hand(step: Callable[[Batch], None], images: Stored, batch_size: int) -> float:
@@ -102,49 +103,130 @@ def by_hand(step: Callable[[Batch], None], images: Stored, batch_size: int) -> f
     return time.perf_counter() - started
 
 
-def classifier_pair(images: Stored) -> tuple[float, float, int]:
-    """Medians of (genrun, by hand) seconds an epoch of the classifier, and its steps."""
-    torch.manual_seed(0)
-    plain = network()
-    optimizer = torch.optim.Adam(plain.parameters())
+def classifier_step() -> Callable[[Batch], None]:
+    model = classifier()
+    optimizer = torch.optim.Adam(model.parameters())
 
     def step(batch: Batch) -> None:
-        loss = F.cross_entropy(plain(batch.image.flatten(1)), batch.label)
+        loss = F.cross_entropy(model(batch.image.flatten(1)), batch.label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    return paired(Classifying(), step, images, 100)
+    return step
 
 
-def csgm_pair(images: Stored) -> tuple[float, float, int]:
-    """The same for CSGM as `model=csgm` configures it."""
+def csgm_step(method: CSGM) -> Callable[[Batch], None]:
+    """The mathematics of `model=csgm` as a script of its own would have it."""
+    optimizer = method.configure_optimizers()
+    visited = 0
+
+    def step(batch: Batch) -> None:
+        nonlocal visited
+        method.labels[batch.index] = batch.label
+        pixels = batch.image.flatten(2).transpose(1, 2)
+        at = torch.randint(784, (len(pixels), method.pixels))
+        target = pixels.gather(1, at.unsqueeze(2))
+        codes = method.codes[batch.index].requires_grad_()
+        d, g = method(codes + method.code_noise * torch.randn_like(codes), batch.label, method.places[at])
+        error_d = (1 - d).square().sum() + method.error_on_fresh_codes(batch.label)
+        optimizer.zero_grad()
+        ((method.d_weight * error_d + (target - g).square().sum()) / 2).backward()
+        optimizer.step()
+        method.move_codes(batch.index, codes.grad, method.code_rate)
+        visited += len(batch.index)
+        if visited >= len(method.codes):
+            method.whiten_codes()
+            visited = 0
+
+    return step
+
+
+def one_pixel_loop(method: CSGM, images: Stored, steps: int) -> float:
+    """Pixels a second of Algorithm 1 as it is written: one image, one pixel, one step."""
+    optimizer = torch.optim.SGD(method.network.parameters(), lr=0.01)
+    image, label, code = (
+        images.array[0].float().div(255),
+        F.one_hot(images.labels[0], 10).float(),
+        method.codes[0].clone(),
+    )
+    started = time.perf_counter()
+    for n in range(steps):
+        m = n / steps
+        place = int(torch.randint(784, (1,)))
+        seen = code.requires_grad_()
+        out = method.network(torch.cat([label, seen, method.places[place]]))
+        target = torch.tensor([m, image.flatten()[place]])
+        optimizer.zero_grad()
+        ((target - out).square().sum() / 2).backward()
+        optimizer.step()
+        code = (code - 0.01 * seen.grad).detach()
+    return steps / (time.perf_counter() - started)
+
+
+def batches_per_second(loader: MemoryLoader | DataLoader, most: int) -> float:
+    started, count = time.perf_counter(), 0
+    for _, _batch in zip(range(most), loader, strict=False):
+        count += 1
+    return count / (time.perf_counter() - started)
+
+
+def paired(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float]:
+    """Both sides in turn, so that a drifting machine moves both: the pair whose ratio is the median."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(PAIRS)]
+    middle = statistics.median_low([a / b for a, b in pairs])
+    return next(pair for pair in pairs if pair[0] / pair[1] == middle)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    if not (ROOT / "MNIST" / "raw").is_dir():
+        sys.exit(f"bench: MNIST is not in {ROOT}; set GENRUN_DATA to the folder that holds MNIST/raw")
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)  # as a run does, for both sides
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    train = mnist(root=str(ROOT)).train
+    table = Table("measured in this run", "genrun", "other", "ratio", "goal", box=None, pad_edge=False)
+
+    some = train.take(torch.arange(20000))
+    step = classifier_step()
+    ours, theirs = paired(lambda: through_genrun(Classifying(), some, 100), lambda: by_hand(step, some, 100))
+    each = f"{ours:.2f} s", f"{theirs:.2f} s", f"{ours / theirs:.2f}", "≤ 1.30"
+    table.add_row("epoch of 784–512–256–10, batch 100, against a plain loop", *each)
+    table.add_row("   overhead of a step", f"{(ours - theirs) / 200 * 1e6:.0f} µs", "", "", "")
+
     cfg = compose([])
     cfg.data.facts = {
         "image_shape": [1, 28, 28],
         "num_classes": 10,
         "class_names": [],
-        "train_size": len(images),
+        "train_size": len(some),
         "checksum": "",
     }
-    from genrun.run import build_method
+    size, twin = cfg.data.batch_size, csgm_step(build_method(cfg))
+    ours, theirs = paired(lambda: through_genrun(build_method(cfg), some, size), lambda: by_hand(twin, some, size))
+    each = f"{ours:.2f} s", f"{theirs:.2f} s", f"{ours / theirs:.2f}", "≤ 1.15"
+    table.add_row(f"epoch of CSGM, batch {size}, against a plain loop", *each)
 
-    method, twin = build_method(cfg), build_method(cfg)
-    optimizer = twin.configure_optimizers()
-    step = csgm_step(twin, optimizer)
-    return paired(method, step, images, cfg.data.batch_size)
+    plain = datasets.MNIST(ROOT, transform=transforms.ToTensor())
+    memory = MemoryLoader(train, EpochOrder(len(train), 100, seed=0), torch.device("cpu"))
+    for workers in (0, 2):
+        other = DataLoader(plain, 100, shuffle=True, num_workers=workers)
+        ours, theirs = paired(
+            lambda: batches_per_second(memory, 600), lambda other=other: batches_per_second(other, 150)
+        )
+        each = f"{ours:,.0f}/s", f"{theirs:,.0f}/s", f"{ours / theirs:.0f}", "≥ 20"
+        table.add_row(f"batches of 100 against torchvision and a DataLoader, {workers} workers", *each)
+
+    method, pixels = build_method(cfg), 20 * size * cfg.model.pixels
+    step, several = csgm_step(build_method(cfg)), some.take(torch.arange(20 * size))
+    ours, theirs = paired(lambda: pixels / by_hand(step, several, size), lambda: one_pixel_loop(method, some, 1500))
+    each = f"{ours:,.0f}/s", f"{theirs:,.0f}/s", f"{ours / theirs:.0f}", "≥ 60"
+    table.add_row("pixels of CSGM against the one-pixel loop of Algorithm 1", *each)
+    Console(width=120).print(table)
 
 
-def csgm_step(method: CSGM, optimizer: torch.optim.Optimizer) -> Callable[[Batch], None]:
-    """CSGM's step as it would stand in a script of its own: the same mathematics, no runner."""
-    raise NotImplementedError
-
-
-def paired(method: Method, step: Callable[[Batch], None], images: Stored, batch_size: int) -> tuple[float, float, int]:
-    ours, theirs = [], []
-    for _ in range(ROUNDS):  # in turn, so that a drifting machine moves both
-        theirs.append(min(by_hand(step, images, batch_size) for _ in range(2)))
-        ours.append(min(through_genrun(method, images, batch_size, 3)))
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    middle = sorted(range(ROUNDS), key=ratios.__getitem__)[ROUNDS // 2]
-    return ours[middle], theirs[middle], -(-len(images) // batch_size)
+if __name__ == "__main__":
+    main()

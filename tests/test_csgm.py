@@ -207,11 +207,11 @@ def test_contrast_counts_fresh_codes_as_much_as_stored_ones():
     assert error.item() == pytest.approx(4 * d.square().sum().item(), rel=1e-6)
 
 
-def test_the_cosine_starts_low_for_weights_only_and_ends_at_zero():
+def test_the_cosine_starts_low_for_weights_only_and_ends_at_zero(monkeypatch):
     method = csgm(schedule="cosine")
     shares = []
-    method.progress = lambda: shares_at
-    for shares_at in (0.0, 0.02, 0.5, 1.0):
+    for done in (0.0, 0.02, 0.5, 1.0):
+        monkeypatch.setattr(method, "progress", lambda done=done: done)
         shares.append(method.rate_shares())
     weights, codes = zip(*shares, strict=True)
     assert codes == pytest.approx([1, 0.99901, 0.5, 0], abs=1e-4)

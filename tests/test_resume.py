@@ -151,7 +151,7 @@ def test_a_time_limit_ends_at_an_epochs_end_and_is_marked(tiny):
 
 
 def test_resume_must_never_and_nan(tiny):
-    with pytest.raises(Refused, match="run.resume=must"):
+    with pytest.raises(Refused, match=r"run\.resume=must"):
         tiny("run.resume=must")
     first = tiny()
     again = tiny("run.resume=never")
@@ -210,7 +210,7 @@ class Faults:
             real_replace(source, target)
 
         def open_(path, mode="r", *arguments, **options):
-            file = builtins.open(path, mode, *arguments, **options)
+            file = builtins.open(path, mode, *arguments, **options)  # noqa: SIM115 handed on
             if "w" in mode:
                 real_write = file.write
                 try:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrun.evaluation.classifier import predict, reference_classifier
+from genrun.evaluation.classifier import Classifier, predict, reference_classifier
 from genrun.runs import FORMAT, digest, plain, write_atomic, write_json
 from genrun.sampling import seeded
 from genrun.show import markdown
 from genrun.types import Diagnoses, Reconstructs
 
 if TYPE_CHECKING:
+    from genrun.data.module import ImageData
     from genrun.run import Job
 
 
@@ -54,27 +55,32 @@ def evaluate(job: Job) -> list[Path]:
 
 
 def label_accuracy(job: Job, settings: dict[str, Any]) -> list[tuple[str, float, str]]:
-    """Share of samples that the reference classifier takes for the class that was asked for, and their variety.
-
-    Variety is the square root of the mean variance of a pixel within a class, of samples over that of test images: 0 where each
-    class has one image, 1 where they differ as much as real ones.
-    """
-    cache = Path(job.cfg.paths.cache).expanduser()
-    classifier, real = reference_classifier(job.data, settings, cache, job.console)
+    """Rows on whether samples.npz shows the classes that were asked for, by the reference classifier."""
+    classifier, real = reference_classifier(job.data, settings, Path(job.cfg.paths.cache).expanduser(), job.console)
     samples = np.load(job.folder.path / "samples.npz")
-    labels = torch.from_numpy(samples["labels"])
-    images = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2)
-    right = torch.cat([predict(classifier, part / 255) for part in images.split(1000)]) == labels
-    names = job.data.facts().class_names
-    by_class = {name: right[labels == k].double().mean().item() for k, name in enumerate(names) if (labels == k).any()}
-    worst = min(by_class, key=by_class.get)
-    test = torch.cat([job.data.test.images(i) for i in torch.arange(len(job.data.test)).split(1000)])
-    variety = spread(images / 255, labels, len(names)) / spread(test, job.data.test.labels, len(names))
+    images, labels = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2), torch.from_numpy(samples["labels"])
+    result = recognised(images, labels, job.data, classifier)
     return [
-        ("label accuracy", right.double().mean().item(), f"the classifier's own on test images: {real:.4f}"),
-        ("label accuracy, weakest class", by_class[worst], f"class {worst}"),
-        ("variety within a class", variety, "1: pixels vary as in test images; 0: one image a class"),
+        ("label accuracy", result["accuracy"], f"the classifier's own on test images: {real:.4f}"),
+        ("label accuracy, weakest class", result["weakest"], f"class {result['weakest class']}"),
+        ("variety within a class", result["variety"], "1: pixels vary as in test images; 0: one image a class"),
     ]
+
+
+def recognised(images: Tensor, labels: Tensor, data: ImageData, classifier: Classifier) -> dict[str, Any]:
+    """Share of images (n, C, H, W) uint8 that the classifier takes for their labels (n,), and their variety.
+
+    Variety is the square root of the mean variance of a pixel within a class, of these images over that of test images: 0 where
+    each class has one image, 1 where they differ as much as real ones.
+    """
+    right = torch.cat([predict(classifier, part / 255) for part in images.split(1000)]) == labels
+    names = data.facts().class_names
+    by_class = {name: right[labels == k].double().mean().item() for k, name in enumerate(names) if (labels == k).any()}
+    weakest = min(by_class, key=by_class.get)
+    test = torch.cat([data.test.images(i) for i in torch.arange(len(data.test)).split(1000)])
+    variety = spread(images / 255, labels, len(names)) / spread(test, data.test.labels, len(names))
+    accuracy = right.double().mean().item()
+    return {"accuracy": accuracy, "weakest": by_class[weakest], "weakest class": weakest, "variety": variety}
 
 
 def spread(images: Tensor, labels: Tensor, num_classes: int) -> float:

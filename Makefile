@@ -1,0 +1,52 @@
+# `make demo` and `make test` are all that a fresh machine needs: Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+GENRUN := $(BIN)/genrun
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"genrun needs Python 3.11 to 3.13, this is {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(UV) --editable .
+	@touch $@
+
+.venv/.testable: .venv/.installed
+	$(UV) --editable '.[test]'
+	@touch $@
+
+install: .venv/.installed  ## make .venv and install genrun in it
+
+demo: install  ## train CSGM on scikit-learn's digits, about two minutes, no download
+	$(GENRUN)
+
+test: .venv/.testable lint  ## the suite that CI runs
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m 'not slow' -n 2
+
+test-all: .venv/.testable lint  ## the longer suite
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2
+
+bench: .venv/.installed  ## what genrun costs, as ratios measured on this machine
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
+
+lint: .venv/.testable
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.testable  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+csgm-mnist: install  ## CSGM on MNIST, ten minutes on two cores
+	$(GENRUN) model=csgm data=mnist
+
+csgm-mnist-paper: install  ## CSGM on MNIST as published, for the same time
+	$(GENRUN) experiment=csgm_mnist_paper
