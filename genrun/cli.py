@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genrun.errors import GenrunError, Refused, nearest
+from genrun.errors import Failed, GenrunError, Refused, nearest
 
 VERBS = ("sample",)
 GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
@@ -95,7 +96,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace) -> int:
     return status
 
 
-def guarded(work, *, debug: bool) -> int:
+def guarded(work: Callable[[], object], *, debug: bool) -> int:
     """Do the work and turn its errors into one line and a status."""
     try:
         work()
@@ -104,6 +105,10 @@ def guarded(work, *, debug: bool) -> int:
         if debug:
             raise
         return report(error)
+    except Exception as error:  # not foreseen: still one line, and a traceback for who asks for it
+        if debug:
+            raise
+        return report(Failed(f"{type(error).__name__}: {error} (log.txt has the traceback, --debug shows it)"))
 
 
 # -------------------------------------------------------------------------------------------------- composition and its errors

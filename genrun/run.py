@@ -6,8 +6,8 @@ import contextlib
 import io
 import json
 import logging
+import sys
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from rich.console import Console
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
 from genrun.errors import GenrunError, Interrupted, NotFinite, Refused
+from genrun.logs import log_file, logging_to
 from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic, write_json
 from genrun.show import show
 from genrun.signals import Signals
@@ -38,7 +39,7 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
     Raises:
         GenrunError: with the exit status and one line for the user.
     """
-    console = console or Console()
+    console = console or screen()
     check(cfg)
     data = read_facts(cfg)
     folder, keys = RunFolder.of(cfg), stage_keys(cfg)
@@ -71,6 +72,11 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
         folder.end_attempt("done")
     show(folder, console)
     return folder
+
+
+def screen() -> Console:
+    """The terminal, or lines wide enough for a table where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 # --------------------------------------------------------------------------------------------------- data and identity
@@ -278,34 +284,6 @@ def warn_if_moved(folder: RunFolder, record: dict[str, Any], console: Console) -
             line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
             log.warning(line)
             console.print(line, highlight=False, soft_wrap=True)
-
-
-LOGGERS = [logging.getLogger(name) for name in ("genrun", "pytorch_lightning", "lightning_fabric", "py.warnings")]
-
-
-@contextlib.contextmanager
-def logging_to(handler: logging.Handler) -> Iterator[None]:
-    """Send genrun's and Lightning's messages and all warnings to one handler, and keep them off the screen."""
-    before = [(logger.handlers, logger.propagate, logger.level) for logger in LOGGERS]
-    logging.captureWarnings(True)
-    for logger in LOGGERS:
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        for logger, (handlers, propagate, level) in zip(LOGGERS, before, strict=True):
-            logger.handlers, logger.propagate = handlers, propagate
-            logger.setLevel(level)
-        handler.close()
-
-
-def log_file(folder: RunFolder) -> logging.Handler:
-    """log.txt, which is appended to."""
-    handler = logging.FileHandler(folder.path / "log.txt")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
 
 
 def end(folder: RunFolder, error: BaseException) -> None:

@@ -33,7 +33,7 @@ def csgm(shape=(1, 4, 5), classes=3, train_size=6, seed=0, **options) -> CSGM:
     torch.manual_seed(seed)
     options = {"hidden": (7, 6), "code_size": 4, "optimizer": sgd, "code_rate": 0.05} | options
     method = CSGM(shape, classes, train_size, **options).double()
-    method.code_moments = [moment.double() for moment in method.code_moments]
+    method.code_moments.to(method.codes)
     method.labels.copy_(torch.arange(train_size) % max(1, classes))
     return method
 
@@ -60,7 +60,7 @@ def batch(method: CSGM, index: list[int], seed: int = 3) -> Batch:
 
 def algorithm_1(weights, biases, code, label, image, seen_at, rate, leak=0.01, classes=3):
     """Lines 2 to 10 for one image, in numpy, with the gradient worked out by hand; the document's update "+η(target - output)∂output"."""
-    channels, height, width = image.shape
+    _, height, width = image.shape
     steps = len(seen_at)
     for n, place in enumerate(seen_at):
         m = n / steps

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from genrun.maths.codes import RowMoments, class_means, whitened
 from genrun.maths.mixtures import ClassMixture
 from genrun.methods.method import Method
 from genrun.nn.mlp import MLP, Init, pixel_centres
@@ -125,7 +126,7 @@ class CSGM(Method):
         self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
         self.prior = ClassMixture(max(1, num_classes), code_size, components)
         self.visited = 0  # images since the codes were whitened
-        self.code_moments = [torch.zeros(train_size, size) for size in (code_size, code_size, 1)]  # of Adam: m, v, t
+        self.code_moments = RowMoments(train_size, code_size)
 
     # ------------------------------------------------------------------------------------------ the network, figure 3.1
 
@@ -204,13 +205,7 @@ class CSGM(Method):
     @torch.no_grad()
     def move_codes(self, index: Tensor, gradient: Tensor, rate: float) -> None:
         """A step of the codes (B,) that were visited, against their gradient (B, D)."""
-        step = gradient
-        if self.code_adam:
-            m, v, t = (moment[index] for moment in self.code_moments)
-            m, v, t = m.lerp(gradient, 0.1), v.lerp(gradient.square(), 0.01), t + 1
-            for moment, value in zip(self.code_moments, (m, v, t), strict=True):
-                moment[index] = value
-            step = (m / (1 - 0.9**t)) / ((v / (1 - 0.99**t)).sqrt() + 1e-8)
+        step = self.code_moments.step(index, gradient) if self.code_adam else gradient
         self.codes.index_add_(0, index, step, alpha=-rate)
 
     @torch.no_grad()
@@ -225,33 +220,29 @@ class CSGM(Method):
         starts, and d has to learn what else distinguishes them.
         """
         first, width = self.network[0], self.num_classes
-        by_code = slice(width, width + self.codes.shape[1])
-        mean = self.class_means()  # (K, D)
-        centred = self.codes - (mean[self.labels] if width else mean)
-        values, vectors = torch.linalg.eigh((centred.T @ centred / len(centred) / (1 - self.code_noise**2)).double())
-        scale = values.clamp(min=1e-6).sqrt()
-        root, inverse = (((vectors * each) @ vectors.T).to(self.codes) for each in (scale, 1 / scale))
-        shift = first.weight[:, by_code] @ mean.T  # (300, K)
+        labels = self.labels if width else torch.zeros_like(self.labels)
+        codes, mean, root = whitened(self.codes, labels, max(1, width), variance=1 - self.code_noise**2)
+        of_code = first.weight[:, width:-2].clone()  # W_L
         if width:
-            first.weight[:, :width] += shift
+            first.weight[:, :width] += of_code @ mean.T
         else:
-            first.bias += shift.squeeze(1)
-        first.weight[:, by_code] = first.weight[:, by_code] @ root
-        self.codes.copy_(centred @ inverse)
+            first.bias += of_code @ mean[0]
+        first.weight[:, width:-2] = of_code @ root
+        self.codes.copy_(codes)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.network.parameters())
 
     def on_fit_start(self) -> None:
-        self.code_moments = [moment.to(self.device) for moment in self.code_moments]
+        self.code_moments.to(self.codes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["codes"] = {"moments": self.code_moments, "visited": self.visited}
+        checkpoint["codes"] = {"moments": self.code_moments.state, "visited": self.visited}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self.code_moments, self.visited = checkpoint["codes"]["moments"], checkpoint["codes"]["visited"]
+        self.code_moments.state, self.visited = checkpoint["codes"]["moments"], checkpoint["codes"]["visited"]
 
     def budget_dependence(self) -> str | None:
         if self.ramp == "training":
@@ -358,7 +349,7 @@ class CSGM(Method):
         places = self.places[::every]
         target = images.flatten(2).transpose(1, 2)[:, ::every]  # (n, pixels, C)
         with torch.enable_grad():
-            codes = self.class_means()[labels].clone().requires_grad_()
+            codes = self.mean_codes()[labels].requires_grad_()
             optimizer = torch.optim.Adam([codes], lr=0.1)
             for _ in range(steps):
                 error = (target - self(codes, labels, places)[1]).square().mean((1, 2))
@@ -367,11 +358,10 @@ class CSGM(Method):
         codes = codes.detach()
         return codes, (target - self(codes, labels, places)[1]).square().mean((1, 2)).detach()
 
-    def class_means(self) -> Tensor:
+    def mean_codes(self) -> Tensor:
         """Mean stored code of each class: (max(1, num_classes), D)."""
         labels = self.labels if self.num_classes else torch.zeros_like(self.labels)
-        member = F.one_hot(labels, max(1, self.num_classes)).to(self.codes)  # (N, K)
-        return (member.T @ self.codes) / member.sum(0).clamp(min=1).unsqueeze(1)
+        return class_means(self.codes, labels, max(1, self.num_classes))
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The images that fitted codes decode to: (n, C, H, W) in [0, 1]."""
@@ -381,7 +371,8 @@ class CSGM(Method):
     # ------------------------------------------------------------------------------------------ watching
 
     def on_validation_epoch_start(self) -> None:
-        self.refit_prior(self.codes, self.labels)
+        if self.sampler == "prior":  # the epoch's grid is drawn from it
+            self.refit_prior(self.codes, self.labels)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """The error of a few held-out images after a short fit of their codes, at every seventh pixel."""
