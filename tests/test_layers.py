@@ -11,17 +11,17 @@ import pytest
 import genrun
 
 METHODS = [
-    f"genrun.methods.{name}"
-    for _, name, _ in pkgutil.iter_modules(genrun.__path__[:1] and [f"{genrun.__path__[0]}/methods"])
-    if name != "method"
+    f"genrun.methods.{module.name}"
+    for module in pkgutil.iter_modules([f"{genrun.__path__[0]}/methods"])
+    if module.name != "method"
 ]
 FRAMEWORKS = ["pytorch_lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "wandb", "mlflow"]
 FORBIDDEN = {
     "types": FRAMEWORKS,
     "nn": FRAMEWORKS,
     "maths": FRAMEWORKS,
-    "methods": ["hydra", "omegaconf", "matplotlib", "genrun.runs", "genrun.run", "genrun.data", "genrun.figures"],
-    "data": ["hydra", "matplotlib", *METHODS],
+    "methods": ["hydra", "omegaconf", "genrun.runs", "genrun.run", "genrun.data", "genrun.figures"],
+    "data": ["hydra", *METHODS],
     "evaluation": ["hydra", *METHODS],
     "figures": ["pytorch_lightning", "hydra", *METHODS],
     "callbacks": ["hydra", *METHODS],

@@ -130,16 +130,18 @@ def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
 
 def test_a_lock_is_held_for_its_life_and_a_forked_child_lets_go(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    reader, writer = os.pipe()
+    (ready, say_ready), (go_on, tell) = os.pipe(), os.pipe()
     with folder.lock():
         child = os.fork()
-        if child == 0:  # holds on until told; must not hold the lock
-            os.close(writer)
-            os.read(reader, 1)
+        if child == 0:  # lives on until told; must not hold the lock
+            os.close(tell)
+            os.write(say_ready, b"!")
+            os.read(go_on, 1)
             os._exit(0)
+        os.read(ready, 1)
     with folder.lock():  # the child is alive
         assert f"process {os.getpid()}" in (folder.path / ".lock").read_text()
-    os.close(writer)
+    os.close(tell)
     os.waitpid(child, 0)
 
 

@@ -277,7 +277,7 @@ class CSGM(Method):
             return self.prior.sample(labels, generator=generator)
         codes = torch.randn(n * self.mean_of, self.codes.shape[1], generator=generator, device=self.device)
         refined = self.refine(codes, labels.repeat_interleave(self.mean_of), generator)
-        return refined.view(n, self.mean_of, -1).mean(1)  # L_avg
+        return refined.unflatten(0, (n, self.mean_of)).mean(1)  # L_avg
 
     def refine(self, codes: Tensor, labels: Tensor, generator: Generator | None = None) -> Tensor:
         """Lines 3 to 8 of Algorithm 2: descend ½(1 - d)² in L with the weights fixed; (n, D) → (n, D)."""

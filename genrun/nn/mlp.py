@@ -42,7 +42,7 @@ class MLP(nn.Sequential):
         super().__init__(*(layers if leaky_output else layers[:-1]))
 
 
-def pixel_centres(resolution: int | tuple[int, int]) -> Tensor:
+def pixel_centres(resolution: int | tuple[int, int], dtype: torch.dtype = torch.float32) -> Tensor:
     """Coordinates (row, column) of the pixel centres of an image over [-1, 1]².
 
     Args:
@@ -52,6 +52,6 @@ def pixel_centres(resolution: int | tuple[int, int]) -> Tensor:
         (H·W, 2), raster order: coordinate of pixel i of n is (2i + 1)/n - 1.
     """
     height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
-    rows = (2 * torch.arange(height) + 1) / height - 1
-    columns = (2 * torch.arange(width) + 1) / width - 1
+    rows = (2 * torch.arange(height, dtype=dtype) + 1) / height - 1
+    columns = (2 * torch.arange(width, dtype=dtype) + 1) / width - 1
     return torch.cartesian_prod(rows, columns)
