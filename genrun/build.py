@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import types
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -70,6 +72,8 @@ def check(cfg: DictConfig) -> None:
         raise Refused(
             f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
         )
+    if cfg.hardware.devices != 1 or {"num_nodes", "strategy"} & set(cfg.trainer):
+        raise Refused("hardware.devices: expected 1; a run on several devices or nodes is not supported yet")
     for path in (
         "sample.n",
         "sample.chunk",
@@ -95,7 +99,12 @@ def build(node: DictConfig, path: str, **extra: Any) -> Any:
     except OmegaConfBaseException as error:
         raise Refused(f"{path}: {str(error).splitlines()[0]}") from None
     _check_node(arguments, path, extra)
-    return instantiate(arguments, **extra)
+    try:
+        return instantiate(arguments, **extra)
+    except InstantiationException as error:  # what the class itself said
+        while isinstance(error, InstantiationException) and error.__cause__ is not None:
+            error = error.__cause__
+        raise error from None
 
 
 def build_trusted(node: Mapping[str, Any], path: str, *, trust: bool = False) -> Any:
@@ -106,11 +115,16 @@ def build_trusted(node: Mapping[str, Any], path: str, *, trust: bool = False) ->
 
 
 def _check_trusted(node: Any, path: str) -> None:
+    if isinstance(node, str) and "${" in node:  # a saved configuration is resolved; this would be, to anything
+        raise Refused(
+            f"{path}={node}: expected a value without interpolation; if you trust this run, --trust builds it"
+        )
     if isinstance(node, Mapping):
         if "_target_" in node:
-            target = str(node["_target_"])
-            # the name first: importing a module already runs its code
-            found = get_object(target) if target.startswith(TRUSTED) else None
+            target, found = str(node["_target_"]), None
+            if target.startswith(TRUSTED):  # the name first: importing a module already runs its code
+                with contextlib.suppress(ImportError, ValueError, TypeError):
+                    found = get_object(target)
             if not (inspect.isclass(found) and f"{found.__module__}.".startswith(TRUSTED)):
                 raise Refused(
                     f"{path}._target_={target}: expected a class of {', '.join(name[:-1] for name in TRUSTED)}; "

@@ -24,11 +24,7 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
-        status = dispatch([argument for argument in arguments if argument != "--debug"], debug=debug)
-    except GenrunError as error:
-        if debug:
-            raise
-        status = report(error)
+        status = guarded(lambda: dispatch([word for word in arguments if word != "--debug"], debug=debug), debug=debug)
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
@@ -51,11 +47,13 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
     if debug:
         arguments.append("run.debug=true")
         parsed.overrides.append("run.debug=true")
-    if parsed.multirun:
+    if parsed.multirun and not (
+        parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    ):
         from genrun.sweeps import sweep
 
         return sweep(parsed.overrides, parsed.config_dir)
-    return run_hydra(arguments, parsed)
+    return run_hydra(arguments, parsed, debug=debug)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -69,10 +67,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         raise Refused(f"{message}{hint}; genrun --help shows what there is")
 
     parser.error = refuse
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
-def run_hydra(arguments: list[str], parsed: argparse.Namespace) -> int:
+def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) -> int:
     """Let Hydra compose, and show help, configuration or completion; a run's status is kept beside it."""
     import hydra
 
@@ -84,9 +82,13 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace) -> int:
 
         from genrun.run import run
 
-        status = guarded(lambda: run(cfg, list(HydraConfig.get().overrides.task)), debug=bool(cfg.run.debug))
+        def work() -> int:
+            run(cfg, list(HydraConfig.get().overrides.task))
+            return 0
 
-    sys.argv = [sys.argv[0], *arguments]
+        status = guarded(work, debug=debug)
+
+    sys.argv = [sys.argv[0], *(word for word in arguments if word not in parsed.overrides), *parsed.overrides]
     try:
         hydra.main(config_path="pkg://genrun.conf", config_name="config", version_base="1.3")(job)()
     except SystemExit as leave:
@@ -96,11 +98,10 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace) -> int:
     return status
 
 
-def guarded(work: Callable[[], object], *, debug: bool) -> int:
-    """Do the work and turn its errors into one line and a status."""
+def guarded(work: Callable[[], int], *, debug: bool) -> int:
+    """Do the work, which returns a status, and turn its errors into one line and theirs."""
     try:
-        work()
-        return 0
+        return work()
     except GenrunError as error:
         if debug:
             raise
@@ -162,7 +163,7 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
     if isinstance(error, HydraException | OmegaConfBaseException | SearchPathException):
         return Refused(text)
-    return error if isinstance(error, GenrunError) else Refused(f"{type(error).__name__}: {text}")
+    return Refused(f"{type(error).__name__}: {text}")
 
 
 def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:

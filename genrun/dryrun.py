@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
 from genrun.data.module import ImageData
-from genrun.run import prepare, starting_point, state_of
+from genrun.run import extended_run, prepare, state_of
 from genrun.runs import RunFolder
 
 WARM_UP, TIMED = 3, 10  # steps
@@ -31,7 +31,7 @@ class StepClock(Callback):
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs, batch, batch_idx: int
     ) -> None:
         self.ends.append(time.monotonic())
-        self.batch = batch
+        self.batch = self.batch or batch
 
     @property
     def seconds(self) -> float:
@@ -47,8 +47,8 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
     """
     # the first steps run in a folder that is gone afterwards
     with tempfile.TemporaryDirectory() as scratch:
-        short = OmegaConf.merge(cfg, {"logger": {}, "callbacks": {"watching": {}}})
-        short.logger, short.callbacks.watching = {}, {}
+        short = cfg.copy()
+        short.logger, short.callbacks.watching, short.run.extend = {}, {}, False
         job = prepare(short, RunFolder(Path(scratch)), data, console)
         clock = StepClock()
         job.trainer.callbacks = [clock]
@@ -56,7 +56,8 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         job.trainer.limit_val_batches = 0
         job.trainer.fit_loop.max_epochs = 1
         job.trainer.fit(job.method, data)
-    starting_point(cfg, folder, job.method)
+    if cfg.run.extend and not folder.last.is_file():
+        extended_run(cfg, folder, job.method)
     steps = len(data.train_dataloader())
     total = steps * cfg.trainer.max_epochs * clock.seconds
     image, label, _ = clock.batch

@@ -32,5 +32,6 @@ def logging_to(handler: logging.Handler) -> Iterator[None]:
 def log_file(folder: RunFolder) -> logging.Handler:
     """log.txt, which is appended to."""
     handler = logging.FileHandler(folder.path / "log.txt")
+    handler.handleError = lambda record: None  # a full disk is reported once, in one line, by what met it
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler

@@ -22,7 +22,7 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
     import torch
 
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": ["genrun", *sys.argv[1:]],
         "overrides": overrides,
         "git": git_state(),
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}

@@ -46,7 +46,8 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
     if cfg.run.dry_run:
         from genrun.dryrun import dry_run
 
-        with logging_to(logging.NullHandler()):
+        check_resumable(cfg, folder)
+        with logging_to(logging.NullHandler()), Signals().watching():
             dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     if cfg.run.resume != "never" and folder.finished(keys):
@@ -59,7 +60,7 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
         job = prepare(cfg, folder, data or build_data(cfg), console)
     with folder.lock(), job.signals.watching():
         check_resumable(cfg, folder)  # again: another process may have ended meanwhile
-        if cfg.run.resume == "never" and folder.status()["state"] != "new":
+        if cfg.run.resume == "never" and (folder.path / "status.json").is_file():
             console.print(f"moved the old run to {folder.move_aside()}", highlight=False, soft_wrap=True)
             return run(OmegaConf.merge(cfg, {"run": {"resume": "auto"}}), overrides, console)
         folder.begin_attempt()
@@ -161,6 +162,20 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
     method = build_method(cfg)
     if cfg.run.init_from is not None:
         load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
+    if cfg.hardware.precision == "64-true":
+        method.double()
+    if not method.automatic_optimization and (
+        cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1
+    ):
+        raise Refused(
+            f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {cfg.model.name} steps by itself, leave them"
+        )
+    try:
+        method.configure_optimizers()
+    except ValueError as error:
+        raise Refused(f"model.optimizer: {error}") from error
+    if cfg.run.extend and not folder.last.is_file():
+        extended_run(cfg, folder, method)
     signals = Signals()
     keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes)
     return Job(cfg, folder, data, method, make_trainer(cfg, folder, keeper, console), keeper, signals, console)
@@ -177,13 +192,15 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     cfg, folder, method = job.cfg, job.folder, job.method
     job.console.print(f"run folder {folder.path}", highlight=False, soft_wrap=True)
     start, parent = starting_point(cfg, folder, method)
-    record = provenance(cfg, overrides, identity(cfg))
-    warn_if_moved(folder, record, job.console)
-    write_json(folder.path / "provenance.json", record | {"parent": parent})
+    write_provenance(folder, provenance(cfg, overrides, identity(cfg)), parent, job.console)
     write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
     folder.record(id=keys["fit"], group_id=digest({**identity(cfg), "seed": None}))
 
+    if parent is not None:
+        for file in ("figures/codes_first.npz", "checkpoints/best.ckpt"):
+            if (parent.path / file).is_file():
+                write_atomic(folder.path / file, (parent.path / file).read_bytes())
     folder.run_stage("fit", keys["fit"], lambda: fit(job, start))
     load_weights(method, folder.weights, "the trained weights")
     stages.to_device(method, cfg)
@@ -206,23 +223,33 @@ def build_method(cfg: DictConfig) -> Method:
         raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}") from error
 
 
-def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[Path | None, str | None]:
+def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[Path | None, RunFolder | None]:
     """The checkpoint that training goes on from, and the run it comes from when that is another one.
 
     Raises:
-        Refused: run.extend without a run to extend, or of a method whose schedule depends on the budget.
+        Refused: see `extended_run`.
     """
     if whole(folder.last):
         return folder.last, None
     if not cfg.run.extend:
         return None, None
+    parent = extended_run(cfg, folder, method)
+    return parent.last, parent
+
+
+def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
+    """The finished run that run.extend=true goes on from.
+
+    Raises:
+        Refused: there is none, or the method's schedule depends on the budget.
+    """
     if reason := method.budget_dependence():
         raise Refused(
             f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start"
         )
     wanted = identity(cfg)
     found = []
-    for sibling in folder.path.parent.iterdir():
+    for sibling in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else []:
         other = RunFolder(sibling)
         if sibling == folder.path or other.status()["state"] != "done" or not (sibling / "config.yaml").is_file():
             continue
@@ -234,8 +261,7 @@ def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[
         raise Refused(
             f"run.extend=true: no finished run in {folder.path.parent} differs from this one only by a smaller trainer.max_epochs"
         )
-    parent = max(found, key=lambda pair: pair[0])[1]
-    return parent.last, parent.path.name
+    return max(found, key=lambda pair: pair[0])[1]
 
 
 def whole(checkpoint: Path) -> bool:
@@ -258,8 +284,10 @@ def whole(checkpoint: Path) -> bool:
 
 def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
     """Refuse what cannot go on: a run that met NaN, or run.resume=must without a checkpoint."""
+    if cfg.run.resume == "never":
+        return
     status = folder.status()
-    if status["state"] == "failed" and status.get("error_kind") == "NotFinite" and cfg.run.resume != "never":
+    if status["state"] == "failed" and status.get("error_kind") == "NotFinite":
         raise NotFinite(
             f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
         )
@@ -274,12 +302,19 @@ def state_of(cfg: DictConfig, folder: RunFolder) -> str:
     return "new" if folder.status()["state"] == "new" else "to resume"
 
 
-def warn_if_moved(folder: RunFolder, record: dict[str, Any], console: Console) -> None:
-    """Another machine or thread count adds floating-point numbers in another order."""
-    before = folder.path / "provenance.json"
-    if folder.last.is_file() and before.is_file():
-        then = json.loads(before.read_text())["machine"]
-        changed = [key for key, value in record["machine"].items() if then.get(key) != value]
+def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolder | None, console: Console) -> None:
+    """Keep where the run comes from; what it was resumed by is appended.
+
+    Another machine or thread count adds floating-point numbers in another order, so it is said.
+    """
+    file = folder.path / "provenance.json"
+    if not (folder.last.is_file() and file.is_file()):
+        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
+    else:
+        first = json.loads(file.read_text())
+        later = {key: value for key, value in record.items() if first.get(key) != value}
+        write_json(file, first | {"resumed": [*first["resumed"], later]})
+        changed = [key for key, value in record["machine"].items() if first["machine"].get(key) != value]
         if changed:
             line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
             log.warning(line)

@@ -26,7 +26,7 @@ FORMAT = 1  # of the run folder
 RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
 # An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
 # identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
-NEUTRAL: dict[str, Any] = {}
+NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16}
 
 # Keys that do not decide the result: where things are, how they are loaded, what they are called.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
@@ -92,6 +92,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     """
     data = plain(cfg.data)
     source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
+    if data["seed"] != cfg.seed:  # it follows the run's seed unless it is set by hand
+        source["seed"] = data["seed"]
     result = {
         "model": {key: value for key, value in plain(cfg.model).items() if key != "name"},
         "data": {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source},
@@ -172,7 +174,7 @@ class RunFolder:
         """The record of status.json; a run that was never started has state `new`."""
         try:
             return json.loads((self.path / "status.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {"format": FORMAT, "state": "new", "stages": {}, "attempts": []}
         except json.JSONDecodeError as error:
             raise Refused(
@@ -214,12 +216,14 @@ class RunFolder:
         self.record(stage=name)
         outputs = [str(path.relative_to(self.path)) for path in work()]
         stage = {"key": key, "ended": now(), "seconds": round(time.monotonic() - started, 2), "outputs": outputs}
-        self.record(stages=self.status()["stages"] | {name: stage})
+        stages = self.status()["stages"]
+        before = list(stages)[: list(stages).index(name)] if name in stages else list(stages)
+        self.record(stages={one: stages[one] for one in before} | {name: stage})  # later ones are stale now
 
     def finished(self, keys: dict[str, str]) -> bool:
         """Whether every recorded stage ran with the inputs of `keys` (stage → key)."""
         status = self.status()
-        return status["state"] == "done" and all(self.stage_done(name, keys[name]) for name in status["stages"])
+        return status["state"] == "done" and all(self.stage_done(name, keys.get(name, "")) for name in status["stages"])
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.csv, numbers as numbers; an empty field is left out of its row."""

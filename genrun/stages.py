@@ -60,7 +60,12 @@ def sample(job: Job) -> list[Path]:
     cfg, folder, method = job.cfg, job.folder, job.method
     started = time.monotonic()
     chunks = sample_chunks(method, cfg.sample.n, cfg.seed, cfg.sample.chunk)
-    made = [(to_uint8(images), labels) for images, labels in counted(chunks, cfg.sample.n, "samples", job.console)]
+    made = [
+        (to_uint8(images), labels)
+        for images, labels in counted(
+            chunks, -(-cfg.sample.n // cfg.sample.chunk), f"drawing {cfg.sample.n:,} samples", job.console
+        )
+    ]
     folder.record(sampling_seconds=round(time.monotonic() - started, 2))
     with atomic(folder.path / "samples.npz") as file:
         np.savez_compressed(

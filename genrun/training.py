@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -16,7 +19,7 @@ from safetensors.torch import load_file, save
 from genrun.build import build
 from genrun.callbacks.keeper import AtomicCheckpointIO, Keeper
 from genrun.callbacks.progress import TrainingProgress
-from genrun.errors import Failed, Refused
+from genrun.errors import Failed, Interrupted, Refused
 from genrun.methods.method import Method
 from genrun.runs import RunFolder, write_atomic
 
@@ -42,6 +45,8 @@ def fit(job: Job, start: Path | None) -> list[Path]:
     try:
         with job.signals.patient():
             job.trainer.fit(job.method, job.data, ckpt_path=start, weights_only=True)
+    except SIGTERMException as error:  # Lightning saw the signal before our callback did
+        raise Interrupted(signal.SIGTERM) from error
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
@@ -54,10 +59,17 @@ def fit(job: Job, start: Path | None) -> list[Path]:
         step=job.trainer.global_step,
         repeatable=job.cfg.trainer.max_time is None,
         training_seconds=round(keeper.seconds, 2),
+        peak_memory_gib=peak_memory_gib(),
         training_images=epochs * job.data.passes * len(job.data.train),
     )
-    outputs = [folder.weights, folder.last, folder.path / "metrics.csv"]
-    return outputs + [folder.best] * folder.best.is_file() + sorted(folder.samples.glob("epoch_*.png"))
+    return [folder.weights, folder.path / "metrics.csv"]
+
+
+def peak_memory_gib() -> float:
+    """The most memory that this process has used so far: the accelerator's where there is one."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 3)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
 
 
 def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:

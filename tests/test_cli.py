@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import TINY, command
 from PIL import Image
 
@@ -38,7 +40,7 @@ def here(tmp_path, monkeypatch) -> Path:
     np.savez("floats.npz", images=np.zeros((3, 8, 8), np.float32))
     np.savez("labels.npz", images=np.zeros((30, 8, 8), np.uint8), labels=np.zeros(29, np.int64))
     Path("pictures").mkdir()
-    for side in (8, 9):
+    for side in range(8, 28):
         Image.new("L", (side, side)).save(f"pictures/{side}.png")
     Path("cut/MNIST/raw").mkdir(parents=True)
     Path("foreign/MNIST/raw").mkdir(parents=True)
@@ -82,7 +84,12 @@ WRONG = [
     (["run.name=a/b"], r"run.name: expected a folder's name"),
     (["run.init_from=nowhere"], r"run.init_from=nowhere: expected the folder of a run"),
     (["paths.outputs=a_file"], r"cannot write the run folder a_file.*Not a directory"),
-    (["hardware=gpu"], r"hardware or trainer: .*gpu.*this machine has: cpu"),
+    (["hardware=tpu"], r"hardware=tpu: no such choice"),
+    (["hardware.devices=2"], r"hardware.devices: expected 1"),
+    (["model.pixels=0"], r"model.pixels: expected at least 1, got 0"),
+    (["model.optimizer.lr=-1"], r"model.optimizer: Invalid learning rate: -1"),
+    (["trainer.gradient_clip_val=1.0"], r"trainer.gradient_clip_val .* csgm steps by itself"),
+    (["run.extend=true"], r"model.schedule=cosine falls over the whole budget"),
     (
         ["data=mnist", "paths.data=empty_folder"],
         r"put train-images-idx3-ubyte.* into .*empty_folder/MNIST/raw.*data=digits",
@@ -99,13 +106,16 @@ WRONG = [
     (["sample", "empty_folder", "--labels", "two"], r"--labels two: expected class numbers"),
     (["sample", "empty_folder", "--out", "a.jpg"], r"expected a name that ends in .png or .npz"),
     (["sample"], r"genrun sample: the following arguments are required: run"),
-    (["logger=mlflow"], r"logger=mlflow needs an extra: pip install 'genrun\[mlflow\]'"),
     (
         ["experiment=csgm_minst_paper"],
         r"experiment=csgm_minst_paper: no such choice \(did you mean 'csgm_mnist_paper'\?\)",
     ),
     (["-m", "model=csgm,csgn", "--cfgg"], r"unrecognized arguments: --cfgg"),
 ]
+if not torch.cuda.is_available():
+    WRONG.append((["hardware=gpu"], r"hardware or trainer: .*(?i:gpu|cuda).*this machine has: cpu"))
+if importlib.util.find_spec("mlflow") is None:
+    WRONG.append((["logger=mlflow"], r"logger=mlflow needs an extra: pip install 'genrun\[mlflow\]'"))
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
@@ -151,8 +161,6 @@ def test_the_first_interrupt_stops_at_a_batch_and_says_so(here):
 
 
 def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpoint_whole(here):
-    import torch
-
     script = (
         "import resource, sys; sys.argv = ['genrun', *sys.argv[1:]]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
@@ -171,10 +179,10 @@ def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpo
 
 
 def test_debug_shows_the_traceback_and_log_txt_keeps_it(here):
-    wrong = [*TINY, "model.optimizer.lr=1e30", "run.name=nan"]
+    wrong = [*TINY, "model.optimizer.lr=1e30", "run.name=diverging"]
     done = subprocess.run([*GENRUN, *wrong, "--debug"], capture_output=True, text=True, check=False, cwd=here)
     assert done.returncode == 1 and "Traceback" in done.stderr and "NotFinite" in done.stderr
-    assert "Traceback" in (here / "outputs/csgm-digits/nan/log.txt").read_text()
+    assert "Traceback" in (here / "outputs/csgm-digits/diverging/log.txt").read_text()
 
 
 # ------------------------------------------------------------------------------------------------------ quick answers
@@ -284,3 +292,9 @@ def test_a_run_opens_in_a_notebook_and_builds_no_foreign_class(finished, here):
         OmegaConf.save(config, "evil/config.yaml")
         with pytest.raises(Refused, match=r"expected a class of genrun.methods.*--trust"):
             package.open_run("evil").method()
+    for value in ("${oc.create:{_target_: os.mkdir, path: made}}", "\\${oc.create:{_target_: os.mkdir, path: made}}"):
+        config.model.optimizer = value
+        OmegaConf.save(config, "evil/config.yaml")
+        with pytest.raises(Refused, match=r"without interpolation|--trust"):
+            package.open_run("evil").method()
+    assert not Path("made").exists()

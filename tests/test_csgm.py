@@ -215,9 +215,9 @@ def test_contrast_counts_fresh_codes_as_much_as_stored_ones():
     torch.manual_seed(4)
     error = method.error_on_fresh_codes(method.labels)
     torch.manual_seed(4)
-    codes = torch.randn(6, 4)
+    codes = torch.randn(6, 4, dtype=torch.float64)
     at = torch.randint(20, (6, 2))
-    d, _ = method(codes.double(), method.labels, method.places[at])
+    d, _ = method(codes, method.labels, method.places[at])
     assert error.item() == pytest.approx(4 * d.square().sum().item(), rel=1e-6)
 
 
@@ -247,7 +247,7 @@ def test_the_training_ramp_rises_once_over_the_budget():
 
 @pytest.mark.parametrize("order", ["raster", "random"])
 def test_refinement_is_lines_3_to_8_of_algorithm_2(order):
-    method = csgm(refine_order=order, refine_steps=4, refine_rate=0.7, pixels=3)
+    method = csgm(refine_order=order, refine_steps=4, refine_rate=0.7, refine_pixels=3)
     codes, labels = torch.randn(2, 4, dtype=torch.float64), torch.tensor([2, 0])
     refined = method.refine(codes, labels, torch.Generator().manual_seed(8))
     generator = torch.Generator().manual_seed(8)
@@ -307,7 +307,7 @@ def trained():
             "trainer.max_epochs=60",
             "model.hidden=[96,48]",
             "model.pixels=16",
-            "callbacks.watching={}",
+            "callbacks=none",
         ]
         folder = run(compose(options), options, Console(quiet=True))
         yield open_run(folder.path).method(), folder

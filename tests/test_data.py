@@ -139,7 +139,11 @@ def test_every_configuration_composes_and_digits_instantiates():
             module = instantiate(data)
             assert (module.batch_size, module.seed, module.name) == (100, 3, name)
             if name == "digits":
-                assert (len(module.train), len(module.validation), len(module.train_dataloader())) == (1300, 137, 65)
+                assert (len(module.train), len(module.validation), len(module.train_dataloader())) == (
+                    1300,
+                    137,
+                    4 * 13,
+                )
 
 
 # ------------------------------------------------------------------------------------------------------------- loaders

@@ -108,9 +108,10 @@ def test_a_run_folder_survives_moving_and_is_found_again(tiny, tmp_path):
 
 
 def test_extending_a_finished_run_equals_the_longer_run(tiny, tmp_path):
-    short = tiny()
-    extended = tiny("trainer.max_epochs=4", "run.extend=true")
-    longer = tiny("trainer.max_epochs=4", outputs=tmp_path / "other")
+    constant = "model.schedule=constant"  # does not depend on the budget
+    short = tiny(constant)
+    extended = tiny(constant, "trainer.max_epochs=4", "run.extend=true")
+    longer = tiny(constant, "trainer.max_epochs=4", outputs=tmp_path / "other")
     assert outcome(extended) == outcome(longer)
     assert json.loads((extended.path / "provenance.json").read_text())["parent"] == short.path.name
     assert extended.path != short.path and short.status()["state"] == "done"
@@ -120,7 +121,7 @@ def test_extending_is_refused_without_a_parent_and_where_the_schedule_depends_on
     with pytest.raises(
         Refused, match=r"no finished run in .* differs from this one only by a smaller trainer.max_epochs"
     ):
-        tiny("run.extend=true")
+        tiny("run.extend=true", "model.schedule=constant")
     tiny("model.ramp=training")
     with pytest.raises(Refused, match=r"model.ramp=training rises over the whole budget"):
         tiny("model.ramp=training", "trainer.max_epochs=4", "run.extend=true")

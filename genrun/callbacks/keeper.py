@@ -54,7 +54,6 @@ class Keeper(Checkpoint):
         self.rows: list[dict[str, Any]] = []
         self.best: float | None = None
         self.seconds = 0.0  # of training, over all attempts
-        self.batches_timed = 0
         self._since = self._saved = time.monotonic()
 
     # -- state
@@ -117,6 +116,7 @@ class Keeper(Checkpoint):
         self.seconds, self._since = self._elapsed(), time.monotonic()
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
+        trainer.lightning_module.look()  # what is no longer finite must not replace the last good checkpoint
         trainer.save_checkpoint(self.folder.checkpoints / f"{name}.ckpt")
         self._saved = time.monotonic()
 

@@ -111,9 +111,9 @@ def terms_text(terms: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
 
 
-def counted(chunks: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """The chunks, with a bar where someone watches."""
+def counted(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
+    """The parts, with a bar where someone watches and a line where nobody does."""
     if console.is_terminal:
-        return track(chunks, what, total=None, console=console, transient=True)
-    console.print(f"{what} ({total:,})", highlight=False)
-    return iter(chunks)
+        return track(parts, what, total=total, console=console, transient=True)
+    console.print(what, highlight=False)
+    return iter(parts)

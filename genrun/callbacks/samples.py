@@ -29,9 +29,19 @@ class SampleGrid(Callback):
         self.seed = seed
         self.every = every
         self.columns = columns
+        self.drawn = 0  # the last epoch that was looked at
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
+        self._draw(trainer, method)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        if self.drawn < trainer.current_epoch + 1:  # an epoch without validation
+            method.eval()
+            self._draw(trainer, method)
+            method.train()
+
+    def _draw(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        epoch = self.drawn = trainer.current_epoch + 1
         if epoch % self.every and epoch not in (1, trainer.max_epochs):
             return
         with torch.no_grad():

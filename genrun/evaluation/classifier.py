@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -64,10 +66,11 @@ def reference_classifier(
         classifier = Classifier(facts.image_shape, facts.num_classes)
         try:
             classifier.load_state_dict(load_file(place))
-        except Exception:  # not there, or cut short: made anew
+        except (OSError, SafetensorError, RuntimeError):  # not there, or cut short: made anew
             train_classifier(classifier, data, settings, console)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(place, save(classifier.state_dict()))
+            with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to stop
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(place, save(classifier.state_dict()))
     classifier.eval().requires_grad_(False)
     right = sum(
         (predict(classifier, data.test.images(index)) == data.test.labels[index]).sum().item()
@@ -93,7 +96,7 @@ def train_classifier(classifier: Classifier, data: ImageData, settings: dict[str
             yield next(stream)
 
     classifier.train()
-    for batch in counted(batches(), steps, "training the reference classifier, steps", console):
+    for batch in counted(batches(), steps, "training the reference classifier", console):
         x, y = torch.randint(-shift, shift + 1, (2,)).tolist()
         padded = F.pad(batch.image, (shift, shift, shift, shift))
         height, width = batch.image.shape[2:]

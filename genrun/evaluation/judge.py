@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,15 +77,17 @@ def recognised(images: Tensor, labels: Tensor, data: ImageData, classifier: Clas
     by_class = {name: right[labels == k].double().mean().item() for k, name in enumerate(names) if (labels == k).any()}
     weakest = min(by_class, key=by_class.get)
     test = torch.cat([data.test.images(i) for i in torch.arange(len(data.test)).split(1000)])
-    variety = spread(images / 255, labels, len(names)) / spread(test, data.test.labels, len(names))
+    ours, real = spread(images / 255, labels, len(names)), spread(test, data.test.labels, len(names))
+    variety = ours / real if ours is not None and real else None
     accuracy = right.double().mean().item()
     return {"accuracy": accuracy, "weakest": by_class[weakest], "weakest class": weakest, "variety": variety}
 
 
-def spread(images: Tensor, labels: Tensor, num_classes: int) -> float:
-    """Root of the mean variance of a pixel within a class, averaged over classes with two images or more."""
+def spread(images: Tensor, labels: Tensor, num_classes: int) -> float | None:
+    """Root of the mean variance of a pixel within a class, averaged over classes with two images or more; None without one."""
     inside = [images[labels == k].double() for k in range(num_classes)]
-    return torch.stack([of_class.var(0).mean().sqrt() for of_class in inside if len(of_class) > 1]).mean().item()
+    each = [of_class.var(0).mean().sqrt() for of_class in inside if len(of_class) > 1]
+    return torch.stack(each).mean().item() if each else None
 
 
 def reconstruction_error(job: Job, most: int) -> tuple[str, float, str]:
@@ -104,9 +105,6 @@ def cost(job: Job) -> list[tuple[str, float | int, str]]:
     """Seconds, images a second, memory and parameters."""
     status = job.folder.status()
     trained, sampled = status["training_seconds"], status["sampling_seconds"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if torch.cuda.is_available():
-        peak = max(peak, torch.cuda.max_memory_allocated())
     return [
         (
             "training, s",
@@ -114,6 +112,6 @@ def cost(job: Job) -> list[tuple[str, float | int, str]]:
             f"{status['epoch']} epochs, {status['training_images'] / max(trained, 1e-9):,.0f} images/s",
         ),
         ("sampling, s", sampled, f"{job.cfg.sample.n:,} images, {job.cfg.sample.n / max(sampled, 1e-9):,.0f} images/s"),
-        ("peak memory, GiB", round(peak / 2**30, 3), "of the whole process"),
+        ("peak memory, GiB", status["peak_memory_gib"], "of the process, until training ended"),
         ("parameters", sum(weight.numel() for weight in job.method.parameters()), "without stored codes"),
     ]

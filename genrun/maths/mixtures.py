@@ -60,7 +60,8 @@ class ClassMixture(nn.Module):
 
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
         """One code for each label: (n,) → (n, D)."""
-        noise = torch.randn(len(labels), self.means.shape[2], 1, generator=generator, device=self.means.device)
+        shape = len(labels), self.means.shape[2], 1
+        noise = torch.randn(shape, generator=generator, device=self.means.device, dtype=self.means.dtype)
         component = torch.zeros_like(labels)
         if self.weights.shape[1] > 1:
             component = torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from genrun.errors import Refused
 from genrun.maths.codes import RowMoments, class_means, whitened
 from genrun.maths.mixtures import ClassMixture
 from genrun.methods.method import Method
@@ -66,7 +67,8 @@ class CSGM(Method):
         mean_of: K of Algorithm 2.
         refine_steps: N of Algorithm 2.
         refine_rate: η of Algorithm 2, of the gradient averaged over the pixels looked at.
-        refine_order: which pixels a step of Algorithm 2 looks at: P `random` ones (its line 4), or all in `raster` order.
+        refine_pixels: pixels that a step of Algorithm 2 looks at, the same for all codes (1 in its line 4).
+        refine_order: they are `random` ones (its line 4), or all in `raster` order.
         encode_steps: steps of Adam that fit a code to an unseen image.
 
     References:
@@ -101,10 +103,20 @@ class CSGM(Method):
         mean_of: int = 2,
         refine_steps: int = 20,
         refine_rate: float = 1.0,
+        refine_pixels: int = 16,
         refine_order: Literal["random", "raster"] = "random",
         encode_steps: int = 100,
     ) -> None:
         super().__init__(image_shape, num_classes)
+        counts = {"code_size": code_size, "pixels": pixels, "visit_steps": visit_steps, "fresh_pixels": fresh_pixels}
+        counts |= {"mean_of": mean_of, "refine_pixels": refine_pixels, "encode_steps": encode_steps}
+        for name, count in counts.items():
+            if count < 1:
+                raise ValueError(f"model.{name}: expected at least 1, got {count}")
+        if refine_steps < 0 or (code_noise is not None and not 0 <= code_noise < 1):
+            raise ValueError(
+                f"expected model.refine_steps ≥ 0 and 0 ≤ model.code_noise < 1, got {refine_steps} and {code_noise}"
+            )
         self.automatic_optimization = False  # two rates, and a visit is several steps
         self.optimizer = optimizer
         self.code_rate, self.code_adam = code_rate, code_adam
@@ -113,7 +125,8 @@ class CSGM(Method):
         self.ramp, self.d_weight, self.fresh_pixels = ramp, d_weight, fresh_pixels
         self.whiten, self.schedule = whiten, schedule
         self.sampler, self.mean_of = sampler, mean_of
-        self.refine_steps, self.refine_rate, self.refine_order = refine_steps, refine_rate, refine_order
+        self.refine_steps, self.refine_rate = refine_steps, refine_rate
+        self.refine_pixels, self.refine_order = refine_pixels, refine_order
         self.encode_steps = encode_steps
         self.network = MLP(
             (num_classes + code_size + 2, *hidden, 1 + self.image_shape[0]), leaky_output=leaky_output, init=init
@@ -179,7 +192,7 @@ class CSGM(Method):
 
     def error_on_fresh_codes(self, labels: Tensor) -> Tensor:
         """Squared error of d against 0 on codes from N(0, I), at few pixels that are weighted as P of them."""
-        codes = torch.randn(len(labels), self.codes.shape[1], device=self.device)
+        codes = torch.randn(len(labels), self.codes.shape[1], device=self.device, dtype=self.codes.dtype)
         at = torch.randint(len(self.places), (len(labels), self.fresh_pixels), device=self.device)
         return self(codes, labels, self.places[at])[0].square().sum() * (self.pixels / self.fresh_pixels)
 
@@ -216,8 +229,8 @@ class CSGM(Method):
 
             L' = A⁻¹(L - μ_y),   W_L' = W_L A,   W_S' = W_S + W_L μ
 
-        so W_S'S + W_L'L' = W_S S + W_L L. Seen with their noise σ the codes then have the moments of N(0, I), from which Algorithm 2
-        starts, and d has to learn what else distinguishes them.
+        so W_S'S + W_L'L' = W_S S + W_L L; the moments of the optimizers are left as they are. Seen with their noise σ the codes then have
+        the moments of N(0, I), from which Algorithm 2 starts, and d has to learn what else distinguishes them.
         """
         first, width = self.network[0], self.num_classes
         labels = self.labels if width else torch.zeros_like(self.labels)
@@ -234,6 +247,10 @@ class CSGM(Method):
         return self.optimizer(self.network.parameters())
 
     def on_fit_start(self) -> None:
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            raise Refused(
+                "hardware.precision=16-mixed scales gradients, which CSGM's codes do not know of: use bf16-mixed"
+            )
         self.code_moments.to(self.codes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -275,7 +292,8 @@ class CSGM(Method):
         labels = self.labels.new_zeros(n) if labels is None else labels
         if self.sampler == "prior":
             return self.prior.sample(labels, generator=generator)
-        codes = torch.randn(n * self.mean_of, self.codes.shape[1], generator=generator, device=self.device)
+        shape = n * self.mean_of, self.codes.shape[1]
+        codes = torch.randn(shape, generator=generator, device=self.device, dtype=self.codes.dtype)
         refined = self.refine(codes, labels.repeat_interleave(self.mean_of), generator)
         return refined.unflatten(0, (n, self.mean_of)).mean(1)  # L_avg
 
@@ -284,7 +302,9 @@ class CSGM(Method):
         for _ in range(self.refine_steps):
             places = self.places
             if self.refine_order == "random":
-                places = places[torch.randint(len(places), (self.pixels,), generator=generator, device=self.device)]
+                places = places[
+                    torch.randint(len(places), (self.refine_pixels,), generator=generator, device=self.device)
+                ]
             with torch.enable_grad():
                 codes = codes.detach().requires_grad_()
                 d, _ = self(codes, labels, places)
@@ -293,7 +313,12 @@ class CSGM(Method):
         return codes
 
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Codes (n, D) → images (n, C, H, W) in [0, 1], at the resolution of training."""
+        """Codes (n, D) → images (n, C, H, W) in [0, 1], at the resolution of training.
+
+        Raises:
+            ValueError: labels are missing, or given to an unconditional model.
+        """
+        self.check_labels(len(codes), labels)
         return self.raster(codes, labels, self.places.view(*self.image_shape[1:], 2))
 
     @torch.no_grad()
@@ -335,6 +360,7 @@ class CSGM(Method):
     def encode_with_labels(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `encode`, with the labels (n,) that were given or found."""
         if labels is not None or not self.num_classes:
+            self.check_labels(len(images), labels)
             labels = self.labels.new_zeros(len(images)) if labels is None else labels
             return self.fit_codes(images, labels, self.encode_steps)[0], labels
         tried = [
@@ -375,17 +401,17 @@ class CSGM(Method):
             self.refit_prior(self.codes, self.labels)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The error of a few held-out images after a short fit of their codes, at every seventh pixel."""
+        """The error of a few held-out images after a short fit of their codes, at every fifth pixel."""
         images = batch.image[:64]
         labels = batch.label[:64] if self.num_classes else self.labels.new_zeros(len(images))
-        self.log("val/score", self.fit_codes(images, labels, steps=10, every=7)[1].mean(), batch_size=len(images))
+        self.log("val/score", self.fit_codes(images, labels, steps=10, every=5)[1].mean(), batch_size=len(images))
 
     @torch.no_grad()
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
         """Mean d on stored codes and on fresh ones from N(0, I), at all pixels."""
         some = torch.randperm(len(self.codes), generator=generator, device=self.device)[:1000]
         stored = self.codes[some]
-        fresh = torch.randn(stored.shape, generator=generator, device=self.device)
+        fresh = torch.randn(stored.shape, generator=generator, device=self.device, dtype=stored.dtype)
         return {
             f"d on {name} codes": self(codes, self.labels[some], self.places)[0].mean().item()
             for name, codes in (("stored", stored), ("fresh", fresh))

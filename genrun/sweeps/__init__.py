@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -48,7 +49,8 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
             if not dry:
                 console.print(f"\n[bold]{described}[/bold]")
                 status = run_job(job, config_dir)
-                if status >= 128:
+                if status in (130, 143):
+                    console.print(table)
                     return status
             folder = locate(cfg)
             state = folder.status()["state"] if not dry else state_of(cfg, folder)
@@ -64,7 +66,16 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
 def run_job(job: list[str], config_dir: str | None) -> int:
     """One job in a process of its own: the exit status, 128 + n when a signal n ended it."""
     search = ["--config-dir", config_dir] if config_dir else []
-    status = subprocess.run([sys.executable, "-m", "genrun", *job, *search], check=False).returncode
+    # a session of its own: a signal reaches it once, from here, and it has the time to save
+    child = subprocess.Popen([sys.executable, "-m", "genrun", *job, *search], start_new_session=True)
+    before = {
+        number: signal.signal(number, lambda n, _: child.send_signal(n)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        status = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return status if status >= 0 else 128 - status
 
 
