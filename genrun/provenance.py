@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import platform
 import subprocess
@@ -11,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from rich.console import Console
 
 import genrun
+from genrun.runs import RunFolder, write_json
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "torchmetrics")
 
@@ -72,3 +78,22 @@ def git_state() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolder | None, console: Console) -> None:
+    """Keep where the run comes from; what it was resumed by is appended.
+
+    Another machine or thread count adds floating-point numbers in another order, so it is said.
+    """
+    file = folder.path / "provenance.json"
+    if not (folder.last.is_file() and file.is_file()):
+        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
+    else:
+        first = json.loads(file.read_text())
+        later = {key: value for key, value in record.items() if first.get(key) != value}
+        write_json(file, first | {"resumed": [*first["resumed"], later]})
+        changed = [key for key, value in record["machine"].items() if first["machine"].get(key) != value]
+        if changed:
+            line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
+            log.warning(line)
+            console.print(line, highlight=False, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import sys
 import traceback
@@ -19,7 +18,7 @@ from genrun.build import build, check
 from genrun.data.facts import recall, remember
 from genrun.errors import GenrunError, Interrupted, NotFinite, Refused
 from genrun.logs import log_file, logging_to
-from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic, write_json
+from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic
 from genrun.show import show
 from genrun.signals import Signals
 
@@ -185,7 +184,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     """Do every stage that is not done."""
     from genrun import stages
     from genrun.evaluation.judge import evaluate
-    from genrun.provenance import provenance
+    from genrun.provenance import provenance, write_provenance
     from genrun.training import fit, load_weights
     from genrun.types import Refits
 
@@ -300,25 +299,6 @@ def state_of(cfg: DictConfig, folder: RunFolder) -> str:
     if folder.finished(stage_keys(cfg)):
         return "done"
     return "new" if folder.status()["state"] == "new" else "to resume"
-
-
-def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolder | None, console: Console) -> None:
-    """Keep where the run comes from; what it was resumed by is appended.
-
-    Another machine or thread count adds floating-point numbers in another order, so it is said.
-    """
-    file = folder.path / "provenance.json"
-    if not (folder.last.is_file() and file.is_file()):
-        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
-    else:
-        first = json.loads(file.read_text())
-        later = {key: value for key, value in record.items() if first.get(key) != value}
-        write_json(file, first | {"resumed": [*first["resumed"], later]})
-        changed = [key for key, value in record["machine"].items() if first["machine"].get(key) != value]
-        if changed:
-            line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
-            log.warning(line)
-            console.print(line, highlight=False, soft_wrap=True)
 
 
 def end(folder: RunFolder, error: BaseException) -> None:

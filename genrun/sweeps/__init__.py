@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genrun.cli import compose, explain
-from genrun.errors import Failed, GenrunError
+from genrun.errors import Failed, GenrunError, Refused
 from genrun.run import read_facts, state_of
 from genrun.runs import RunFolder
 
@@ -52,6 +52,8 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
                 if status in (130, 143):
                     console.print(table)
                     return status
+                if status == Refused.status:
+                    raise Refused("the line above says why")
             folder = locate(cfg)
             state = folder.status()["state"] if not dry else state_of(cfg, folder)
             table.add_row(described, str(folder.path), reason(folder, state))
