@@ -33,7 +33,8 @@ class Interrupted(GenrunError):
     """SIGINT or SIGTERM asked the run to stop; `status` is 128 + the signal's number."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by signal {signum}")
+        name = {2: "Ctrl-C", 15: "SIGTERM"}.get(signum, f"signal {signum}")
+        super().__init__(f"stopped by {name}; the same command goes on from here")
         self.status = 128 + signum
 
 

@@ -32,6 +32,10 @@ def sample(arguments: list[str]) -> int:
     out = Path(asked.out)
     if out.suffix not in (".png", ".npz"):
         raise Refused(f"--out {out}: expected a name that ends in .png or .npz")
+    if not out.parent.is_dir():
+        raise Refused(f"--out {out}: there is no folder {out.parent}")
+    if out.exists():
+        raise Refused(f"--out {out} exists already; choose another name")
     for name in ("n", "resolution"):
         value = getattr(asked, name)
         if value is not None and value < 1:

@@ -3,6 +3,7 @@
 1. An epoch through genrun against a hand-written torch loop: the same tensors, model, batches and optimizer.
 2. Batches a second of the in-memory data path against torchvision's MNIST behind a DataLoader.
 3. CSGM's vectorised step against the one-pixel loop of Algorithm 1, in pixels a second.
+4. Seconds until `genrun --help` and a finished run's command answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -180,6 +182,24 @@ def paired(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[floa
     return next(pair for pair in pairs if pair[0] / pair[1] == middle)
 
 
+def answers() -> list[tuple[str, float, str]]:
+    """Medians of three: `--help`, and the command of a run that is finished."""
+    with tempfile.TemporaryDirectory() as scratch:
+        tiny = ["trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none", f"paths.outputs={scratch}"]
+        run = [sys.executable, "-m", "genrun"]
+        subprocess.run([*run, *tiny], check=True, capture_output=True)
+
+        def median(*arguments: str) -> float:
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                subprocess.run([*run, *arguments], check=True, capture_output=True)
+                times.append(time.perf_counter() - started)
+            return statistics.median(times)
+
+        return [("genrun --help", median("--help"), "< 1 s"), ("a finished run's command", median(*tiny), "< 2 s")]
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -230,6 +250,9 @@ def main() -> None:
     ours, theirs = paired(lambda: pixels / by_hand(step, several, size), lambda: one_pixel_loop(method, some, 1500))
     each = f"{ours:,.0f}/s", f"{theirs:,.0f}/s", f"{ours / theirs:.0f}", "≥ 60"
     table.add_row("pixels of CSGM against the one-pixel loop of Algorithm 1", *each)
+
+    for what, seconds, goal in answers():
+        table.add_row(what, f"{seconds:.2f} s", "", "", goal)
     Console(width=120).print(table)
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ def here(tmp_path, monkeypatch) -> Path:
     """An empty working folder with some broken files in it."""
     monkeypatch.chdir(tmp_path)
     Path("a_file").write_text("not a folder\n")
+    Path("a_file.npz").write_text("hello\n")
     Path("empty_folder").mkdir()
     np.savez("no_images.npz", labels=np.zeros(3, np.int64))
     np.savez("floats.npz", images=np.zeros((3, 8, 8), np.float32))
@@ -105,6 +105,9 @@ WRONG = [
     (["sample", "nowhere"], r"nowhere: expected a run folder"),
     (["sample", "empty_folder", "--labels", "two"], r"--labels two: expected class numbers"),
     (["sample", "empty_folder", "--out", "a.jpg"], r"expected a name that ends in .png or .npz"),
+    (["sample", "empty_folder", "--out", "gone/a.png"], r"--out gone/a.png: there is no folder gone"),
+    (["seed=0,1"], r"seed=0,1 is several values: add -m to run each"),
+    (["data=npz", "data.source.path=a_file.npz"], r"a_file.npz cannot be read as .npz"),
     (["sample"], r"genrun sample: the following arguments are required: run"),
     (
         ["experiment=csgm_minst_paper"],
@@ -157,7 +160,7 @@ def test_the_first_interrupt_stops_at_a_batch_and_says_so(here):
     process.send_signal(2)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error == "genrun: stopped by signal 2\n"
+    assert error == "genrun: stopped by Ctrl-C; the same command goes on from here\n"
 
 
 def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpoint_whole(here):
@@ -188,16 +191,18 @@ def test_debug_shows_the_traceback_and_log_txt_keeps_it(here):
 # ------------------------------------------------------------------------------------------------------ quick answers
 
 
-def test_help_lists_groups_choices_and_five_examples_in_under_a_second(here):
-    started = time.monotonic()
-    done = subprocess.run([*GENRUN, "--help"], capture_output=True, text=True, check=True)
-    seconds = time.monotonic() - started
+def test_help_lists_groups_choices_and_five_examples_without_a_slow_import(here):
+    script = (
+        "import sys; sys.argv = ['genrun', '--help']\n"
+        "for slow in ('torch', 'pytorch_lightning', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'PIL'): sys.modules[slow] = None\n"
+        "from genrun.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for line in ("data: celeba, cifar10, digits, fashion_mnist, image_folder, mnist, npz", "model: csgm, csgm_paper"):
         assert line in done.stdout
     assert all(f"\n{group}: " in f"\n{done.stdout}" for group in cli.GROUPS)
     examples = done.stdout.partition("Examples\n")[2].partition("\n\n")[0].splitlines()
     assert len(examples) == 5 and all(line.strip().startswith("genrun") for line in examples)
-    assert seconds < 1
 
 
 def test_cfg_job_shows_what_would_run_with_the_unread_facts_open(here, monkeypatch, capsys):

@@ -53,6 +53,10 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
 
 def _read(file: Path) -> Stored:
     """One .npz → its images (N, C, H, W) and labels."""
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise Refused(
+            f"{file} cannot be read as .npz: it is something else, or was cut short; write it with numpy.savez"
+        )
     try:
         with np.load(file, allow_pickle=False) as content:
             arrays = {key: content[key] for key in ("images", "labels") if key in content}

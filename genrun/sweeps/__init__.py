@@ -7,12 +7,11 @@ import subprocess
 import sys
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from genrun.cli import compose, explain
 from genrun.errors import Failed, GenrunError, Refused
-from genrun.run import read_facts, state_of
+from genrun.run import read_facts, screen, state_of
 from genrun.runs import RunFolder
 
 
@@ -40,10 +39,11 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     """
     dry = "run.dry_run=true" in overrides
     jobs = expand(overrides)
-    console, table = Console(), Table("job", "run", "state", box=None, pad_edge=False)
+    console, table = screen(), Table("job", "run", "state", box=None, pad_edge=False)
     worst = 0
+    fixed = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
     for job in jobs:
-        described = " ".join(text for text in job if not text.startswith("run.dry_run="))
+        described = " ".join(text for text in job if text not in fixed)
         try:
             cfg = compose(job, config_dir)
             if not dry:
