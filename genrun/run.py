@@ -154,9 +154,8 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
 
     if cfg.hardware.threads is not None:
         torch.set_num_threads(cfg.hardware.threads)
-    torch.utils.deterministic.fill_uninitialized_memory = (
-        False  # deterministic algorithms need it not, and it costs 3 %
-    )
+    # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False
     seed_everything(cfg.seed, verbose=False)
     method = build_method(cfg)
     if cfg.run.init_from is not None:
