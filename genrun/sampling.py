@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,9 +54,9 @@ def grid_labels(method: Method, columns: int) -> Tensor | None:
     return rows.repeat_interleave(columns)
 
 
-def class_grid(method: Method, columns: int, seed: int, draw: Callable[..., Tensor] | None = None) -> Tensor:
+def class_grid(method: Method, columns: int, seed: int) -> Tensor:
     """Images for a grid: a row for each class, or ten rows of an unconditional method; (rows·columns, C, H, W) on the CPU."""
     labels = grid_labels(method, columns)
     n = 10 * columns if labels is None else len(labels)
     on_device = None if labels is None else labels.to(method.device)
-    return (draw or method.sample)(n, on_device, generator=seeded(seed, device=method.device)).cpu()
+    return method.sample(n, on_device, generator=seeded(seed, device=method.device)).cpu()
