@@ -21,6 +21,7 @@ from genrun.errors import Refused, nearest
 # What a saved run may build when it is opened. Both the written name and the module of what it resolves to must lie here: the name alone
 # would let `torch.nn.modules.torch.hub.load` through.
 TRUSTED = ("genrun.methods.", "genrun.nn.", "genrun.maths.", "torch.nn.", "torch.optim.")
+TRUSTED_DATA = ("genrun.data.module.", "genrun.data.sources.", "genrun.data.folders.", "genrun.data.arrays.")
 
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -110,11 +111,12 @@ def build(node: DictConfig, path: str, **extra: Any) -> Any:
 def build_trusted(node: Mapping[str, Any], path: str, *, trust: bool = False) -> Any:
     """As `build`, of a saved run's configuration: every class must be genrun's or torch's own unless `trust`."""
     if not trust:
-        _check_trusted(node, path)
+        check_trusted(node, path)
     return build(OmegaConf.create(dict(node)), path)
 
 
-def _check_trusted(node: Any, path: str) -> None:
+def check_trusted(node: Any, path: str, modules: Sequence[str] = TRUSTED) -> None:
+    """Refuse what a saved configuration may not build: anything but a class, or for data a reader, of these modules."""
     if isinstance(node, str) and "${" in node:  # a saved configuration is resolved; this would be, to anything
         raise Refused(
             f"{path}={node}: expected a value without interpolation; if you trust this run, --trust builds it"
@@ -122,19 +124,20 @@ def _check_trusted(node: Any, path: str) -> None:
     if isinstance(node, Mapping):
         if "_target_" in node:
             target, found = str(node["_target_"]), None
-            if target.startswith(TRUSTED):  # the name first: importing a module already runs its code
+            if target.startswith(tuple(modules)):  # the name first: importing a module already runs its code
                 with contextlib.suppress(ImportError, ValueError, TypeError):
                     found = get_object(target)
-            if not (inspect.isclass(found) and f"{found.__module__}.".startswith(TRUSTED)):
+            known = inspect.isclass(found) or (modules is TRUSTED_DATA and inspect.isfunction(found))
+            if not (known and f"{found.__module__}.".startswith(tuple(modules))):
                 raise Refused(
-                    f"{path}._target_={target}: expected a class of {', '.join(name[:-1] for name in TRUSTED)}; "
+                    f"{path}._target_={target}: expected a class of {', '.join(name[:-1] for name in modules)}; "
                     "if you trust this run, --trust builds it"
                 )
         for key, value in node.items():
-            _check_trusted(value, f"{path}.{key}")
+            check_trusted(value, f"{path}.{key}", modules)
     elif isinstance(node, list):
         for place, value in enumerate(node):
-            _check_trusted(value, f"{path}.{place}")
+            check_trusted(value, f"{path}.{place}", modules)
 
 
 def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genrun.errors import Failed, GenrunError, Refused, nearest
 
-VERBS = ("sample",)
+VERBS = ("evaluate", "sample")
 GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
 
 
@@ -38,9 +39,7 @@ def report(error: GenrunError) -> int:
 
 def dispatch(arguments: list[str], *, debug: bool) -> int:
     if arguments[:1] and arguments[0] in VERBS:
-        from genrun.verbs import sample
-
-        return sample(arguments[1:])
+        return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
     flags = {"--dry-run": "run.dry_run=true"}
     arguments = [flags.get(argument, argument) for argument in arguments]
     parsed = parse(arguments)

@@ -21,12 +21,14 @@ from genrun.logs import log_file, logging_to
 from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic
 from genrun.show import show
 from genrun.signals import Signals
+from genrun.types import Facts
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
     from genrun.callbacks.keeper import Keeper
     from genrun.data.module import ImageData
+    from genrun.evaluation.judge import Judge
     from genrun.methods.method import Method
 
 log = logging.getLogger("genrun")
@@ -118,9 +120,14 @@ def stage_keys(cfg: DictConfig) -> dict[str, str]:
         "fit": trained,
         "refit": trained,
         "sample": sampled,
-        "evaluate": digest([sampled, plain(cfg.evaluation)]),
         "figures": digest([trained, plain(cfg.callbacks.watching)]),
+        "evaluate": evaluate_key(sampled, cfg),
     }
+
+
+def evaluate_key(sampled: str, cfg: DictConfig) -> str:
+    """The same of the `evaluate` stage, from that of the `sample` stage."""
+    return digest([sampled, plain(cfg.evaluation)])
 
 
 # ---------------------------------------------------------------------------------------------------------- the stages
@@ -134,6 +141,7 @@ class Job:
     folder: RunFolder
     data: ImageData
     method: Method
+    judge: Judge
     trainer: Trainer
     keeper: Keeper
     signals: Signals
@@ -174,15 +182,18 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         raise Refused(f"model.optimizer: {error}") from error
     if cfg.run.extend and not folder.last.is_file():
         extended_run(cfg, folder, method)
+    judge = build_judge(cfg, data, console)
+    judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     signals = Signals()
     keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes)
-    return Job(cfg, folder, data, method, make_trainer(cfg, folder, keeper, console), keeper, signals, console)
+    trainer = make_trainer(cfg, folder, keeper, console, judge)
+    return Job(cfg, folder, data, method, judge, trainer, keeper, signals, console)
 
 
 def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     """Do every stage that is not done."""
     from genrun import stages
-    from genrun.evaluation.judge import evaluate
+    from genrun.evaluation.results import evaluate
     from genrun.provenance import provenance, write_provenance
     from genrun.training import fit, load_weights
     from genrun.types import Refits
@@ -201,12 +212,12 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
                 write_atomic(folder.path / file, (parent.path / file).read_bytes())
     folder.run_stage("fit", keys["fit"], lambda: fit(job, start))
     load_weights(method, folder.weights, "the trained weights")
-    stages.to_device(method, cfg)
+    method.eval().to(stages.device_of(cfg))
     if isinstance(method, Refits):
         folder.run_stage("refit", keys["refit"], lambda: stages.refit(job))
     folder.run_stage("sample", keys["sample"], lambda: stages.sample(job))
-    folder.run_stage("evaluate", keys["evaluate"], lambda: evaluate(job))
     folder.run_stage("figures", keys["figures"], lambda: stages.figures(job))
+    folder.run_stage("evaluate", keys["evaluate"], lambda: evaluate(folder, cfg, job.data, method, job.judge))
 
 
 def build_method(cfg: DictConfig) -> Method:
@@ -219,6 +230,21 @@ def build_method(cfg: DictConfig) -> Method:
     except Exception as error:
         cause = error.__cause__ or error
         raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}") from error
+
+
+def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
+    """The judge that `cfg.evaluation` describes, of the data whose facts are in `cfg.data.facts`."""
+    from genrun.stages import device_of
+
+    judge = build(cfg.evaluation, "evaluation")  # partial, for Hydra would turn the facts into a configuration
+    return judge(
+        data,
+        Facts.from_plain(plain(cfg.data.facts)),
+        Path(cfg.paths.cache).expanduser(),
+        console,
+        seed=cfg.seed,
+        device=device_of(cfg),
+    )
 
 
 def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[Path | None, RunFolder | None]:

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from genrun.runs import RunFolder
 
+HEADINGS = ("metric", "value", "real", "")
+
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print the results table of a finished run and the paths of its folder and final grid."""
     results = json.loads((folder.path / "results.json").read_text())
-    table = Table(title=results["title"], title_justify="left", box=None, pad_edge=False)
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("", style="dim")
-    for row in results["rows"]:
-        table.add_row(row["name"], number(row["value"]), row["note"])
-    console.print(table)
+    console.print(table(results["title"], HEADINGS, lines(results["rows"])))
     if not folder.status().get("repeatable", True):
         console.print("ended by trainer.max_time: not repeatable", highlight=False)
     console.print(
         f"\nrun folder  {folder.path}\ngrid        {folder.samples / 'final.png'}", highlight=False, soft_wrap=True
     )
+
+
+def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Rows of results.json as texts: name, value ± spread, what real images get in the samples' place, how to read it."""
+    made = []
+    for row in rows:
+        spread = f" ± {row['spread']:.2g}" if "spread" in row else ""
+        note = "; ".join(part for part in (row.get("protocol"), row["note"]) if part)
+        floor = number(row["floor"]) if "floor" in row else ""
+        made.append([row["name"], number(row["value"]) + spread, floor, note])
+    return made
+
+
+def table(title: str, headings: Sequence[str], lines: list[list[str]]) -> Table:
+    """For the screen: the first column to the left, the last one dim, numbers in between to the right."""
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    shown.add_column(headings[0])
+    for heading in headings[1:-1]:
+        shown.add_column(heading, justify="right")
+    shown.add_column(headings[-1], style="dim")
+    for line in lines:
+        shown.add_row(*line)
+    return shown
+
+
+def markdown(title: str, headings: Sequence[str], lines: list[list[str]]) -> str:
+    """The same for a file."""
+    ruler = f"|---|{'---:|' * (len(headings) - 2)}---|"
+    rows = [f"| {' | '.join(line)} |" for line in [headings, *lines]]
+    return "\n".join([f"# {title}", "", rows[0], ruler, *rows[1:]]) + "\n"
 
 
 def number(value: float | str | None) -> str:
@@ -34,9 +62,3 @@ def number(value: float | str | None) -> str:
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def markdown(title: str, rows: list[dict]) -> str:
-    """The same table for results.md."""
-    lines = [f"# {title}", "", "| metric | value | |", "|---|---:|---|"]
-    return "\n".join(lines + [f"| {row['name']} | {number(row['value'])} | {row['note']} |" for row in rows]) + "\n"

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 SHOWN_AT = 300  # pixels, of the figure that shows an image beyond its training resolution
 
 
-def to_device(method: Method, cfg: DictConfig) -> None:
-    """Evaluation mode, on the device that trains."""
+def device_of(cfg: DictConfig) -> torch.device:
+    """The device that trains, which samples and judges as well."""
     gpu = torch.cuda.is_available() and cfg.hardware.accelerator in ("auto", "gpu", "cuda")
-    method.eval().to("cuda" if gpu else "cpu")
+    return torch.device("cuda" if gpu else "cpu")
 
 
 def refit(job: Job) -> list[Path]:

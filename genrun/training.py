@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from genrun.build import build
+from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.keeper import AtomicCheckpointIO, Keeper
 from genrun.callbacks.progress import TrainingProgress
 from genrun.errors import Failed, Interrupted, Refused
@@ -24,6 +25,7 @@ from genrun.methods.method import Method
 from genrun.runs import RunFolder, write_atomic
 
 if TYPE_CHECKING:
+    from genrun.evaluation.judge import Judge
     from genrun.run import Job
 
 
@@ -42,6 +44,8 @@ def fit(job: Job, start: Path | None) -> list[Path]:
         Failed: out of memory.
     """
     folder, keeper = job.folder, job.keeper
+    if job.judge.epoch_samples:
+        job.judge.spaces()  # a classifier that has to be trained first is, before the clock of this training starts
     try:
         with job.signals.patient():
             job.trainer.fit(job.method, job.data, ckpt_path=start, weights_only=True)
@@ -82,13 +86,19 @@ def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
     return [*watching, *training]  # pictures are made before averaged weights are swapped back
 
 
-def make_trainer(cfg: DictConfig, folder: RunFolder, keeper: Keeper, console: Console) -> Trainer:
+def make_trainer(
+    cfg: DictConfig, folder: RunFolder, keeper: Keeper, console: Console, judge: Judge | None = None
+) -> Trainer:
     """Lightning's trainer with our checkpoints, our progress and no files of its own.
+
+    Args:
+        judge: looks at some samples after each epoch.
 
     Raises:
         Refused: the device is not there, or a logger's extra is not installed.
     """
-    callbacks = [*watchers(cfg, folder), TrainingProgress(console), keeper]
+    looks = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
+    callbacks = [*looks, *watchers(cfg, folder), TrainingProgress(console), keeper]
     node = cfg.trainer.copy()
     node.max_time = None
     if cfg.trainer.max_time is not None:

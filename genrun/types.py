@@ -91,3 +91,15 @@ class Continuous(Protocol):
 class Diagnoses(Protocol):
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
         """Figures that only this method has, by name, for the results table."""
+
+
+@runtime_checkable
+class Density(Protocol):
+    def log_prob(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) in [0, 1] → log density of each on [0, 1]^D, nats (n,); a true density only."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    def elbo(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) in [0, 1] → a lower bound of each one's log density on [0, 1]^D, nats (n,)."""

@@ -31,7 +31,7 @@ def test_what_does_not_decide_the_result_is_not_in_the_identity():
         "logger=tensorboard",
         "paths.outputs=elsewhere",
         "callbacks=none",
-        "evaluation=default",
+        "evaluation=full",
         "data.workers=0",
         "data.memory_limit=1.0",
         "run.debug=true",
@@ -99,14 +99,14 @@ def test_stage_keys_change_with_their_own_inputs_only():
     base = stage_keys(described())
     more = stage_keys(described("sample.n=31"))
     assert {name for name in base if base[name] != more[name]} == {"sample", "evaluate"}
-    judged = stage_keys(described("evaluation=default"))
+    judged = stage_keys(described("evaluation=full"))
     assert {name for name in base if base[name] != judged[name]} == {"evaluate"}
 
 
 def test_asking_for_more_judges_again_without_training(tiny):
     first = tiny()
     weights = first.weights.stat().st_mtime_ns, first.last.stat().st_mtime_ns
-    again = tiny("evaluation=none", "+evaluation.more=1")
+    again = tiny("evaluation.kernel_size=999")
     assert again.path == first.path
     assert (again.weights.stat().st_mtime_ns, again.last.stat().st_mtime_ns) == weights
     assert len(again.status()["attempts"]) == 2
@@ -172,7 +172,7 @@ def test_a_finished_run_leaves_the_whole_folder(tiny):
     assert provenance["seed"] == 0 and provenance["machine"]["threads"] == torch.get_num_threads()
     assert provenance["versions"]["torch"] == torch.__version__.partition("+")[0]
     status = folder.status()
-    assert list(status["stages"]) == ["fit", "refit", "sample", "evaluate", "figures"] and status["state"] == "done"
+    assert list(status["stages"]) == ["fit", "refit", "sample", "figures", "evaluate"] and status["state"] == "done"
     assert OmegaConf.load(folder.path / "config.yaml").data.facts.train_size == 200
 
 

@@ -26,7 +26,7 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
         raise Refused("data=npz needs a file or folder, got none: set data.source.path=…")
     place = Path(path).expanduser()
     files = [place / "train.npz", place / "test.npz"] if place.is_dir() else [place]
-    splits = [_read(file) for file in files]
+    splits = [read_npz(file) for file in files]
     if len(files) == 1 and len(splits[0]) < 2:
         raise Refused(f"{files[0]} holds one image, expected two at least: a tenth becomes the test split")
     labelled = [int(split.labels[0]) >= 0 for split in splits]
@@ -51,8 +51,15 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
     return Source(train, test, names, checksum_of_images(train, test), files)
 
 
-def _read(file: Path) -> Stored:
-    """One .npz → its images (N, C, H, W) and labels."""
+def read_npz(file: Path, *, floats: bool = False) -> Stored:
+    """One .npz → its images (N, C, H, W) and labels, -1 where there are none.
+
+    Args:
+        floats: take images of floats in [0, 1], too, rounded to 8 bits.
+
+    Raises:
+        Refused: it is missing, no .npz or cut short, or its arrays are not what they should be.
+    """
     if file.is_file() and not zipfile.is_zipfile(file):
         raise Refused(
             f"{file} cannot be read as .npz: it is something else, or was cut short; write it with numpy.savez"
@@ -71,8 +78,13 @@ def _read(file: Path) -> Stored:
     if "images" not in arrays:
         raise Refused(f"{file} has no array `images`, only {', '.join(keys) or 'nothing'}; write it with images=…")
     images = arrays["images"]
+    if floats and np.issubdtype(images.dtype, np.floating):
+        images = _rounded(file, images)
     if images.dtype != np.uint8:
-        raise Refused(f"{file}: `images` must be uint8 (0 to 255), got {images.dtype}; round and convert them")
+        raise Refused(
+            f"{file}: `images` must be uint8 (0 to 255){' or floats in [0, 1]' * floats}, got {images.dtype}; "
+            "round and convert them"
+        )
     if not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3))) or 0 in images.shape:
         raise Refused(
             f"{file}: `images` must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {images.shape}; transpose them"
@@ -80,6 +92,20 @@ def _read(file: Path) -> Stored:
     images = images[..., None] if images.ndim == 3 else images
     array = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))  # (N, H, W, C) → (N, C, H, W)
     return Stored(array=array, labels=_labels(file, arrays.get("labels"), len(array)))
+
+
+def _rounded(file: Path, images: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1] → uint8."""
+    if not np.isfinite(images).all():
+        count = int((~np.isfinite(images)).sum())
+        raise Refused(
+            f"{file}: `images` must be finite numbers in [0, 1], got NaN or Inf in {count:,} of {images.size:,}"
+        )
+    if images.size and (images.min() < 0 or images.max() > 1):
+        raise Refused(
+            f"{file}: `images` must lie in [0, 1], got {images.min():.4g} to {images.max():.4g}; rescale them, or save uint8"
+        )
+    return (images * 255).round().astype(np.uint8)
 
 
 def _labels(file: Path, labels: np.ndarray | None, count: int) -> torch.Tensor:
@@ -90,7 +116,7 @@ def _labels(file: Path, labels: np.ndarray | None, count: int) -> torch.Tensor:
         raise Refused(f"{file}: `labels` must be whole numbers of shape (N,), got {labels.dtype} {labels.shape}")
     if len(labels) != count:
         raise Refused(f"{file}: {count} images but {len(labels)} labels: expected one label per image")
-    if labels.min() < 0:
+    if len(labels) and labels.min() < 0 and not (labels == -1).all():  # all -1: as genrun writes unlabelled samples
         raise Refused(f"{file}: `labels` must be 0 or more, got {labels.min()}; leave `labels` out if there are none")
     return torch.from_numpy(labels.astype(np.int64))
 

@@ -1,114 +1,120 @@
-"""A plain classifier of a data set, trained when it is first needed, that says what a sample shows."""
+"""The reference classifier: trained once for each data set, when it is first needed, and frozen."""
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrun.callbacks.progress import counted
-from genrun.data.loaders import EpochOrder, MemoryLoader
-from genrun.data.module import ImageData
-from genrun.runs import digest, write_atomic
+from genrun.data.images import Stored
+from genrun.errors import Refused
+from genrun.evaluation.changes import changed
+from genrun.runs import digest
+from genrun.types import Facts
 
-RECIPE = 2  # raised when the network or its training changes
+if TYPE_CHECKING:
+    from genrun.evaluation.real import RealImages
 
-
-class Classifier(nn.Sequential):
-    """Two convolutions and two linear layers; (n, C, H, W) in [0, 1] → logits (n, num_classes).
-
-    Works from 8×8 pixels upwards: what the second convolution leaves is averaged to 7×7 at most before the linear layers.
-    """
-
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: int = 24) -> None:
-        channels, *sides = image_shape
-
-        def stage(before: int, after: int) -> list[nn.Module]:
-            return [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-
-        left = [min(7, side // 4) for side in sides]
-        super().__init__(
-            *stage(channels, width),
-            *stage(width, 2 * width),
-            nn.AdaptiveAvgPool2d(left),
-            nn.Flatten(),
-            nn.Dropout(0.3),
-            nn.Linear(2 * width * left[0] * left[1], 128),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Linear(128, num_classes),
-        )
+VERSION = 3  # raised when the same recipe would come to another network
+SEED = 0  # of every classifier: it is the data's, not a run's
+CHUNK = 500  # images that are classified at a time
 
 
-def reference_classifier(
-    data: ImageData, settings: dict[str, Any], cache: Path, console: Console
-) -> tuple[Classifier, float]:
-    """The classifier of this data and its accuracy on the test images, from the cache where it is there whole.
+class Recipe:
+    """A classifier's network and how it is trained: AdamW by a one-cycle rate on slightly changed images.
 
     Args:
-        settings: `steps`, `batch_size` and `rate` of its training.
-
-    Returns:
-        The frozen classifier, on the CPU, and its test accuracy.
+        network: (image_shape, num_classes) → a network with `features`: (n, num_features), `head`, and logits.
+        steps: of training.
+        batch_size: images in a step.
+        rate: the largest of the cycle, reached after a quarter of the steps.
+        weight_decay: of AdamW.
     """
-    facts = data.facts()
-    chosen = [facts.plain(), data.classes, data.resize, data.limit, settings, RECIPE]
-    place = cache / "classifiers" / f"{digest(chosen, 16)}.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        classifier = Classifier(facts.image_shape, facts.num_classes)
-        try:
-            classifier.load_state_dict(load_file(place))
-        except (OSError, SafetensorError, RuntimeError):  # not there, or cut short: made anew
-            train_classifier(classifier, data, settings, console)
-            with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to stop
-                place.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(place, save(classifier.state_dict()))
-    classifier.eval().requires_grad_(False)
-    right = sum(
-        (predict(classifier, data.test.images(index)) == data.test.labels[index]).sum().item()
-        for index in torch.arange(len(data.test)).split(1000)
-    )
-    return classifier, right / len(data.test)
+
+    def __init__(
+        self,
+        network: Callable[..., nn.Module],
+        steps: int,
+        batch_size: int = 128,
+        rate: float = 0.004,
+        weight_decay: float = 0.05,
+    ) -> None:
+        for name, value in (("steps", steps), ("batch_size", batch_size)):
+            if value < 1:
+                raise Refused(f"evaluation.classifier.{name}: expected at least 1, got {value}")
+        self.network, self.steps, self.batch_size = network, steps, batch_size
+        self.rate, self.weight_decay = rate, weight_decay
+
+    def key(self) -> list[Any]:
+        """Everything that decides the classifier, besides its data."""
+        network = getattr(self.network, "func", self.network)
+        options = getattr(self.network, "keywords", {})
+        settings = [self.steps, self.batch_size, self.rate, self.weight_decay]
+        return [f"{network.__module__}.{network.__qualname__}", options, settings, SEED, VERSION]
+
+    def build(self, facts: Facts) -> nn.Module:
+        """The network before training."""
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)
+            return self.network(facts.image_shape, facts.num_classes)
+
+    def reference(self, real: RealImages, device: torch.device) -> nn.Module:
+        """The classifier of this data: from the cache where it is there whole, else trained on the training images."""
+
+        def make() -> dict[str, Tensor]:
+            train = Stored(array=real.pixels("train"), labels=real.labels("train"))
+            what = f"training the reference classifier on {len(train):,} images"
+            return self.train(train, real.facts, what, real.console, device).state_dict()
+
+        classifier = self.build(real.facts)
+        classifier.load_state_dict(real.kept(f"classifier-{digest(self.key(), 16)}", make))
+        return classifier.eval().requires_grad_(False)
+
+    def train(
+        self, images: Stored, facts: Facts, what: str, console: Console, device: torch.device, steps: int | None = None
+    ) -> nn.Module:
+        """A classifier trained by cross-entropy, frozen, on the CPU; the global random stream is as it was.
+
+        Args:
+            what: said beside the progress.
+            steps: fewer or more than the recipe's.
+        """
+        steps = steps or self.steps
+        # on a CPU convolutions are faster by a third with the channels last
+        network = self.build(facts).train().to(device, memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, total_steps=steps, pct_start=0.25)
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)
+            order = batches(len(images), self.batch_size, steps)
+            for index in counted(order, steps, what, console):
+                batch = changed(images.images(index)).to(device, memory_format=torch.channels_last)
+                loss = F.cross_entropy(network(batch), images.labels[index].to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        # plain order again, which is what safetensors keeps
+        return network.to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
 
 
-def train_classifier(classifier: Classifier, data: ImageData, settings: dict[str, Any], console: Console) -> None:
-    """AdamW with a one-cycle rate, cross-entropy, random shifts of up to a fourteenth of the side."""
-    train = data.train.decoded()
-    steps, shift = settings["steps"], max(1, data.train.shape[1] // 14)
-    optimizer = torch.optim.AdamW(classifier.parameters(), lr=settings["rate"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["rate"], total_steps=steps)
-    order = EpochOrder(len(train), settings["batch_size"], seed=0)
-    loader = MemoryLoader(train, order, torch.device("cpu"))
-
-    def batches():
-        for step in range(steps):
-            if step % len(loader) == 0:
-                order.set_epoch(step // len(loader))
-                stream = iter(loader)
-            yield next(stream)
-
-    classifier.train()
-    for batch in counted(batches(), steps, "training the reference classifier", console):
-        x, y = torch.randint(-shift, shift + 1, (2,)).tolist()
-        padded = F.pad(batch.image, (shift, shift, shift, shift))
-        height, width = batch.image.shape[2:]
-        moved = padded[:, :, shift + y : shift + y + height, shift + x : shift + x + width]
-        loss = F.cross_entropy(classifier(moved), batch.label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+def batches(size: int, batch_size: int, steps: int) -> Iterator[Tensor]:
+    """Indices of `steps` batches, epoch after epoch in a fresh order; what does not fill a batch is left out."""
+    batch_size, order = min(batch_size, size), []
+    for _ in range(steps):
+        if not order:
+            order = [part for part in torch.randperm(size).split(batch_size) if len(part) == batch_size]
+        yield order.pop()
 
 
 @torch.no_grad()
-def predict(classifier: Classifier, images: Tensor) -> Tensor:
-    """Classes of images (n, C, H, W) in [0, 1]: (n,) int64."""
-    return torch.cat([classifier(part).argmax(1) for part in images.split(500)])
+def accuracy(network: nn.Module, images: Stored) -> float:
+    """Share of images that a classifier on the CPU takes for what they are."""
+    index = torch.arange(len(images)).split(CHUNK)
+    right = [(network(images.images(i)).argmax(1) == images.labels[i]).double().sum() for i in index]
+    return (sum(right) / len(images)).item()

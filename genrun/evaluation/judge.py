@@ -1,117 +1,333 @@
-"""The `evaluate` stage: what a run's samples are worth and what they cost, without knowing the method."""
+"""What samples are worth: an honest table that does not know which method made them."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 
-from genrun.evaluation.classifier import Classifier, predict, reference_classifier
-from genrun.runs import FORMAT, digest, plain, write_atomic, write_json
+from genrun.data.images import Stored
+from genrun.errors import Refused
+from genrun.evaluation.cache import numbers
+from genrun.evaluation.classifier import Recipe, accuracy
+from genrun.evaluation.comparison import Comparison
+from genrun.evaluation.features import RandomConvolutions
+from genrun.evaluation.frechet import frechet_distance, moments
+from genrun.evaluation.inception import Inception, Unavailable, find_weights
+from genrun.evaluation.kernel import kernel_distance
+from genrun.evaluation.memorisation import authenticity, copying_statistic, distance_ratio
+from genrun.evaluation.neighbours import nearest
+from genrun.evaluation.predictions import accuracy_by_class, class_counts, entropy, inception_score
+from genrun.evaluation.real import RealImages, Space, is_binary
+from genrun.evaluation.rows import Row
+from genrun.runs import digest
 from genrun.sampling import seeded
-from genrun.show import markdown
-from genrun.types import Diagnoses, Reconstructs
+from genrun.types import Facts
 
 if TYPE_CHECKING:
     from genrun.data.module import ImageData
-    from genrun.run import Job
+
+SPLITS = 10  # of the inception score
 
 
-def evaluate(job: Job) -> list[Path]:
-    """Leave results.json and results.md: quality as far as `evaluation` asks for it, and cost."""
-    folder, settings = job.folder, plain(job.cfg.evaluation)
-    rows: list[dict[str, Any]] = []
+class Judge:
+    """Compares samples with the real images of a data set, and every figure with what real images get in their place.
 
-    def row(name: str, value: float | int | str, note: str = "") -> None:
-        rows.append({"name": name, "value": value, "note": note})
-
-    if settings["label_accuracy"] and job.data.facts().num_classes and job.method.num_classes:
-        for result in label_accuracy(job, settings["classifier"]):
-            row(*result)
-    if settings["reconstructions"] and isinstance(job.method, Reconstructs):
-        row(*reconstruction_error(job, settings["reconstructions"]))
-    if isinstance(job.method, Diagnoses):
-        for name, value in job.method.diagnose(generator=seeded(job.cfg.seed, device=job.method.device)).items():
-            row(name, value)
-    for result in cost(job):
-        row(*result)
-    title = f"{job.cfg.model.name} on {job.cfg.data.name}, {folder.path.name}"
-    results = {
-        "format": FORMAT,
-        "title": title,
-        "judged": "the last weights",
-        "samples": job.cfg.sample.n,
-        "seed": job.cfg.seed,
-        "evaluation": digest(settings),
-        "rows": rows,
-    }
-    write_json(folder.path / "results.json", results)
-    write_atomic(folder.path / "results.md", markdown(title, rows))
-    return [folder.path / "results.json", folder.path / "results.md"]
-
-
-def label_accuracy(job: Job, settings: dict[str, Any]) -> list[tuple[str, float, str]]:
-    """Rows on whether samples.npz shows the classes that were asked for, by the reference classifier."""
-    classifier, real = reference_classifier(job.data, settings, Path(job.cfg.paths.cache).expanduser(), job.console)
-    samples = np.load(job.folder.path / "samples.npz")
-    images, labels = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2), torch.from_numpy(samples["labels"])
-    result = recognised(images, labels, job.data, classifier)
-    return [
-        ("label accuracy", result["accuracy"], f"the classifier's own on test images: {real:.4f}"),
-        ("label accuracy, weakest class", result["weakest"], f"class {result['weakest class']}"),
-        ("variety within a class", result["variety"], "1: pixels vary as in test images; 0: one image a class"),
-    ]
-
-
-def recognised(images: Tensor, labels: Tensor, data: ImageData, classifier: Classifier) -> dict[str, Any]:
-    """Share of images (n, C, H, W) uint8 that the classifier takes for their labels (n,), and their variety.
-
-    Variety is the square root of the mean variance of a pixel within a class, of these images over that of test images: 0 where
-    each class has one image, 1 where they differ as much as real ones.
+    Args:
+        data: the data set, which is not read where the cache knows enough.
+        facts: what it says of itself.
+        cache: folder in which classifiers and statistics of real images are kept.
+        console: for progress.
+        seed: of everything that is drawn here.
+        device: where networks work.
+        classifier: how the reference classifier is made; None: no row that needs one.
+        random: whether to compare by random convolutions, which no label has shaped.
+        inception: `disk`, `fetch` or a path: where its weights are; None: no such rows.
+        neighbours: k of precision, recall, density and coverage; None: without them.
+        kernel_draws: subsets for the kernel distance.
+        kernel_size: images in one.
+        at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
+        memorisation: whether to look for copies of training images.
+        train_on_generated: steps of the classifier that is trained on samples and tested on real images; 0: without it.
+        reconstructions: test images that are reconstructed, by a method that can.
+        likelihoods: test images whose bits per dimension are computed, of a method that has a density.
+        epoch_samples: images that are drawn and judged at an epoch's end; 0: none.
+        epoch_every: epochs between that.
     """
-    right = torch.cat([predict(classifier, part / 255) for part in images.split(1000)]) == labels
-    names = data.facts().class_names
-    by_class = {name: right[labels == k].double().mean().item() for k, name in enumerate(names) if (labels == k).any()}
-    weakest = min(by_class, key=by_class.get)
-    test = torch.cat([data.test.images(i) for i in torch.arange(len(data.test)).split(1000)])
-    ours, real = spread(images / 255, labels, len(names)), spread(test, data.test.labels, len(names))
-    variety = ours / real if ours is not None and real else None
-    accuracy = right.double().mean().item()
-    return {"accuracy": accuracy, "weakest": by_class[weakest], "weakest class": weakest, "variety": variety}
+
+    def __init__(
+        self,
+        data: ImageData,
+        facts: Facts,
+        cache: Path,
+        console: Console,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        classifier: Recipe | None = None,
+        random: bool = False,
+        inception: str | None = None,
+        neighbours: int | None = None,
+        kernel_draws: int = 20,
+        kernel_size: int = 1000,
+        at_infinity: bool = False,
+        memorisation: bool = False,
+        train_on_generated: int = 0,
+        reconstructions: int = 0,
+        likelihoods: int = 0,
+        epoch_samples: int = 0,
+        epoch_every: int = 1,
+    ) -> None:
+        for name, value, least in (
+            ("neighbours", neighbours, 1),
+            ("kernel_draws", kernel_draws, 3),
+            ("kernel_size", kernel_size, 2),
+            ("train_on_generated", train_on_generated, 0),
+            ("reconstructions", reconstructions, 0),
+            ("likelihoods", likelihoods, 0),
+            ("epoch_samples", epoch_samples, 0),
+            ("epoch_every", epoch_every, 1),
+        ):
+            if value is not None and value < least:
+                raise Refused(f"evaluation.{name}: expected at least {least}, got {value}")
+        self.real = RealImages(data, facts, cache, console)
+        self.facts, self.cache, self.console = facts, cache, console
+        self.seed, self.device = seed, torch.device(device)
+        self.recipe = classifier if facts.num_classes > 1 else None  # nothing to tell apart
+        self.random, self.inception, self.memorisation = random, inception, memorisation
+        self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
+        self.train_on_generated = train_on_generated
+        self.reconstructions, self.likelihoods = reconstructions, likelihoods
+        self.epoch_samples, self.epoch_every = epoch_samples, epoch_every
+        if epoch_samples and (self.recipe or random) and epoch_samples <= (most := self._features()):
+            raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
+
+    # ------------------------------------------------------------------------------------------------- what is compared in
+
+    @cached_property
+    def classifier(self) -> Space:
+        """The features of the reference classifier, which is trained now if it never was."""
+        return Space("classifier", self.recipe.reference(self.real, self.device), self.device)
+
+    @cached_property
+    def label_free(self) -> Space:
+        return Space("random", RandomConvolutions(self.facts.image_shape), self.device)
+
+    def spaces(self) -> list[Space]:
+        return ([self.classifier] if self.recipe else []) + ([self.label_free] if self.random else [])
+
+    def _features(self) -> int:
+        """The most features of a space that is compared in, known before any network is trained."""
+        network = self.recipe.build(self.facts) if self.recipe else None
+        return max(network.num_features if network else 0, self.label_free.num_features if self.random else 0)
+
+    def check(self, n: int, what: str) -> None:
+        """Refuse what cannot be judged, before anything is computed.
+
+        Raises:
+            Refused: fewer samples than the covariance of their features needs.
+        """
+        if n <= (most := self._features()):
+            raise Refused(
+                f"{what}: {n} samples are too few, the judge compares {most} features and needs at least {most + 1}; "
+                "draw more, or evaluation=none"
+            )
+
+    # ---------------------------------------------------------------------------------------------------------- the table
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> list[Row]:
+        """The rows on samples.
+
+        Args:
+            images: (n, C, H, W) uint8.
+            labels: (n,) int64, the classes that were asked for; None where none were.
+        """
+        order = torch.randperm(len(images), generator=seeded(self.seed))  # a file may be sorted by class
+        images, labels = images[order], None if labels is None else labels[order]
+        rows: list[Row] = []
+        what = f"features of {len(images):,} samples"
+        features = {space.name: space(images, self.console, f"{space.name} {what}") for space in self.spaces()}
+        if self.recipe:
+            rows += self.recognition(features["classifier"], images, labels)
+        for space in self.spaces():
+            rows += self.comparison.rows(self.real, space, features[space.name])
+            if is_binary(images) and not is_binary(self.real.pixels("test")):
+                rows += self.comparison.rows(self.real, space, features[space.name], binary=True)
+        if self.recipe and self.train_on_generated:
+            rows += self.training_on_generated(images, labels)
+        if self.memorisation:
+            samples = features.get("random")
+            rows += self.copying(self.label_free(images) if samples is None else samples)
+        if self.inception:
+            rows += self.by_inception(images)
+        return rows
+
+    def recognition(self, features: Tensor, images: Tensor, labels: Tensor | None) -> list[Row]:
+        """What the classifier takes the samples for."""
+        classes, names = self.facts.num_classes, self.facts.class_names
+        logits, real = self._logits(features), self._logits(self.real.features(self.classifier, "test"))
+        real_labels = self.real.labels("test")
+        predicted, rows = logits.argmax(1), []
+        if labels is not None:
+            by_class = accuracy_by_class(predicted, labels, classes)
+            weakest = min((value, name) for value, name in zip(by_class, names, strict=True) if value is not None)
+            rows = [
+                Row(
+                    "label accuracy",
+                    (predicted == labels).double().mean().item(),
+                    (real.argmax(1) == real_labels).double().mean().item(),
+                    note=f"weakest: {weakest[1]}, {weakest[0]:.3f}",
+                    detail=by_class,
+                ),
+                Row(
+                    "variety within a class", self._variety(images, labels), 1.0, note="of pixels; 0: one image a class"
+                ),
+            ]
+        counts = class_counts(predicted, classes)
+        real_entropy = entropy(class_counts(real.argmax(1), classes))
+        shown = f"{min(counts):,} to {max(counts):,} a class; even: {torch.tensor(classes).log():.4f} nats"
+        rows.append(Row("class entropy", entropy(counts), real_entropy, note=shown, detail=counts))
+        if len(logits) >= 2 * SPLITS and len(real) >= 2 * SPLITS:
+            mean, deviation = inception_score(logits, SPLITS)
+            some = real[: len(logits)] if len(real) >= len(logits) else real
+            rows.append(
+                Row("inception score", mean, inception_score(some, SPLITS)[0], deviation, note="by the classifier")
+            )
+        return [row._replace(count=len(features), protocol=f"classifier {self.classifier.hash[:8]}") for row in rows]
+
+    def training_on_generated(self, images: Tensor, labels: Tensor | None) -> list[Row]:
+        """Accuracy on real images of a classifier that has seen samples only, and the reverse."""
+        names = "train on generated, test on real", "train on real, test on generated"
+        if labels is None:
+            return [Row(name, None, note="the samples have no labels") for name in names]
+        n, steps = len(images), self.train_on_generated
+        test = Stored(array=self.real.pixels("test"), labels=self.real.labels("test"))
+
+        def of_real() -> dict[str, Tensor]:
+            train = Stored(array=self.real.pixels("train")[:n], labels=self.real.labels("train")[:n])
+            what = f"training a classifier on {len(train):,} real images"
+            return self.recipe.train(train, self.facts, what, self.console, self.device, steps).state_dict()
+
+        real = self.recipe.build(self.facts).eval()
+        real.load_state_dict(self.real.kept(f"trained-on-{n}-{digest([self.recipe.key(), steps])}", of_real))
+        samples = Stored(array=images, labels=labels)
+        what = f"training a classifier on {n:,} samples"
+        generated = self.recipe.train(samples, self.facts, what, self.console, self.device, steps)
+        floor, note = accuracy(real, test), f"{steps} steps; real: as many real images"
+        values = accuracy(generated, test), accuracy(real, samples)
+        return [Row(name, value, floor, count=n, note=note) for name, value in zip(names, values, strict=True)]
+
+    def copying(self, samples: Tensor) -> list[Row]:
+        """Whether samples lie nearer to training images than unseen real images do; held-out images give the floor."""
+        real = self.real.to_train(self.label_free)
+        distances, which = (part[:, 0] for part in nearest(samples, self.real.features(self.label_free, "train")))
+        held_out = self.real.features(self.label_free, "validation")
+
+        def cells(features: Tensor) -> Tensor:
+            return nearest(features, real.centres)[1][:, 0]
+
+        test_cells = cells(self.real.features(self.label_free, "test"))
+
+        def statistic(of: Tensor, features: Tensor) -> float | None:
+            try:
+                return copying_statistic(of, cells(features), real.test, test_cells)
+            except ValueError:  # no cell with enough of them
+                return None
+
+        has_floor = len(held_out) > 0
+        count = len(samples)
+        protocol = f"{count:,} samples, nearest of {len(real.train):,} training images"
+        return [
+            Row(
+                "nearest-neighbour ratio",
+                distance_ratio(distances, real.test),
+                distance_ratio(real.held_out, real.test) if has_floor else None,
+                note="0: copies; 1: as far from the training images as test images",
+                count=count,
+                protocol=protocol,
+            ),
+            Row(
+                "authenticity",
+                authenticity(distances, which, real.train),
+                authenticity(real.held_out, real.held_out_nearest, real.train) if has_floor else None,
+                note="0: copies",
+                count=count,
+                protocol=protocol,
+            ),
+            Row(
+                "copying statistic C_T",
+                statistic(distances, samples),
+                statistic(real.held_out, held_out) if has_floor else None,
+                note="below -3: copies; far above 0: further off than test images",
+                count=count,
+                protocol=protocol,
+            ),
+        ]
+
+    def by_inception(self, images: Tensor) -> list[Row]:
+        """The same distances in Inception's features, for comparison with the literature; a row says so when they cannot be had."""
+        try:
+            network = Inception(find_weights(self.inception, self.cache, progress=self.console.is_terminal))
+            if len(images) <= network.num_features:
+                raise Unavailable(f"needs more than {network.num_features} samples, got {len(images)}")
+        except Unavailable as error:
+            return [Row("Fréchet distance (Inception)", None, note=str(error))]
+        space = Space("Inception", network, self.device)
+        samples = space(images, self.console, f"Inception features of {len(images):,} samples")
+        return self.comparison.rows(self.real, space, samples)
+
+    # ------------------------------------------------------------------------------------------------------- in an epoch
+
+    def glance(self, images: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """A cheap look at few samples, against held-out training images, never against test images.
+
+        Args:
+            images: (n, C, H, W) uint8.
+            labels: (n,) int64, the classes that were asked for; None where none were.
+
+        Returns:
+            `label_accuracy` and `class_entropy` where there are classes; `frechet` and `kernel` where there are held-out images
+            enough, in the classifier's features, or in random ones where there are no classes.
+        """
+        space = next(iter(self.spaces()), None)
+        if space is None:
+            return {}
+        features, result = space(images), {}
+        if self.recipe:
+            predicted = self._logits(features).argmax(1)
+            result["class_entropy"] = entropy(class_counts(predicted, self.facts.num_classes))
+            if labels is not None:
+                result["label_accuracy"] = (predicted == labels).double().mean().item()
+        held_out = self.real.features(space, "validation")
+        if len(held_out) > space.num_features:
+            result["frechet"] = frechet_distance(moments(features), moments(held_out))
+            result["kernel"], _ = kernel_distance(
+                features, held_out, draws=3, size=self.comparison.kernel_size, generator=seeded(self.seed)
+            )
+        return result
+
+    # ---------------------------------------------------------------------------------------------------------- its parts
+
+    @torch.no_grad()
+    def _logits(self, features: Tensor) -> Tensor:
+        """Features (n, d) → the classifier's logits (n, K), on the CPU."""
+        return self.classifier.network.head(features.to(self.device)).cpu()
+
+    def _variety(self, images: Tensor, labels: Tensor) -> float | None:
+        """Root of the mean variance of a pixel within a class, over that of test images."""
+
+        def real() -> dict[str, Tensor]:
+            return numbers({"spread": spread(self.real.pixels("test"), self.real.labels("test")) or 0.0})
+
+        ours, theirs = spread(images, labels), self.real.kept("spread", real)["spread"].item()
+        return ours / theirs if ours is not None and theirs else None
 
 
-def spread(images: Tensor, labels: Tensor, num_classes: int) -> float | None:
-    """Root of the mean variance of a pixel within a class, averaged over classes with two images or more; None without one."""
-    inside = [images[labels == k].double() for k in range(num_classes)]
+def spread(images: Tensor, labels: Tensor) -> float | None:
+    """Root of the mean variance of a pixel of images (n, C, H, W) uint8 within a class, averaged over classes of two images or more."""
+    inside = [images[labels == k].float() / 255 for k in labels.unique()]
     each = [of_class.var(0).mean().sqrt() for of_class in inside if len(of_class) > 1]
     return torch.stack(each).mean().item() if each else None
-
-
-def reconstruction_error(job: Job, most: int) -> tuple[str, float, str]:
-    """Mean squared error of reconstructed test images, on [0, 1]."""
-    index = torch.arange(min(most, len(job.data.test)))
-    device, total = job.method.device, 0.0
-    for part in index.split(job.cfg.sample.chunk):
-        images = job.data.test.images(part).to(device)
-        labels = job.data.test.labels[part].to(device) if job.method.num_classes else None
-        total += (job.method.reconstruct(images, labels) - images).square().mean((1, 2, 3)).sum().item()
-    return "reconstruction error (MSE)", total / len(index), f"{len(index)} test images"
-
-
-def cost(job: Job) -> list[tuple[str, float | int, str]]:
-    """Seconds, images a second, memory and parameters."""
-    status = job.folder.status()
-    trained, sampled = status["training_seconds"], status["sampling_seconds"]
-    return [
-        (
-            "training, s",
-            trained,
-            f"{status['epoch']} epochs, {status['training_images'] / max(trained, 1e-9):,.0f} images/s",
-        ),
-        ("sampling, s", sampled, f"{job.cfg.sample.n:,} images, {job.cfg.sample.n / max(sampled, 1e-9):,.0f} images/s"),
-        ("peak memory, GiB", status["peak_memory_gib"], "of the process, until training ended"),
-        ("parameters", sum(weight.numel() for weight in job.method.parameters()), "without stored codes"),
-    ]

@@ -1,23 +1,13 @@
-"""What can be asked of a finished run: `genrun sample RUN`."""
+"""`genrun sample RUN`: new images from a finished run."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import NoReturn
-
 from genrun.errors import Refused
+from genrun.verbs import Arguments, output
 
 
-class Arguments(argparse.ArgumentParser):
-    """Refuses in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{self.prog}: {message}; {self.prog} --help shows what there is")
-
-
-def sample(arguments: list[str]) -> int:
-    """New images from a finished run, as a PNG grid or an npz, outside the run folder."""
+def main(arguments: list[str]) -> int:
+    """New images as a PNG grid or an npz, outside the run folder."""
     parser = Arguments("genrun sample", description="New images from a finished run; the run folder is not changed.")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--n", type=int, help="number of images (default: 100, or one for each label)")
@@ -29,13 +19,7 @@ def sample(arguments: list[str]) -> int:
     )
     parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
     asked = parser.parse_args(arguments)
-    out = Path(asked.out)
-    if out.suffix not in (".png", ".npz"):
-        raise Refused(f"--out {out}: expected a name that ends in .png or .npz")
-    if not out.parent.is_dir():
-        raise Refused(f"--out {out}: there is no folder {out.parent}")
-    if out.exists():
-        raise Refused(f"--out {out} exists already; choose another name")
+    out = output(asked.out, (".png", ".npz"))
     for name in ("n", "resolution"):
         value = getattr(asked, name)
         if value is not None and value < 1:

@@ -1,0 +1,74 @@
+"""Controls: real images, spoilt on purpose, of which it is known what an honest judge must say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from genrun.errors import Refused
+from genrun.evaluation.judge import Judge
+from genrun.evaluation.real import RealImages
+from genrun.evaluation.rows import Row
+from genrun.sampling import seeded
+
+NOISE = 0.05  # standard deviation of the slight noise, on [0, 1]
+SHOWN = {  # heading of a column → name of the row
+    "accuracy": "label accuracy",
+    "entropy": "class entropy",
+    "Fréchet c": "Fréchet distance (classifier)",
+    "Fréchet r": "Fréchet distance (random)",
+    "precision": "precision (random)",
+    "recall": "recall (random)",
+    "nearest": "nearest-neighbour ratio",
+    "authentic": "authenticity",
+    "C_T": "copying statistic C_T",
+}
+
+
+class Control(NamedTuple):
+    """Images (n, C, H, W) uint8, their labels (n,), and what the judge is expected to say of them."""
+
+    name: str
+    expected: str
+    images: Tensor
+    labels: Tensor | None
+
+
+def controls(real: RealImages, seed: int) -> Iterator[Control]:
+    """As many images each as were held out of the training set, but for one class and too few."""
+    held_out, labels = real.pixels("validation"), real.labels("validation")
+    n = len(held_out)
+    if not n:
+        raise Refused("--controls need held-out images: set data.validation=…")
+    generator = seeded(seed)
+    copies, their_labels = real.pixels("train")[:n], real.labels("train")[:n]
+    if not real.facts.num_classes:
+        labels = their_labels = None
+    yield Control("held-out real images", "near the floor", held_out, labels)
+    yield Control("copies of training images", "memorised", copies, their_labels)
+    noise = NOISE * torch.randn(copies.shape, generator=generator)
+    noisy = (copies / 255 + noise).clamp(0, 1).mul(255).round().to(torch.uint8)
+    yield Control(f"copies with noise of {NOISE}", "memorised", noisy, their_labels)
+    if labels is not None:
+        largest = int(torch.bincount(labels).argmax())
+        name = f"one class only ({real.facts.class_names[largest]})"
+        yield Control(name, "recall, entropy fall", held_out[labels == largest], labels[labels == largest])
+    yield Control("Gaussian blur of one pixel", "Fréchet rises", gaussian_blur(held_out, [7, 7], [1.0, 1.0]), labels)
+    grey = held_out.float().mean((1, 2, 3), keepdim=True).round().to(torch.uint8)
+    yield Control("constant images", "everything fails", grey.expand_as(held_out).contiguous(), labels)
+    few = slice(0, 20)
+    yield Control("20 images", "refused", held_out[few], None if labels is None else labels[few])
+
+
+def judged(judge: Judge) -> Iterator[tuple[Control, list[Row] | str]]:
+    """Each control with its rows, or with the line by which it was refused."""
+    for control in controls(judge.real, judge.seed):
+        try:
+            judge.check(len(control.images), control.name)
+            yield control, judge.judge(control.images, control.labels)
+        except Refused as error:
+            yield control, str(error)

@@ -1,0 +1,103 @@
+"""Nearest neighbours among features, and what they say of fidelity and diversity.
+
+Distances come from blocks of |x|² + |y|² - 2 x·y, so that no matrix of all pairs exists at any time. They are summed in 64 bits: in 32
+the squares cancel so badly that a copy may be missed, and that a point on the rim of a ball falls to either side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK = 1000  # queries at a time
+SAME = 1e-12  # of |x|²: what rounding leaves of the squared distance of two equal points
+RIM = 1 + 1e-6  # of a squared radius: balls are closed, and radii were rounded to 32 bits
+
+
+def nearest(queries: Tensor, points: Tensor, k: int = 1, *, same: bool = False) -> tuple[Tensor, Tensor]:
+    """The k nearest points of each query.
+
+    Args:
+        queries, points: (n, d) and (m, d).
+        same: the queries are the points: none is its own neighbour (a second copy of it is).
+
+    Returns:
+        Euclidean distances (n, k), ascending, float32, and the neighbours' indices (n, k). The distances are computed again from
+        the differences, so that a copy is at exactly 0.
+
+    Raises:
+        ValueError: there are fewer than k points to be found.
+    """
+    if len(points) - same < k:
+        raise ValueError(f"{k} nearest neighbours need at least {k + same} images, got {len(points)}")
+    distances, indices = (
+        [torch.empty(0, k, device=queries.device)],
+        [torch.empty(0, k, dtype=torch.int64, device=queries.device)],
+    )
+    for start, squared in squared_distances(queries, points):
+        if same:
+            rows = torch.arange(len(squared), device=squared.device)
+            squared[rows, start + rows] = torch.inf
+        index = squared.topk(k, dim=1, largest=False).indices if k > 1 else squared.argmin(1, keepdim=True)
+        exact = (queries[start : start + len(squared), None] - points[index]).norm(dim=2)
+        exact, order = exact.sort(dim=1)
+        distances.append(exact)
+        indices.append(index.gather(1, order))
+    return torch.cat(distances), torch.cat(indices)
+
+
+def squared_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Blocks of squared distances: (first row, (b, m) float64). Both are centred first: less is lost where the squares cancel."""
+    points = points.double()
+    centre = points.mean(0)
+    points = points - centre
+    squares = points.square().sum(1)
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK].double() - centre
+        own = block.square().sum(1, keepdim=True)
+        squared = torch.addmm(squares, block, points.T, alpha=-2).add_(own)
+        yield start, squared.masked_fill_(squared < SAME * own, 0)
+
+
+class Manifold(NamedTuple):
+    """Fidelity (precision, density) and diversity (recall, coverage), each with 1 for the best."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def manifold(samples: Tensor, real: Tensor, k: int = 5) -> Manifold:
+    r"""Whether samples lie among real images, and real images among samples.
+
+    With R_k(x) the distance of x to its k-th neighbour of its own kind, over samples y_j and real images x_i:
+
+        precision = share of y_j with |y_j - x_i| ≤ R_k(x_i) for some i      recall: the same with both exchanged
+        density   = 1/(k m) Σ_j #{i: |y_j - x_i| ≤ R_k(x_i)}                coverage = share of x_i with |y_j - x_i| ≤ R_k(x_i)
+                                                                                        for some j
+
+    Args:
+        samples, real: features (m, d) and (n, d); take as many of one as of the other, or recall and precision are not comparable.
+
+    References:
+        Kynkäänniemi et al., Improved precision and recall metric for assessing generative models, 2019.
+        Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, equations 3 to 6.
+    """
+    around_real = nearest(real, real, k, same=True)[0][:, -1].double().square() * RIM  # (n,)
+    around_samples = nearest(samples, samples, k, same=True)[0][:, -1].double().square() * RIM  # (m,)
+    inside = precise = recalled = 0
+    nearest_sample = torch.full((len(real),), torch.inf, dtype=torch.float64, device=real.device)
+    is_recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    for start, squared in squared_distances(samples, real):
+        among_real = squared <= around_real
+        inside += among_real.sum().item()
+        precise += among_real.any(1).sum().item()
+        nearest_sample = torch.minimum(nearest_sample, squared.amin(0))
+        is_recalled |= (squared <= around_samples[start : start + len(squared), None]).any(0)
+    recalled = is_recalled.double().mean().item()
+    coverage = (nearest_sample <= around_real).double().mean().item()
+    return Manifold(precise / len(samples), recalled, inside / (k * len(samples)), coverage)

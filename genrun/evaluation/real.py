@@ -1,0 +1,155 @@
+"""The real images of a data set as the judge sees them: computed once, then read from the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from rich.console import Console
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from genrun.callbacks.progress import counted
+from genrun.data.images import shuffled
+from genrun.evaluation.cache import hash_of, kept
+from genrun.evaluation.frechet import Moments, moments
+from genrun.evaluation.neighbours import nearest
+from genrun.runs import digest
+from genrun.types import Facts
+
+if TYPE_CHECKING:
+    from genrun.data.module import ImageData
+
+CHUNK = 500  # images that a network sees at a time
+SHOWN = 10  # chunks; progress is shown of more
+CELLS = 10  # of k-means, in which C_T compares like with like
+CLUSTERED = 20_000  # training images that k-means looks at
+
+
+class Space:
+    """A frozen network whose outputs are compared in place of pixels.
+
+    Args:
+        name: what tables call it.
+        network: (n, C, H, W) in [0, 1] → (n, num_features), by its method `features` where it has one.
+        device: where it works; features come back to the CPU.
+    """
+
+    def __init__(self, name: str, network: nn.Module, device: torch.device) -> None:
+        self.name = name
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.num_features: int = network.num_features
+        self.device = device
+        self.hash = hash_of(network)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, console: Console | None = None, what: str = "") -> Tensor:
+        """Images (n, C, H, W) uint8 → features (n, d) float32 on the CPU."""
+        embed = getattr(self.network, "features", self.network)
+        parts = images.split(CHUNK)
+        shown = counted(parts, len(parts), what, console) if console and len(parts) > SHOWN else parts
+        return torch.cat([embed(part.to(self.device).float() / 255).float().cpu() for part in shown])
+
+
+class ToTrain(NamedTuple):
+    """Distances of real images to their nearest training image, and what C_T's cells are."""
+
+    train: Tensor  # (N,) to the nearest other training image
+    test: Tensor  # (M,)
+    held_out: Tensor  # (V,) of validation images
+    held_out_nearest: Tensor  # (V,) which one it was
+    centres: Tensor  # (CELLS, d)
+
+
+class RealImages:
+    """Training, held-out and test images of a data set in any space.
+
+    Nothing is read before it is asked for: what the cache holds is not computed, and its images not read, again.
+
+    Args:
+        data: the data set, which is not read before it is needed.
+        facts: what it says of itself.
+        cache: folder of what is kept.
+        console: for progress.
+    """
+
+    def __init__(self, data: ImageData, facts: Facts, cache: Path, console: Console) -> None:
+        self.data, self.facts, self.console = data, facts, console
+        chosen = [facts.plain(), data.classes, data.resize, data.limit, data.held_out]
+        self.folder = cache / "judge" / digest(chosen, 16)
+        self._seen: dict[tuple, Tensor] = {}
+
+    def features(self, space: Space, split: str, binary: bool = False) -> Tensor:
+        """(N, d) float32 of `train`, `validation` or `test`, in a fixed random order.
+
+        Args:
+            binary: of the images with each value rounded to 0 or 1.
+        """
+        name = f"{space.hash[:16]}-{split}{'-binary' * binary}"
+
+        def make() -> dict[str, Tensor]:
+            pixels = self.pixels(split)
+            pixels = binarised(pixels) if binary else pixels
+            what = f"{space.name} features of {len(pixels):,} {split} images"
+            return {"features": space(pixels, self.console, what)}
+
+        if name not in self._seen:
+            self._seen[name] = self.kept(name, make)["features"]
+        return self._seen[name]
+
+    def moments(self, space: Space, split: str, binary: bool = False) -> Moments:
+        """Of all images of a split.
+
+        Raises:
+            ValueError: there are not more of them than features.
+        """
+        return moments(self.features(space, split, binary))
+
+    def pixels(self, split: str) -> Tensor:
+        """(N, C, H, W) uint8 of a split, in that order."""
+        images = getattr(self.data, split)
+        return images.pixels(shuffled(len(images)))
+
+    def labels(self, split: str) -> Tensor:
+        """(N,) int64 of a split, in that order; -1 where there are none."""
+
+        def make() -> dict[str, Tensor]:
+            return {
+                name: getattr(self.data, name).labels[shuffled(len(getattr(self.data, name)))]
+                for name in ("train", "validation", "test")
+            }
+
+        return self.kept("labels", make)[split]
+
+    def to_train(self, space: Space) -> ToTrain:
+        """How near real images lie to the training images, in a space."""
+
+        def make() -> dict[str, Tensor]:
+            train, test, held_out = (self.features(space, split) for split in ("train", "test", "validation"))
+            self.console.print(f"distances among {len(train):,} training images, once for this data", highlight=False)
+            of_held_out, which = nearest(held_out, train)
+            kmeans = KMeans(min(CELLS, len(train)), n_init=1, random_state=0).fit(train[:CLUSTERED].numpy())
+            return ToTrain(
+                train=nearest(train, train, same=True)[0][:, 0],
+                test=nearest(test, train)[0][:, 0],
+                held_out=of_held_out[:, 0],
+                held_out_nearest=which[:, 0],
+                centres=torch.from_numpy(kmeans.cluster_centers_),
+            )._asdict()
+
+        return ToTrain(**self.kept(f"{space.hash[:16]}-to-train", make))
+
+    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Whatever else is worth computing once for this data, under a name of its own."""
+        return kept(self.folder / f"{name}.safetensors", make)
+
+
+def binarised(pixels: Tensor) -> Tensor:
+    """uint8 → the same with each value 0 or 255, whichever is nearer."""
+    return (pixels > 127).to(torch.uint8) * 255
+
+
+def is_binary(pixels: Tensor) -> bool:
+    return bool(((pixels == 0) | (pixels == 255)).all())

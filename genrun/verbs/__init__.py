@@ -1,0 +1,32 @@
+"""What can be asked of runs and files besides running: a module for each verb, with `main(arguments)` → exit status."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from genrun.errors import Refused
+
+
+class Arguments(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{self.prog}: {message}; {self.prog} --help shows what there is")
+
+
+def output(name: str, endings: tuple[str, ...]) -> Path:
+    """The path of `--out`.
+
+    Raises:
+        Refused: another ending, no such folder, or it exists already.
+    """
+    out = Path(name)
+    if out.suffix not in endings:
+        raise Refused(f"--out {out}: expected a name that ends in {' or '.join(endings)}")
+    if not out.parent.is_dir():
+        raise Refused(f"--out {out}: there is no folder {out.parent}")
+    if out.exists():
+        raise Refused(f"--out {out} exists already; choose another name")
+    return out

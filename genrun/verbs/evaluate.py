@@ -1,0 +1,173 @@
+"""`genrun evaluate RUN_OR_NPZ …`: judge finished runs and samples from elsewhere, or the judge itself by its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genrun.errors import Refused
+from genrun.verbs import Arguments, output
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from rich.console import Console
+
+    from genrun.evaluation.judge import Judge
+
+HELP = """examples:
+  genrun evaluate outputs/csgm-mnist/3f9a21c4                 judge a finished run again
+  genrun evaluate samples.npz data=mnist --out table.md       judge samples from anywhere
+  genrun evaluate --controls data=mnist                       what the judge says of copies, noise, blur, …
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Tables on the screen; a run's goes into its folder, another's to --out."""
+    from argparse import RawDescriptionHelpFormatter
+
+    parser = Arguments(
+        "genrun evaluate",
+        description="Judge finished runs, or .npz files with `images` and, if there are any, `labels`.",
+        epilog=HELP,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="RUN_OR_NPZ | option=value")
+    parser.add_argument("--controls", action="store_true", help="judge real images that were spoilt on purpose")
+    parser.add_argument("--out", help="a .md or .json for the table of an .npz or of the controls")
+    parser.add_argument("--config-dir", help="a folder of your own groups")
+    parser.add_argument(
+        "--trust", action="store_true", help="build classes of a run from elsewhere than genrun and torch"
+    )
+    asked = parser.parse_intermixed_args(arguments)
+    overrides = [word for word in asked.words if "=" in word]
+    targets = [Path(word) for word in asked.words if "=" not in word]
+    out = output(asked.out, (".md", ".json")) if asked.out else None
+    if asked.controls == bool(targets):
+        raise Refused("genrun evaluate: expected runs or .npz files, or --controls; genrun evaluate --help shows how")
+    for target in targets:
+        if not target.exists():
+            raise Refused(f"{target}: there is no such run folder or .npz file")
+    if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
+        raise Refused("--out: is for one .npz or the controls; a run's table goes into its folder")
+
+    from genrun.cli import compose
+    from genrun.run import screen
+
+    console = screen()
+    if asked.controls:
+        judge_controls(compose([*overrides, "evaluation.train_on_generated=0"], asked.config_dir), console, out)
+        return 0
+    for target in targets:
+        cfg = compose(overrides, asked.config_dir)
+        if target.is_dir():
+            judge_run(target, cfg, overrides, console, trust=asked.trust)
+        else:
+            judge_file(target, cfg, console, out)
+    return 0
+
+
+def make_judge(cfg: DictConfig, console: Console) -> Judge:
+    """The judge of the data set that `cfg` describes; its images are not read where the cache knows enough."""
+    from genrun.build import check
+    from genrun.run import build_data, build_judge, read_facts
+
+    check(cfg)
+    data = read_facts(cfg) or build_data(cfg)
+    return build_judge(cfg, data, console)
+
+
+def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:
+    """Judge the images of an .npz, against the data set of `cfg`."""
+    from genrun.data.arrays import read_npz
+    from genrun.evaluation.results import record
+    from genrun.show import HEADINGS, lines
+
+    samples = read_npz(file, floats=True)
+    judge = make_judge(cfg, console)
+    facts = judge.facts
+    if samples.shape != facts.image_shape:
+        got, expected = ("×".join(map(str, shape)) for shape in (samples.shape, facts.image_shape))
+        raise Refused(f"{file} has images of {got} (C×H×W), data={cfg.data.name} has {expected}; choose another data=…")
+    labels = None if int(samples.labels.min()) < 0 else samples.labels
+    if labels is not None and int(labels.max()) >= max(1, facts.num_classes):
+        raise Refused(
+            f"{file}: label {int(labels.max())}, expected 0 to {facts.num_classes - 1} of data={cfg.data.name}"
+        )
+    judge.check(len(samples), str(file))
+    title = f"{file} against {cfg.data.name}"
+    results = record(title, judge.judge(samples.array, labels), judge)
+    present(title, HEADINGS, lines(results["rows"]), results, console, out)
+
+
+def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
+    """Judge what is known: copies, noise, held-out images and others."""
+    from genrun.evaluation.controls import SHOWN, judged
+    from genrun.evaluation.results import record
+    from genrun.show import number
+
+    judge = make_judge(cfg, console)
+    title, lines, records = f"controls on {cfg.data.name}", [], []
+    for control, rows in judged(judge):
+        told = rows if isinstance(rows, list) else []
+        values = {row.name: number(row.value) for row in told}
+        lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), control.expected])
+        records.append(record(control.name, told, judge) | ({} if told else {"refused": rows}))
+        if not told:
+            console.print(f"{control.name}: refused ({rows})", highlight=False)
+    present(title, ["control", *SHOWN, "expected"], lines, {"title": title, "controls": records}, console, out)
+
+
+def judge_run(folder: Path, cfg: DictConfig, overrides: list[str], console: Console, *, trust: bool) -> None:
+    """Judge a finished run on its own data, as `cfg.evaluation` says, and leave the table in its folder."""
+    from genrun.build import TRUSTED_DATA, check_trusted
+    from genrun.evaluation.results import evaluate
+    from genrun.open import open_run
+    from genrun.run import described_data, evaluate_key
+    from genrun.show import show
+    from genrun.stages import device_of
+
+    run = open_run(folder)
+    if run.status["state"] != "done" or not (folder / "samples.npz").is_file():
+        raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
+    if any(word.startswith(("data=", "data.")) for word in overrides):
+        raise Refused(f"data=…: {folder} is judged on its own data; give its samples.npz to judge them on another")
+    theirs, expected = run.config, run.facts
+    theirs.evaluation, theirs.hardware = cfg.evaluation, cfg.hardware
+    theirs.paths.cache = cfg.paths.cache
+    if any(word.startswith("paths.data=") for word in overrides) and "root" in theirs.data.source:
+        theirs.data.source.root = cfg.paths.data
+    if not trust:
+        check_trusted(described_data(theirs), "data", TRUSTED_DATA)
+    judge = make_judge(theirs, console)
+    if judge.facts.checksum != expected.checksum:
+        raise Refused(
+            f"{folder} was trained on other data (checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]})"
+        )
+    judge.check(theirs.sample.n, f"{folder}/samples.npz")
+    method = run.method(trust=trust).to(device_of(theirs))
+    with run.folder.lock():
+        key = evaluate_key(run.status["stages"]["sample"]["key"], theirs)
+        run.folder.run_stage("evaluate", key, lambda: evaluate(run.folder, theirs, judge.real.data, method, judge))
+    show(run.folder, console)
+
+
+def present(
+    title: str,
+    headings: Sequence[str],
+    lines: list[list[str]],
+    record: dict[str, Any],
+    console: Console,
+    out: Path | None,
+) -> None:
+    """Print a table, and write it, or the record it is from, where that was asked for."""
+    from genrun.runs import write_atomic, write_json
+    from genrun.show import markdown, table
+
+    console.print(table(title, headings, lines))
+    if out:
+        try:
+            write_atomic(out, markdown(title, headings, lines)) if out.suffix == ".md" else write_json(out, record)
+        except OSError as error:
+            raise Refused(f"cannot write {out}: {error.strerror}") from error
+        console.print(f"\n{out}", highlight=False)
