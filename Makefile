@@ -36,6 +36,7 @@ test-all: .venv/.testable lint  ## the longer suite
 
 bench: .venv/.installed  ## what genrun costs, as ratios measured on this machine
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_judge.py
 
 lint: .venv/.testable
 	$(BIN)/ruff check .

@@ -90,11 +90,10 @@ class Comparison:
                 result[AT_INFINITY] = frechet_at_infinity(samples, reference, generator=seeded(self.seed))
         if min(len(to_train), len(train)) > d:
             result[TO_TRAIN] = frechet_distance(moments(to_train), moments(train))
-        mean, spread = kernel_distance(
-            samples, test, draws=self.kernel_draws, size=self.kernel_size, generator=seeded(self.seed)
-        )
-        result |= {KERNEL: mean, f"±{KERNEL}": spread}
         same = min(len(samples), len(test))
+        size = max(2, min(self.kernel_size, same // 2))  # draws of all images would be one draw
+        mean, spread = kernel_distance(samples, test, draws=self.kernel_draws, size=size, generator=seeded(self.seed))
+        result |= {KERNEL: mean, f"±{KERNEL}": spread}
         if self.neighbours and same > self.neighbours:
             result |= manifold(samples[:same], test[:same], self.neighbours)._asdict()
         return result

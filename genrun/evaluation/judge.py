@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from genrun.data.images import Stored
+from genrun.data.module import ImageData
 from genrun.errors import Refused
 from genrun.evaluation.cache import numbers
 from genrun.evaluation.classifier import Recipe, accuracy
@@ -27,9 +27,6 @@ from genrun.evaluation.rows import Row
 from genrun.runs import digest
 from genrun.sampling import seeded
 from genrun.types import Facts
-
-if TYPE_CHECKING:
-    from genrun.data.module import ImageData
 
 SPLITS = 10  # of the inception score
 
@@ -270,9 +267,9 @@ class Judge:
     def by_inception(self, images: Tensor) -> list[Row]:
         """The same distances in Inception's features, for comparison with the literature; a row says so when they cannot be had."""
         try:
+            if len(images) <= Inception.num_features:
+                raise Unavailable(f"needs more than {Inception.num_features} samples, got {len(images)}")
             network = Inception(find_weights(self.inception, self.cache, progress=self.console.is_terminal))
-            if len(images) <= network.num_features:
-                raise Unavailable(f"needs more than {network.num_features} samples, got {len(images)}")
         except Unavailable as error:
             return [Row("Fréchet distance (Inception)", None, note=str(error))]
         space = Space("Inception", network, self.device)

@@ -1,0 +1,111 @@
+"""What a method says of test images, against closed forms."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genrun.data.images import Stored
+from genrun.evaluation.held_out import errors, likelihood_rows, reconstruction_rows
+
+
+def data_of(pixels: Tensor) -> SimpleNamespace:
+    return SimpleNamespace(test=Stored(array=pixels, labels=torch.full((len(pixels),), -1)))
+
+
+class Uniform:
+    """Density 1 everywhere on [0, 1]^D."""
+
+    image_shape, device, num_classes = (1, 8, 8), torch.device("cpu"), 0
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        return torch.zeros(len(images))
+
+
+class Darker(Uniform):
+    """p(x) = 2 (1 - x) for each value."""
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        return (2 * (1 - images)).log().sum((1, 2, 3))
+
+
+class Bound:
+    """A bound one nat below the density of `Uniform`."""
+
+    image_shape, device = (1, 8, 8), torch.device("cpu")
+
+    def elbo(self, images: Tensor) -> Tensor:
+        return torch.full((len(images),), -1.0)
+
+
+def test_a_uniform_density_needs_eight_bits_for_each_value():
+    data = data_of(torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8))
+    (row,) = likelihood_rows(Uniform(), data, most=40, chunk=15, seed=0)
+    assert row.name == "bits per dimension" and row.value == pytest.approx(8) and row.count == 40
+
+
+def test_bits_per_dimension_of_a_known_density_bound_those_of_its_discrete_model():
+    data = data_of(torch.full((400, 1, 8, 8), 100, dtype=torch.uint8))
+    (row,) = likelihood_rows(Darker(), data, most=400, chunk=100, seed=0)
+    low, high = 100 / 256, 101 / 256
+    exact = -math.log2((2 * high - high**2) - (2 * low - low**2))  # of the bin, by the integral of the density
+    assert exact <= row.value + 1e-4 and row.value == pytest.approx(exact, abs=1e-3)
+
+
+def test_a_lower_bound_is_named_as_one():
+    data = data_of(torch.zeros(10, 1, 8, 8, dtype=torch.uint8))
+    (row,) = likelihood_rows(Bound(), data, most=10, chunk=10, seed=0)
+    assert row.name == "bits per dimension, upper bound"
+    assert row.value == pytest.approx(8 + 1 / 64 / math.log(2))
+
+
+def test_errors_of_each_image_and_their_mean():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(6, 1, 28, 28, generator=generator)
+    rebuilt = (images + 0.1).clamp(0, 1)
+    squared, absolute, similarity = errors(rebuilt, images)
+    torch.testing.assert_close(squared, ((rebuilt - images) ** 2).flatten(1).mean(1))
+    torch.testing.assert_close(absolute, (rebuilt - images).abs().flatten(1).mean(1))
+    assert squared.shape == absolute.shape == similarity.shape == (6,)
+    torch.testing.assert_close(errors(images, images)[2], torch.ones(6))
+
+
+def test_structural_similarity_is_the_published_formula():
+    """Wang et al. 2004: an 11×11 Gaussian window of 1.5 pixels, K = (0.01, 0.03), by convolutions of the mirrored images."""
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.rand(2, 3, 1, 28, 28, generator=generator, dtype=torch.float64)
+    given, (x, y) = (x, y), (F.pad(image, [5] * 4, mode="reflect") for image in (x, y))
+    window = torch.exp(-((torch.arange(11.0, dtype=torch.float64) - 5) ** 2) / 2 / 1.5**2)
+    window = (window[:, None] * window / window.sum() ** 2)[None, None]
+    mean_x, mean_y = F.conv2d(x, window), F.conv2d(y, window)
+    var_x, var_y = F.conv2d(x * x, window) - mean_x**2, F.conv2d(y * y, window) - mean_y**2
+    both = F.conv2d(x * y, window) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    ssim = (2 * mean_x * mean_y + c1) * (2 * both + c2) / (mean_x**2 + mean_y**2 + c1) / (var_x + var_y + c2)
+    torch.testing.assert_close(errors(*given)[2], ssim.mean((1, 2, 3)), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 12), (3, 64, 64)])
+def test_structural_similarity_of_small_and_colour_images(shape):
+    images = torch.rand(4, *shape, generator=torch.Generator().manual_seed(0))
+    other = torch.rand(4, *shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(errors(images, images)[2], torch.ones(4))
+    assert (errors(images, other)[2] < 0.5).all()
+
+
+def test_only_a_method_that_reconstructs_has_these_rows():
+    data = data_of(torch.zeros(10, 1, 8, 8, dtype=torch.uint8))
+    assert reconstruction_rows(Uniform(), data, most=10, chunk=5) == []
+    assert likelihood_rows(Uniform(), data, most=0, chunk=5, seed=0) == []
+
+    class Identity(Uniform):
+        def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+            return images
+
+    rows = reconstruction_rows(Identity(), data, most=7, chunk=5)
+    assert [(row.value, row.count) for row in rows] == [(0, 7), (0, 7), (1, 7)]
