@@ -17,7 +17,7 @@ def changed(images: Tensor) -> Tensor:
     return noisy(hazy(paler(blurred(moved(images)))))
 
 
-def moved(images: Tensor, share: float = 0.6, warped: float = 0.25) -> Tensor:
+def moved(images: Tensor, share: float = 0.5, warped: float = 0.2) -> Tensor:
     """Whole-pixel shifts of up to a fourteenth of the side; `warped` of the images are turned, stretched and slanted too.
 
     Turned by at most 12 degrees, stretched by e^±0.12 along each side, slanted by ±0.15. What comes in from outside is black.
@@ -45,7 +45,7 @@ def moved(images: Tensor, share: float = 0.6, warped: float = 0.25) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def blurred(images: Tensor, share: float = 0.08) -> Tensor:
+def blurred(images: Tensor, share: float = 0.05) -> Tensor:
     """Blurred by (a, 1 - 2a, a) along both sides, 0 < a < 1/3."""
     chosen = some(images, share)
     part = images[chosen]
@@ -57,14 +57,14 @@ def blurred(images: Tensor, share: float = 0.08) -> Tensor:
     return images.index_copy(0, chosen, part)
 
 
-def paler(images: Tensor, share: float = 0.12, least: float = 0.5) -> Tensor:
+def paler(images: Tensor, share: float = 0.09, least: float = 0.5) -> Tensor:
     """Multiplied by a number between `least` and 1."""
     chosen = some(images, share)
     factor = least + (1 - least) * torch.rand(len(chosen), 1, 1, 1)
     return images.index_copy(0, chosen, images[chosen] * factor)
 
 
-def hazy(images: Tensor, share: float = 0.18, most: float = 0.25) -> Tensor:
+def hazy(images: Tensor, share: float = 0.12, most: float = 0.25) -> Tensor:
     """Under a grey of at most `most`, even or in soft patches, which is added to the image or fills what is darker."""
     chosen = some(images, share)
     part, k = images[chosen], len(chosen)
@@ -79,7 +79,7 @@ def hazy(images: Tensor, share: float = 0.18, most: float = 0.25) -> Tensor:
     return images.index_copy(0, chosen, part)
 
 
-def noisy(images: Tensor, share: float = 0.12, most: float = 0.12) -> Tensor:
+def noisy(images: Tensor, share: float = 0.09, most: float = 0.12) -> Tensor:
     """With Gaussian noise of a standard deviation of at most `most`."""
     chosen = some(images, share)
     part = images[chosen]

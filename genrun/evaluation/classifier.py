@@ -26,36 +26,34 @@ CHUNK = 500  # images that are classified at a time
 
 
 class Recipe:
-    """A classifier's network and how it is trained: AdamW by a one-cycle rate on slightly changed images.
+    """A classifier's network and how it is trained: by a one-cycle rate on slightly changed images.
 
     Args:
         network: (image_shape, num_classes) → a network with `features`: (n, num_features), `head`, and logits.
+        optimizer: parameters → an optimizer, with the largest rate of the cycle, reached after a quarter of the steps.
         steps: of training.
+        epochs: passes over the images at most: small data sets need fewer steps.
         batch_size: images in a step.
-        rate: the largest of the cycle, reached after a quarter of the steps.
-        weight_decay: of AdamW.
     """
 
     def __init__(
         self,
         network: Callable[..., nn.Module],
+        optimizer: Callable[..., torch.optim.Optimizer],
         steps: int,
+        epochs: int = 100,
         batch_size: int = 128,
-        rate: float = 0.004,
-        weight_decay: float = 0.05,
     ) -> None:
-        for name, value in (("steps", steps), ("batch_size", batch_size)):
+        for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
             if value < 1:
                 raise Refused(f"evaluation.classifier.{name}: expected at least 1, got {value}")
-        self.network, self.steps, self.batch_size = network, steps, batch_size
-        self.rate, self.weight_decay = rate, weight_decay
+        self.network, self.optimizer = network, optimizer
+        self.steps, self.epochs, self.batch_size = steps, epochs, batch_size
 
     def key(self) -> list[Any]:
         """Everything that decides the classifier, besides its data."""
-        network = getattr(self.network, "func", self.network)
-        options = getattr(self.network, "keywords", {})
-        settings = [self.steps, self.batch_size, self.rate, self.weight_decay]
-        return [f"{network.__module__}.{network.__qualname__}", options, settings, SEED, VERSION]
+        parts = [named(self.network), named(self.optimizer)]
+        return [*parts, self.steps, self.epochs, self.batch_size, SEED, VERSION]
 
     def build(self, facts: Facts) -> nn.Module:
         """The network before training."""
@@ -84,11 +82,13 @@ class Recipe:
             what: said beside the progress.
             steps: fewer or more than the recipe's.
         """
-        steps = steps or self.steps
+        epoch = max(1, len(images) // self.batch_size)
+        steps = min(steps or self.steps, self.epochs * epoch)
         # on a CPU convolutions are faster by a third with the channels last
         network = self.build(facts).train().to(device, memory_format=torch.channels_last)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=self.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, total_steps=steps, pct_start=0.25)
+        optimizer = self.optimizer(network.parameters())
+        rate = optimizer.param_groups[0]["lr"]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.25)
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
             order = batches(len(images), self.batch_size, steps)
@@ -101,6 +101,12 @@ class Recipe:
                 schedule.step()
         # plain order again, which is what safetensors keeps
         return network.to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
+
+
+def named(made: Callable[..., Any]) -> list[Any]:
+    """What a partial class of the configuration would make: its name and its options."""
+    target = getattr(made, "func", made)
+    return [f"{target.__module__}.{target.__qualname__}", getattr(made, "keywords", {})]
 
 
 def batches(size: int, batch_size: int, steps: int) -> Iterator[Tensor]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 500  # images that a network sees at a time
 SHOWN = 10  # chunks; progress is shown of more
-CELLS = 10  # of k-means, in which C_T compares like with like
+PER_CELL = 200  # test images in a cell of k-means, in which C_T compares like with like
 CLUSTERED = 20_000  # training images that k-means looks at
 
 
@@ -39,7 +39,8 @@ class Space:
 
     def __init__(self, name: str, network: nn.Module, device: torch.device) -> None:
         self.name = name
-        self.network = network.eval().requires_grad_(False).to(device)
+        # on a CPU convolutions are faster by a third with the channels last
+        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self.num_features: int = network.num_features
         self.device = device
         self.hash = hash_of(network)
@@ -50,7 +51,11 @@ class Space:
         embed = getattr(self.network, "features", self.network)
         parts = images.split(CHUNK)
         shown = counted(parts, len(parts), what, console) if console and len(parts) > SHOWN else parts
-        return torch.cat([embed(part.to(self.device).float() / 255).float().cpu() for part in shown])
+        made = []
+        for part in shown:
+            floats = part.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
+            made.append(embed(floats).float().cpu())
+        return torch.cat(made)
 
 
 class ToTrain(NamedTuple):
@@ -60,7 +65,7 @@ class ToTrain(NamedTuple):
     test: Tensor  # (M,)
     held_out: Tensor  # (V,) of validation images
     held_out_nearest: Tensor  # (V,) which one it was
-    centres: Tensor  # (CELLS, d)
+    centres: Tensor  # (cells, d)
 
 
 class RealImages:
@@ -130,7 +135,8 @@ class RealImages:
             train, test, held_out = (self.features(space, split) for split in ("train", "test", "validation"))
             self.console.print(f"distances among {len(train):,} training images, once for this data", highlight=False)
             of_held_out, which = nearest(held_out, train)
-            kmeans = KMeans(min(CELLS, len(train)), n_init=1, random_state=0).fit(train[:CLUSTERED].numpy())
+            cells = min(max(1, len(test) // PER_CELL), len(train[:CLUSTERED]))
+            kmeans = KMeans(cells, n_init=1, random_state=0).fit(train[:CLUSTERED].numpy())
             return ToTrain(
                 train=nearest(train, train, same=True)[0][:, 0],
                 test=nearest(test, train)[0][:, 0],
