@@ -438,8 +438,8 @@ def test_the_reference_classifier_and_the_controls_on_mnist(tmp_path):
     held_out, copies = said["held-out real images"], said["copies of training images"]
     assert held_out["label accuracy"].floor >= 0.993  # of the test images
     assert abs(held_out["copying statistic C_T"].value) < 3 and held_out["authenticity"].value > 0.4
-    assert copies["copying statistic C_T"].value < -20 and copies["authenticity"].value < 0.001
-    assert said["copies with noise of 0.05"]["copying statistic C_T"].value < -20
+    assert copies["copying statistic C_T"].value < -10 and copies["authenticity"].value < 0.001
+    assert said["copies with noise of 0.05"]["copying statistic C_T"].value < -5
     one = next(rows for name, rows in said.items() if name.startswith("one class"))
     assert one["class entropy"].value < 0.2 and one["recall (random)"].value < 0.3
     blurred, constant = said["Gaussian blur of one pixel"], said["constant images"]

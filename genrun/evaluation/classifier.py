@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrun.callbacks.progress import counted
-from genrun.data.images import Stored
+from genrun.data.images import Images
 from genrun.errors import Refused
 from genrun.evaluation.changes import changed
 from genrun.runs import digest
@@ -20,7 +20,7 @@ from genrun.types import Facts
 if TYPE_CHECKING:
     from genrun.evaluation.real import RealImages
 
-VERSION = 3  # raised when the same recipe would come to another network
+VERSION = 1  # raised when the same recipe would come to another network
 SEED = 0  # of every classifier: it is the data's, not a run's
 CHUNK = 500  # images that are classified at a time
 
@@ -65,16 +65,16 @@ class Recipe:
         """The classifier of this data: from the cache where it is there whole, else trained on the training images."""
 
         def make() -> dict[str, Tensor]:
-            train = Stored(array=real.pixels("train"), labels=real.labels("train"))
+            train = real.data.train
             what = f"training the reference classifier on {len(train):,} images"
             return self.train(train, real.facts, what, real.console, device).state_dict()
 
         classifier = self.build(real.facts)
-        classifier.load_state_dict(real.kept(f"classifier-{digest(self.key(), 16)}", make))
+        classifier.load_state_dict(real.network(f"classifier-{digest(self.key(), 16)}", make))
         return classifier.eval().requires_grad_(False)
 
     def train(
-        self, images: Stored, facts: Facts, what: str, console: Console, device: torch.device, steps: int | None = None
+        self, images: Images, facts: Facts, what: str, console: Console, device: torch.device, steps: int | None = None
     ) -> nn.Module:
         """A classifier trained by cross-entropy, frozen, on the CPU; the global random stream is as it was.
 
@@ -119,7 +119,7 @@ def batches(size: int, batch_size: int, steps: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, images: Stored) -> float:
+def accuracy(network: nn.Module, images: Images) -> float:
     """Share of images that a classifier on the CPU takes for what they are."""
     index = torch.arange(len(images)).split(CHUNK)
     right = [(network(images.images(i)).argmax(1) == images.labels[i]).double().sum() for i in index]

@@ -47,7 +47,7 @@ class Comparison:
         n = len(samples)
         test, train = (real.features(space, split, binary) for split in ("test", "train"))
         name = f"{space.hash[:16]}-floor-{n}{'-binary' * binary}-{digest([*vars(self).values()])}"
-        floor = real.kept(name, lambda: numbers(self.figures(train[:n], test, train, to_train=test[:n])))
+        floor = real.statistics(name, lambda: numbers(self.figures(train[:n], test, train, to_train=test[:n])))
         ours = self.figures(samples, test, train, to_train=samples)
         rows = []
         for key in (key for key in self.names() if not key.startswith("±")):

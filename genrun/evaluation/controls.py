@@ -40,12 +40,12 @@ class Control(NamedTuple):
 
 def controls(real: RealImages, seed: int) -> Iterator[Control]:
     """As many images each as were held out of the training set, but for one class and too few."""
-    held_out, labels = real.pixels("validation"), real.labels("validation")
-    n = len(held_out)
-    if not n:
+    kept_back = real.images("validation").decoded()
+    if not len(kept_back):
         raise Refused("--controls need held-out images: set data.validation=…")
+    trained_on = real.images("train", len(kept_back)).decoded()
+    held_out, labels, copies, their_labels = kept_back.array, kept_back.labels, trained_on.array, trained_on.labels
     generator = seeded(seed)
-    copies, their_labels = real.pixels("train")[:n], real.labels("train")[:n]
     if not real.facts.num_classes:
         labels = their_labels = None
     yield Control("held-out real images", "near the floor", held_out, labels)

@@ -12,23 +12,20 @@ from torch import Tensor
 from genrun.data.images import Stored
 from genrun.data.module import ImageData
 from genrun.errors import Refused
-from genrun.evaluation.cache import numbers
-from genrun.evaluation.classifier import Recipe, accuracy
+from genrun.evaluation.classifier import Recipe
 from genrun.evaluation.comparison import Comparison
+from genrun.evaluation.copying import copying_rows
 from genrun.evaluation.features import RandomConvolutions
 from genrun.evaluation.frechet import frechet_distance, moments
 from genrun.evaluation.inception import Inception, Unavailable, find_weights
 from genrun.evaluation.kernel import kernel_distance
-from genrun.evaluation.memorisation import authenticity, copying_statistic, distance_ratio
-from genrun.evaluation.neighbours import nearest
-from genrun.evaluation.predictions import accuracy_by_class, class_counts, entropy, inception_score
+from genrun.evaluation.predictions import class_counts, entropy
 from genrun.evaluation.real import RealImages, Space, is_binary
+from genrun.evaluation.recognition import logits_of, recognition_rows, training_rows
 from genrun.evaluation.rows import Row
-from genrun.runs import digest
 from genrun.sampling import seeded
 from genrun.types import Facts
 
-SPLITS = 10  # of the inception score
 
 
 class Judge:
@@ -148,121 +145,20 @@ class Judge:
         what = f"features of {len(images):,} samples"
         features = {space.name: space(images, self.console, f"{space.name} {what}") for space in self.spaces()}
         if self.recipe:
-            rows += self.recognition(features["classifier"], images, labels)
+            rows += recognition_rows(self.real, self.classifier, features["classifier"], images, labels)
         for space in self.spaces():
             rows += self.comparison.rows(self.real, space, features[space.name])
-            if is_binary(images) and not is_binary(self.real.pixels("test")):
+            if is_binary(images) and not is_binary(self.real.images("test").decoded().array):
                 rows += self.comparison.rows(self.real, space, features[space.name], binary=True)
         if self.recipe and self.train_on_generated:
-            rows += self.training_on_generated(images, labels)
+            samples = None if labels is None else Stored(array=images, labels=labels)
+            rows += training_rows(self.real, self.recipe, samples, self.train_on_generated, self.device)
         if self.memorisation:
-            samples = features.get("random")
-            rows += self.copying(self.label_free(images) if samples is None else samples)
+            of_samples = features["random"] if self.random else self.label_free(images)
+            rows += copying_rows(self.real, self.label_free, of_samples)
         if self.inception:
             rows += self.by_inception(images)
         return rows
-
-    def recognition(self, features: Tensor, images: Tensor, labels: Tensor | None) -> list[Row]:
-        """What the classifier takes the samples for."""
-        classes, names = self.facts.num_classes, self.facts.class_names
-        logits, real = self._logits(features), self._logits(self.real.features(self.classifier, "test"))
-        real_labels = self.real.labels("test")
-        predicted, rows = logits.argmax(1), []
-        if labels is not None:
-            by_class = accuracy_by_class(predicted, labels, classes)
-            weakest = min((value, name) for value, name in zip(by_class, names, strict=True) if value is not None)
-            rows = [
-                Row(
-                    "label accuracy",
-                    (predicted == labels).double().mean().item(),
-                    (real.argmax(1) == real_labels).double().mean().item(),
-                    note=f"weakest: {weakest[1]}, {weakest[0]:.3f}",
-                    detail=by_class,
-                ),
-                Row(
-                    "variety within a class", self._variety(images, labels), 1.0, note="of pixels; 0: one image a class"
-                ),
-            ]
-        counts = class_counts(predicted, classes)
-        real_entropy = entropy(class_counts(real.argmax(1), classes))
-        shown = f"{min(counts):,} to {max(counts):,} a class; even: {torch.tensor(classes).log():.4f} nats"
-        rows.append(Row("class entropy", entropy(counts), real_entropy, note=shown, detail=counts))
-        if len(logits) >= 2 * SPLITS and len(real) >= 2 * SPLITS:
-            mean, deviation = inception_score(logits, SPLITS)
-            some = real[: len(logits)] if len(real) >= len(logits) else real
-            rows.append(
-                Row("inception score", mean, inception_score(some, SPLITS)[0], deviation, note="by the classifier")
-            )
-        return [row._replace(count=len(features), protocol=f"classifier {self.classifier.hash[:8]}") for row in rows]
-
-    def training_on_generated(self, images: Tensor, labels: Tensor | None) -> list[Row]:
-        """Accuracy on real images of a classifier that has seen samples only, and the reverse."""
-        names = "train on generated, test on real", "train on real, test on generated"
-        if labels is None:
-            return [Row(name, None, note="the samples have no labels") for name in names]
-        n, steps = len(images), self.train_on_generated
-        test = Stored(array=self.real.pixels("test"), labels=self.real.labels("test"))
-
-        def of_real() -> dict[str, Tensor]:
-            train = Stored(array=self.real.pixels("train")[:n], labels=self.real.labels("train")[:n])
-            what = f"training a classifier on {len(train):,} real images"
-            return self.recipe.train(train, self.facts, what, self.console, self.device, steps).state_dict()
-
-        real = self.recipe.build(self.facts).eval()
-        real.load_state_dict(self.real.kept(f"trained-on-{n}-{digest([self.recipe.key(), steps])}", of_real))
-        samples = Stored(array=images, labels=labels)
-        what = f"training a classifier on {n:,} samples"
-        generated = self.recipe.train(samples, self.facts, what, self.console, self.device, steps)
-        floor, note = accuracy(real, test), f"{steps} steps; real: as many real images"
-        values = accuracy(generated, test), accuracy(real, samples)
-        return [Row(name, value, floor, count=n, note=note) for name, value in zip(names, values, strict=True)]
-
-    def copying(self, samples: Tensor) -> list[Row]:
-        """Whether samples lie nearer to training images than unseen real images do; held-out images give the floor."""
-        real = self.real.to_train(self.label_free)
-        distances, which = (part[:, 0] for part in nearest(samples, self.real.features(self.label_free, "train")))
-        held_out = self.real.features(self.label_free, "validation")
-
-        def cells(features: Tensor) -> Tensor:
-            return nearest(features, real.centres)[1][:, 0]
-
-        test_cells = cells(self.real.features(self.label_free, "test"))
-
-        def statistic(of: Tensor, features: Tensor) -> float | None:
-            try:
-                return copying_statistic(of, cells(features), real.test, test_cells)
-            except ValueError:  # no cell with enough of them
-                return None
-
-        has_floor = len(held_out) > 0
-        count = len(samples)
-        protocol = f"{count:,} samples, nearest of {len(real.train):,} training images"
-        return [
-            Row(
-                "nearest-neighbour ratio",
-                distance_ratio(distances, real.test),
-                distance_ratio(real.held_out, real.test) if has_floor else None,
-                note="0: copies; 1: as far from the training images as test images",
-                count=count,
-                protocol=protocol,
-            ),
-            Row(
-                "authenticity",
-                authenticity(distances, which, real.train),
-                authenticity(real.held_out, real.held_out_nearest, real.train) if has_floor else None,
-                note="0: copies",
-                count=count,
-                protocol=protocol,
-            ),
-            Row(
-                "copying statistic C_T",
-                statistic(distances, samples),
-                statistic(real.held_out, held_out) if has_floor else None,
-                note="below -3: copies; far above 0: further off than test images",
-                count=count,
-                protocol=protocol,
-            ),
-        ]
 
     def by_inception(self, images: Tensor) -> list[Row]:
         """The same distances in Inception's features, for comparison with the literature; a row says so when they cannot be had."""
@@ -294,7 +190,7 @@ class Judge:
             return {}
         features, result = space(images), {}
         if self.recipe:
-            predicted = self._logits(features).argmax(1)
+            predicted = logits_of(self.classifier, features).argmax(1)
             result["class_entropy"] = entropy(class_counts(predicted, self.facts.num_classes))
             if labels is not None:
                 result["label_accuracy"] = (predicted == labels).double().mean().item()
@@ -305,26 +201,3 @@ class Judge:
                 features, held_out, draws=3, size=self.comparison.kernel_size, generator=seeded(self.seed)
             )
         return result
-
-    # ---------------------------------------------------------------------------------------------------------- its parts
-
-    @torch.no_grad()
-    def _logits(self, features: Tensor) -> Tensor:
-        """Features (n, d) → the classifier's logits (n, K), on the CPU."""
-        return self.classifier.network.head(features.to(self.device)).cpu()
-
-    def _variety(self, images: Tensor, labels: Tensor) -> float | None:
-        """Root of the mean variance of a pixel within a class, over that of test images."""
-
-        def real() -> dict[str, Tensor]:
-            return numbers({"spread": spread(self.real.pixels("test"), self.real.labels("test")) or 0.0})
-
-        ours, theirs = spread(images, labels), self.real.kept("spread", real)["spread"].item()
-        return ours / theirs if ours is not None and theirs else None
-
-
-def spread(images: Tensor, labels: Tensor) -> float | None:
-    """Root of the mean variance of a pixel of images (n, C, H, W) uint8 within a class, averaged over classes of two images or more."""
-    inside = [images[labels == k].float() / 255 for k in labels.unique()]
-    each = [of_class.var(0).mean().sqrt() for of_class in inside if len(of_class) > 1]
-    return torch.stack(each).mean().item() if each else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,9 +12,8 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from genrun.callbacks.progress import counted
-from genrun.data.images import shuffled
+from genrun.data.images import Images, shuffled
 from genrun.evaluation.cache import hash_of, kept
-from genrun.evaluation.frechet import Moments, moments
 from genrun.evaluation.neighbours import nearest
 from genrun.runs import digest
 from genrun.types import Facts
@@ -22,6 +21,7 @@ from genrun.types import Facts
 if TYPE_CHECKING:
     from genrun.data.module import ImageData
 
+VERSION = 1  # of what is kept, raised when it would come out otherwise
 CHUNK = 500  # images that a network sees at a time
 SHOWN = 10  # chunks; progress is shown of more
 PER_CELL = 200  # test images in a cell of k-means, in which C_T compares like with like
@@ -46,13 +46,20 @@ class Space:
         self.hash = hash_of(network)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, console: Console | None = None, what: str = "") -> Tensor:
-        """Images (n, C, H, W) uint8 → features (n, d) float32 on the CPU."""
+    def __call__(
+        self, images: Tensor | Iterable[Tensor], console: Console | None = None, what: str = "", n: int = 0
+    ) -> Tensor:
+        """Images (n, C, H, W) uint8, or parts of them → features (n, d) float32 on the CPU.
+
+        Args:
+            what: said beside the progress, of more than some images.
+            n: how many images there are, where they come in parts.
+        """
         embed = getattr(self.network, "features", self.network)
-        parts = images.split(CHUNK)
-        shown = counted(parts, len(parts), what, console) if console and len(parts) > SHOWN else parts
-        made = []
-        for part in shown:
+        parts = images.split(CHUNK) if isinstance(images, Tensor) else images
+        chunks = -(-(n or len(images)) // CHUNK)
+        made = [torch.empty(0, self.num_features)]
+        for part in counted(parts, chunks, what, console) if console and chunks > SHOWN else parts:
             floats = part.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
             made.append(embed(floats).float().cpu())
         return torch.cat(made)
@@ -95,27 +102,20 @@ class RealImages:
         name = f"{space.hash[:16]}-{split}{'-binary' * binary}"
 
         def make() -> dict[str, Tensor]:
-            pixels = self.pixels(split)
-            pixels = binarised(pixels) if binary else pixels
-            what = f"{space.name} features of {len(pixels):,} {split} images"
-            return {"features": space(pixels, self.console, what)}
+            images = getattr(self.data, split)
+            parts = (images.pixels(index) for index in shuffled(len(images)).split(CHUNK))
+            parts = map(binarised, parts) if binary else parts
+            what = f"{space.name} features of {len(images):,} {split} images"
+            return {"features": space(parts, self.console, what, len(images))}
 
         if name not in self._seen:
-            self._seen[name] = self.kept(name, make)["features"]
+            self._seen[name] = self.statistics(name, make)["features"]
         return self._seen[name]
 
-    def moments(self, space: Space, split: str, binary: bool = False) -> Moments:
-        """Of all images of a split.
-
-        Raises:
-            ValueError: there are not more of them than features.
-        """
-        return moments(self.features(space, split, binary))
-
-    def pixels(self, split: str) -> Tensor:
-        """(N, C, H, W) uint8 of a split, in that order."""
+    def images(self, split: str, most: int | None = None) -> Images:
+        """Images of a split, in that order; the first `most`."""
         images = getattr(self.data, split)
-        return images.pixels(shuffled(len(images)))
+        return images.take(shuffled(len(images))[:most])
 
     def labels(self, split: str) -> Tensor:
         """(N,) int64 of a split, in that order; -1 where there are none."""
@@ -126,7 +126,7 @@ class RealImages:
                 for name in ("train", "validation", "test")
             }
 
-        return self.kept("labels", make)[split]
+        return self.statistics("labels", make)[split]
 
     def to_train(self, space: Space) -> ToTrain:
         """How near real images lie to the training images, in a space."""
@@ -145,10 +145,14 @@ class RealImages:
                 centres=torch.from_numpy(kmeans.cluster_centers_),
             )._asdict()
 
-        return ToTrain(**self.kept(f"{space.hash[:16]}-to-train", make))
+        return ToTrain(**self.statistics(f"{space.hash[:16]}-to-train", make))
 
-    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def statistics(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Whatever else is worth computing once for this data, under a name of its own."""
+        return kept(self.folder / f"{name}-{VERSION}.safetensors", make)
+
+    def network(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The weights of a network that was trained on this data; the name says how."""
         return kept(self.folder / f"{name}.safetensors", make)
 
 

@@ -1,0 +1,54 @@
+"""Rows on memorisation: whether samples lie nearer to training images than unseen real images do."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from genrun.evaluation.memorisation import authenticity, copying_statistic, distance_ratio
+from genrun.evaluation.neighbours import nearest
+from genrun.evaluation.real import RealImages, Space
+from genrun.evaluation.rows import Row
+
+
+def copying_rows(real: RealImages, space: Space, samples: Tensor) -> list[Row]:
+    """Nearest-neighbour ratio, authenticity, C_T; images held out of the training set give the floor.
+
+    Args:
+        space: one that no label has shaped: a classifier knows its training images too well.
+        samples: features (n, d) in it.
+    """
+    known, test = real.to_train(space), real.features(space, "test")
+    distances, which = (part[:, 0] for part in nearest(samples, real.features(space, "train")))
+    held_out = real.features(space, "validation")
+    test_cells = nearest(test, known.centres)[1][:, 0]
+
+    def statistic(to_train: Tensor, features: Tensor) -> float | None:
+        try:
+            return copying_statistic(to_train, nearest(features, known.centres)[1][:, 0], known.test, test_cells)
+        except ValueError:  # no cell with enough of them
+            return None
+
+    def row(name: str, value: float | None, floor: float | None, note: str) -> Row:
+        protocol = f"{len(samples):,} samples, nearest of {len(known.train):,} training images"
+        return Row(name, value, floor if len(held_out) else None, count=len(samples), protocol=protocol, note=note)
+
+    return [
+        row(
+            "nearest-neighbour ratio",
+            distance_ratio(distances, known.test),
+            distance_ratio(known.held_out, known.test),
+            "0: copies; 1: as far from them as test images",
+        ),
+        row(
+            "authenticity",
+            authenticity(distances, which, known.train),
+            authenticity(known.held_out, known.held_out_nearest, known.train),
+            "0: copies",
+        ),
+        row(
+            "copying statistic C_T",
+            statistic(distances, samples),
+            statistic(known.held_out, held_out),
+            "below -3: copies; far above 0: further off than test images",
+        ),
+    ]

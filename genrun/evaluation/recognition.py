@@ -1,0 +1,107 @@
+"""Rows on what a classifier makes of samples: their classes, and what can be learned from them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genrun.data.images import Images
+from genrun.evaluation.cache import numbers
+from genrun.evaluation.classifier import Recipe, accuracy
+from genrun.evaluation.predictions import accuracy_by_class, class_counts, entropy, inception_score
+from genrun.evaluation.real import RealImages, Space
+from genrun.evaluation.rows import Row
+from genrun.runs import digest
+
+SPLITS = 10  # of the inception score
+
+
+def recognition_rows(
+    real: RealImages, classifier: Space, features: Tensor, images: Tensor, labels: Tensor | None
+) -> list[Row]:
+    """Label accuracy, variety, class entropy, inception score.
+
+    Args:
+        features: of the samples, by the classifier.
+        images: the samples (n, C, H, W) uint8.
+        labels: (n,) int64, the classes that were asked for; None where none were.
+    """
+    classes, names = real.facts.num_classes, real.facts.class_names
+    logits, real_logits = logits_of(classifier, features), logits_of(classifier, real.features(classifier, "test"))
+    predicted, real_predicted, rows = logits.argmax(1), real_logits.argmax(1), []
+    if labels is not None:
+        by_class = accuracy_by_class(predicted, labels, classes)
+        weakest, name = min(pair for pair in zip(by_class, names, strict=True) if pair[0] is not None)
+        value, floor = (
+            (found == wanted).double().mean().item()
+            for found, wanted in ((predicted, labels), (real_predicted, real.labels("test")))
+        )
+        rows += [
+            Row("label accuracy", value, floor, note=f"weakest: {name}, {weakest:.3f}", detail=by_class),
+            Row("variety within a class", variety(real, images, labels), 1.0, note="of pixels; 0: one image a class"),
+        ]
+    counts = class_counts(predicted, classes)
+    note = f"{min(counts):,} to {max(counts):,} a class; even: {math.log(classes):.4f} nats"
+    floor = entropy(class_counts(real_predicted, classes))
+    rows.append(Row("class entropy", entropy(counts), floor, note=note, detail=counts))
+    if min(len(logits), len(real_logits)) >= 2 * SPLITS:
+        mean, deviation = inception_score(logits, SPLITS)
+        floor, _ = inception_score(real_logits[: max(len(logits), 2 * SPLITS)], SPLITS)
+        rows.append(Row("inception score", mean, floor, deviation, note="by the classifier"))
+    return [row._replace(count=len(features), protocol=f"classifier {classifier.hash[:8]}") for row in rows]
+
+
+@torch.no_grad()
+def logits_of(classifier: Space, features: Tensor) -> Tensor:
+    """Features (n, d) → the classifier's logits (n, K), on the CPU."""
+    return classifier.network.head(features.to(classifier.device)).cpu()
+
+
+def variety(real: RealImages, images: Tensor, labels: Tensor) -> float | None:
+    """Root of the mean variance of a pixel within a class, of images (n, C, H, W) uint8, over that of test images."""
+
+    def of_test() -> dict[str, Tensor]:
+        return numbers({"spread": spread(real.images("test").decoded().array, real.labels("test")) or 0.0})
+
+    ours, theirs = spread(images, labels), real.statistics("spread", of_test)["spread"].item()
+    return ours / theirs if ours is not None and theirs else None
+
+
+def spread(images: Tensor, labels: Tensor) -> float | None:
+    """Root of the mean variance of a pixel within a class, averaged over classes of two images or more; None without one."""
+    inside = [images[labels == k].float() / 255 for k in labels.unique()]
+    each = [of_class.var(0).mean().sqrt() for of_class in inside if len(of_class) > 1]
+    return torch.stack(each).mean().item() if each else None
+
+
+def training_rows(
+    real: RealImages, recipe: Recipe, samples: Images | None, steps: int, device: torch.device
+) -> list[Row]:
+    """Accuracy on real images of a classifier that has seen samples only, and the reverse.
+
+    Args:
+        samples: with the labels that were asked for; None where none were.
+        steps: of both trainings.
+
+    References:
+        Shmelkov, Schmid and Alahari, How good is my GAN?, 2018 (GAN-train and GAN-test).
+    """
+    names = "train on generated, test on real", "train on real, test on generated"
+    if samples is None:
+        return [Row(name, None, note="the samples have no labels") for name in names]
+    n, test = len(samples), real.images("test")
+
+    def on_real() -> dict[str, Tensor]:
+        train = real.images("train", n)
+        what = f"training a classifier on {len(train):,} real images"
+        return recipe.train(train, real.facts, what, real.console, device, steps).state_dict()
+
+    by_real = recipe.build(real.facts).eval()
+    by_real.load_state_dict(real.network(f"trained-on-{n}-{digest([recipe.key(), steps])}", on_real))
+    what = f"training a classifier on {n:,} samples"
+    by_samples = recipe.train(samples, real.facts, what, real.console, device, steps)
+    floor, protocol = accuracy(by_real, test), f"at most {steps} steps; real: as many real images"
+    values = accuracy(by_samples, test), accuracy(by_real, samples)
+    return [Row(name, value, floor, count=n, protocol=protocol) for name, value in zip(names, values, strict=True)]
