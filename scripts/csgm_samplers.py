@@ -53,7 +53,9 @@ def main(runs: list[str]) -> None:
             short = f"{run.folder.path.parent.name}-{method.sampler}-K{method.mean_of}.png"
             write_atomic(Path(short), png_bytes(image_grid(torch.cat(first), 10)))
             values = [number(rows[row].value) for row in SHOWN.values()]
-            table.add_row(path, name, *values, rows["label accuracy"].note.removeprefix("weakest: "), f"{d:.2f}")
+            table.add_row(
+                path, name, *values, rows["label accuracy"].note.removeprefix("weakest: ").partition(";")[0], f"{d:.2f}"
+            )
         table.add_row(path, "real images", *(number(rows[row].floor) for row in SHOWN.values()))
     console.print(table)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ class EpochWatcher(Callback):
     def __init__(self, every: int = 1) -> None:
         self.every = every
         self.seen = 0  # the last epoch that was looked at
+        self.seconds = 0.0  # spent on looking, in this attempt
 
     def look(self, method: pl.LightningModule, epoch: int) -> None:
         raise NotImplementedError
@@ -47,8 +49,10 @@ class EpochWatcher(Callback):
         epoch = self.seen = trainer.current_epoch + 1
         if epoch % self.every and epoch not in (1, trainer.max_epochs):
             return
+        started = time.monotonic()
         with torch.no_grad():
             self.look(method, epoch)
+        self.seconds += time.monotonic() - started
 
 
 class SampleGrid(EpochWatcher):

@@ -17,6 +17,7 @@ from lightning_fabric.utilities.cloud_io import _load as load_file
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from genrun.callbacks.epochs import EpochWatcher
 from genrun.errors import Interrupted
 from genrun.runs import RunFolder, atomic, write_atomic
 from genrun.signals import Signals
@@ -53,8 +54,9 @@ class Keeper(Checkpoint):
         self.minutes = minutes
         self.rows: list[dict[str, Any]] = []
         self.best: float | None = None
-        self.seconds = 0.0  # of training, over all attempts
+        self.seconds = 0.0  # of training, over all attempts, without the looks between epochs
         self._since = self._saved = time.monotonic()
+        self._watchers: list[EpochWatcher] = []
 
     # -- state
 
@@ -73,11 +75,12 @@ class Keeper(Checkpoint):
         restore_random_states(state["rng"])
 
     def _elapsed(self) -> float:
-        return self.seconds + time.monotonic() - self._since
+        return self.seconds + time.monotonic() - self._since - sum(watcher.seconds for watcher in self._watchers)
 
     # -- hooks
 
     def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self._watchers = [callback for callback in trainer.callbacks if isinstance(callback, EpochWatcher)]
         self._since = self._saved = time.monotonic()
 
     def on_train_batch_end(
@@ -113,7 +116,7 @@ class Keeper(Checkpoint):
         write_atomic(self.folder.path / "metrics.csv", as_csv(self.rows))
 
     def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        self.seconds, self._since = self._elapsed(), time.monotonic()
+        self.seconds, self._since, self._watchers = self._elapsed(), time.monotonic(), []
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         trainer.lightning_module.look()  # what is no longer finite must not replace the last good checkpoint

@@ -29,7 +29,7 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor) -> list[Row]:
             return None
 
     def row(name: str, value: float | None, floor: float | None, note: str) -> Row:
-        protocol = f"{len(samples):,} samples, nearest of {len(known.train):,} training images"
+        protocol = f"to {len(known.train):,} training images"
         return Row(name, value, floor if len(held_out) else None, count=len(samples), protocol=protocol, note=note)
 
     return [
@@ -37,7 +37,7 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor) -> list[Row]:
             "nearest-neighbour ratio",
             distance_ratio(distances, known.test),
             distance_ratio(known.held_out, known.test),
-            "0: copies; 1: as far from them as test images",
+            "0: copies; 1: as far as test images",
         ),
         row(
             "authenticity",
@@ -49,6 +49,6 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor) -> list[Row]:
             "copying statistic C_T",
             statistic(distances, samples),
             statistic(known.held_out, held_out),
-            "below -3: copies; far above 0: further off than test images",
+            "below -3: copies; far above 0: far off",
         ),
     ]

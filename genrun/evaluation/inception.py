@@ -46,10 +46,7 @@ def find_weights(where: str, cache: Path, progress: bool) -> Path:
         if path.is_file():
             return path
     if where == "disk":
-        raise Unavailable(
-            f"Inception's weights are not on this machine: put {WEIGHTS} into {ours.parent.absolute()}, "
-            "or set evaluation.inception=fetch to download them (96 MB)"
-        )
+        raise Unavailable(f"no weights in {ours.parent.absolute()}: evaluation.inception=fetch downloads them (96 MB)")
     fetch(ours, progress)
     return ours
 

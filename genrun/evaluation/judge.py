@@ -27,7 +27,6 @@ from genrun.sampling import seeded
 from genrun.types import Facts
 
 
-
 class Judge:
     """Compares samples with the real images of a data set, and every figure with what real images get in their place.
 

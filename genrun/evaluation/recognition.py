@@ -39,8 +39,14 @@ def recognition_rows(
             for found, wanted in ((predicted, labels), (real_predicted, real.labels("test")))
         )
         rows += [
-            Row("label accuracy", value, floor, note=f"weakest: {name}, {weakest:.3f}", detail=by_class),
-            Row("variety within a class", variety(real, images, labels), 1.0, note="of pixels; 0: one image a class"),
+            Row(
+                "label accuracy",
+                value,
+                floor,
+                note=f"weakest: {name}, {weakest:.3f}; classifier {classifier.hash[:8]}",
+                detail=by_class,
+            ),
+            Row("variety within a class", variety(real, images, labels), 1.0, note="0: one image a class"),
         ]
     counts = class_counts(predicted, classes)
     note = f"{min(counts):,} to {max(counts):,} a class; even: {math.log(classes):.4f} nats"
@@ -49,8 +55,8 @@ def recognition_rows(
     if min(len(logits), len(real_logits)) >= 2 * SPLITS:
         mean, deviation = inception_score(logits, SPLITS)
         floor, _ = inception_score(real_logits[: max(len(logits), 2 * SPLITS)], SPLITS)
-        rows.append(Row("inception score", mean, floor, deviation, note="by the classifier"))
-    return [row._replace(count=len(features), protocol=f"classifier {classifier.hash[:8]}") for row in rows]
+        rows.append(Row("inception score", mean, floor, deviation, note="mean of 10 parts"))
+    return [row._replace(count=len(features)) for row in rows]
 
 
 @torch.no_grad()
@@ -102,6 +108,6 @@ def training_rows(
     by_real.load_state_dict(real.network(f"trained-on-{n}-{digest([recipe.key(), steps])}", on_real))
     what = f"training a classifier on {n:,} samples"
     by_samples = recipe.train(samples, real.facts, what, real.console, device, steps)
-    floor, protocol = accuracy(by_real, test), f"at most {steps} steps; real: as many real images"
+    floor, protocol = accuracy(by_real, test), f"{steps} steps at most"
     values = accuracy(by_samples, test), accuracy(by_real, samples)
     return [Row(name, value, floor, count=n, protocol=protocol) for name, value in zip(names, values, strict=True)]

@@ -65,7 +65,7 @@ def cost(folder: RunFolder, cfg: DictConfig, method: Method) -> list[Row]:
     rate = status["training_images"] / max(trained, 1e-9)
     parameters = sum(weight.numel() for weight in method.parameters())
     return [
-        Row("training, s", trained, note=f"{status['epoch']} epochs, {rate:,.0f} images/s"),
+        Row("training, s", trained, note=f"{status['epoch']} epochs, {rate:,.0f} images/s, without looks at samples"),
         Row("sampling, s", sampled, note=f"{cfg.sample.n:,} images, {cfg.sample.n / max(sampled, 1e-9):,.0f} images/s"),
         Row("peak memory, GiB", status["peak_memory_gib"], note="of the process, until training ended"),
         Row("parameters", parameters, note="without stored codes"),
