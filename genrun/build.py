@@ -21,7 +21,17 @@ from genrun.errors import Refused, nearest
 # What a saved run may build when it is opened. Both the written name and the module of what it resolves to must lie here: the name alone
 # would let `torch.nn.modules.torch.hub.load` through.
 TRUSTED = ("genrun.methods.", "genrun.nn.", "genrun.maths.", "torch.nn.", "torch.optim.")
-TRUSTED_DATA = ("genrun.data.module.", "genrun.data.sources.", "genrun.data.folders.", "genrun.data.arrays.")
+# What reads a saved run's data, by name: the modules hold more, which would be run.
+TRUSTED_DATA = (
+    "genrun.data.module.ImageData",
+    "genrun.data.sources.digits",
+    "genrun.data.sources.mnist",
+    "genrun.data.sources.fashion_mnist",
+    "genrun.data.sources.cifar10",
+    "genrun.data.folders.celeba",
+    "genrun.data.folders.image_folder",
+    "genrun.data.arrays.npz",
+)
 
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -115,8 +125,12 @@ def build_trusted(node: Mapping[str, Any], path: str, *, trust: bool = False) ->
     return build(OmegaConf.create(dict(node)), path)
 
 
-def check_trusted(node: Any, path: str, modules: Sequence[str] = TRUSTED) -> None:
-    """Refuse what a saved configuration may not build: anything but a class, or for data a reader, of these modules."""
+def check_trusted(node: Any, path: str, trusted: Sequence[str] = TRUSTED) -> None:
+    """Refuse what a saved configuration may not build.
+
+    Args:
+        trusted: modules, with a dot at their end, whose classes may be built, and full names.
+    """
     if isinstance(node, str) and "${" in node:  # a saved configuration is resolved; this would be, to anything
         raise Refused(
             f"{path}={node}: expected a value without interpolation; if you trust this run, --trust builds it"
@@ -124,20 +138,20 @@ def check_trusted(node: Any, path: str, modules: Sequence[str] = TRUSTED) -> Non
     if isinstance(node, Mapping):
         if "_target_" in node:
             target, found = str(node["_target_"]), None
-            if target.startswith(tuple(modules)):  # the name first: importing a module already runs its code
+            modules = tuple(name for name in trusted if name.endswith("."))
+            if target.startswith(modules):  # the name first: importing a module already runs its code
                 with contextlib.suppress(ImportError, ValueError, TypeError):
                     found = get_object(target)
-            known = inspect.isclass(found) or (modules is TRUSTED_DATA and inspect.isfunction(found))
-            if not (known and f"{found.__module__}.".startswith(tuple(modules))):
+            if target not in trusted and not (inspect.isclass(found) and f"{found.__module__}.".startswith(modules)):
                 raise Refused(
-                    f"{path}._target_={target}: expected a class of {', '.join(name[:-1] for name in modules)}; "
+                    f"{path}._target_={target}: expected a class of {', '.join(name.rstrip('.') for name in trusted)}; "
                     "if you trust this run, --trust builds it"
                 )
         for key, value in node.items():
-            check_trusted(value, f"{path}.{key}", modules)
+            check_trusted(value, f"{path}.{key}", trusted)
     elif isinstance(node, list):
         for place, value in enumerate(node):
-            check_trusted(value, f"{path}.{place}", modules)
+            check_trusted(value, f"{path}.{place}", trusted)
 
 
 def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:

@@ -108,7 +108,7 @@ def guarded(work: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:  # not foreseen: still one line, and a traceback for who asks for it
         if debug:
             raise
-        return report(Failed(f"{type(error).__name__}: {error} (log.txt has the traceback, --debug shows it)"))
+        return report(Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)"))
 
 
 # -------------------------------------------------------------------------------------------------- composition and its errors

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
 
 
+SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")  # of every run's configuration
+
+
 class OpenRun:
     """A run folder that is read, never written: what it was asked, what it left, and its trained method.
 
@@ -38,7 +41,13 @@ class OpenRun:
             raise Refused(
                 f"{path} has format {self.status['format']}, this genrun reads up to {FORMAT}: use a newer genrun"
             )
-        self.config = OmegaConf.load(saved)
+        try:
+            self.config = OmegaConf.load(saved)
+            missing = [key for key in SECTIONS if OmegaConf.select(self.config, key) is None]
+        except Exception as error:  # YAML and OmegaConf have a dozen kinds
+            raise Refused(f"{saved} cannot be read ({str(error).splitlines()[0]})") from error
+        if missing:
+            raise Refused(f"{saved} is not the configuration of a run: {', '.join(missing)} missing")
         self.facts = Facts.from_plain(OmegaConf.to_container(self.config.data.facts))
 
     def metrics(self) -> list[dict[str, Any]]:

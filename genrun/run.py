@@ -18,7 +18,7 @@ from genrun.build import build, check
 from genrun.data.facts import recall, remember
 from genrun.errors import GenrunError, Interrupted, NotFinite, Refused
 from genrun.logs import log_file, logging_to
-from genrun.runs import RunFolder, differing, digest, identity, plain, write_atomic
+from genrun.runs import RunFolder, differing, digest, identity, images_key, plain, write_atomic
 from genrun.show import show
 from genrun.signals import Signals
 from genrun.types import Facts
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
 
 log = logging.getLogger("genrun")
+
+TABLE_VERSION = 1  # raised when the same samples would come to another table, so that finished runs are judged again
 
 
 def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -> RunFolder:
@@ -62,7 +64,7 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
     with folder.lock(), job.signals.watching():
         check_resumable(cfg, folder)  # again: another process may have ended meanwhile
         if cfg.run.resume == "never" and (folder.path / "status.json").is_file():
-            console.print(f"moved the old run to {folder.move_aside()}", highlight=False, soft_wrap=True)
+            console.print(f"moved the old run to {folder.move_aside()}", highlight=False, markup=False, soft_wrap=True)
             return run(OmegaConf.merge(cfg, {"run": {"resume": "auto"}}), overrides, console)
         folder.begin_attempt()
         with logging_to(log_file(folder)):
@@ -127,7 +129,7 @@ def stage_keys(cfg: DictConfig) -> dict[str, str]:
 
 def evaluate_key(sampled: str, cfg: DictConfig) -> str:
     """The same of the `evaluate` stage, from that of the `sample` stage."""
-    return digest([sampled, plain(cfg.evaluation)])
+    return digest([sampled, plain(cfg.evaluation), TABLE_VERSION])
 
 
 # ---------------------------------------------------------------------------------------------------------- the stages
@@ -199,7 +201,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     from genrun.types import Refits
 
     cfg, folder, method = job.cfg, job.folder, job.method
-    job.console.print(f"run folder {folder.path}", highlight=False, soft_wrap=True)
+    job.console.print(f"run folder {folder.path}", highlight=False, markup=False, soft_wrap=True)
     start, parent = starting_point(cfg, folder, method)
     write_provenance(folder, provenance(cfg, overrides, identity(cfg)), parent, job.console)
     write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
@@ -240,6 +242,7 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
     return judge(
         data,
         Facts.from_plain(plain(cfg.data.facts)),
+        images_key(cfg),
         Path(cfg.paths.cache).expanduser(),
         console,
         seed=cfg.seed,

@@ -31,6 +31,7 @@ NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16}
 # Keys that do not decide the result: where things are, how they are loaded, what they are called.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
 _NOT_SOURCE = {"root", "path"}  # the checksum says what was there
+_NOT_IMAGES = {"batch_size", "passes"}
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -39,7 +40,7 @@ _NOT_SOURCE = {"root", "path"}  # the checksum says what was there
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing such that it appears whole or not at all: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file of a cache
     try:
         with open(temporary, "wb") as file:
             yield file
@@ -90,14 +91,13 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         omegaconf.errors.MissingMandatoryValue: the facts of the data are not in `cfg.data.facts` yet.
     """
-    data = plain(cfg.data)
-    source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
-    if data["seed"] != cfg.seed:  # it follows the run's seed unless it is set by hand
-        source["seed"] = data["seed"]
+    data = data_identity(cfg)
+    if cfg.data.seed != cfg.seed:  # it follows the run's seed unless it is set by hand
+        data["source"]["seed"] = cfg.data.seed
     result = {
         "model": {key: value for key, value in plain(cfg.model).items() if key != "name"},
-        "data": {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source},
-        "checksum": data["facts"]["checksum"],
+        "data": data,
+        "checksum": cfg.data.facts.checksum,
         "trainer": plain(cfg.trainer),
         "callbacks": plain(cfg.callbacks.training),
         "precision": str(cfg.hardware.precision),
@@ -113,6 +113,19 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         if last in node and node[last] == value:
             del node[last]
     return result
+
+
+def data_identity(cfg: DictConfig) -> dict[str, Any]:
+    """What is read of the data, and how; not where it lies, nor what it is called."""
+    data = plain(cfg.data)
+    source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
+    return {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source}
+
+
+def images_key(cfg: DictConfig) -> str:
+    """Names the images of all splits: equal where the same images are read, whatever they are served in."""
+    data = {key: value for key, value in data_identity(cfg).items() if key not in _NOT_IMAGES}
+    return digest([data, plain(cfg.data.facts)], 16)
 
 
 def weights_digest(run: str | None) -> str | None:
@@ -208,22 +221,27 @@ class RunFolder:
         stage = self.status()["stages"].get(name)
         return bool(stage) and stage["key"] == key and all((self.path / file).is_file() for file in stage["outputs"])
 
-    def run_stage(self, name: str, key: str, work: Callable[[], list[Path]]) -> None:
-        """Do the work of a stage unless it is recorded as done, and record it."""
-        if self.stage_done(name, key):
+    def run_stage(self, name: str, key: str, work: Callable[[], list[Path]], *, again: bool = False) -> None:
+        """Do the work of a stage unless it is recorded as done, or in any case when `again`, and record it."""
+        if self.stage_done(name, key) and not again:
             return
         started = time.monotonic()
-        self.record(stage=name)
-        outputs = [str(path.relative_to(self.path)) for path in work()]
-        stage = {"key": key, "ended": now(), "seconds": round(time.monotonic() - started, 2), "outputs": outputs}
         stages = self.status()["stages"]
         before = list(stages)[: list(stages).index(name)] if name in stages else list(stages)
-        self.record(stages={one: stages[one] for one in before} | {name: stage})  # later ones are stale now
+        kept = {one: stages[one] for one in before}
+        self.record(stage=name, stages=kept)  # later ones are stale now, and this one until it is done
+        outputs = [str(path.relative_to(self.path)) for path in work()]
+        stage = {"key": key, "ended": now(), "seconds": round(time.monotonic() - started, 2), "outputs": outputs}
+        self.record(stages=kept | {name: stage})
 
     def finished(self, keys: dict[str, str]) -> bool:
-        """Whether every recorded stage ran with the inputs of `keys` (stage → key)."""
-        status = self.status()
-        return status["state"] == "done" and all(self.stage_done(name, keys.get(name, "")) for name in status["stages"])
+        """Whether every recorded stage ran with the inputs of `keys` (stage → key, in their order), the last among them."""
+        status, last = self.status(), list(keys)[-1]
+        return (
+            status["state"] == "done"
+            and last in status["stages"]
+            and all(self.stage_done(name, keys.get(name, "")) for name in status["stages"])
+        )
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.csv, numbers as numbers; an empty field is left out of its row."""
@@ -246,7 +264,8 @@ class RunFolder:
         try:
             for folder in (self.path, self.checkpoints, self.samples, self.figures):
                 folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+            # a link in a folder from elsewhere would let the lock empty a file of the user's
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         except OSError as error:
             raise Refused(
                 f"cannot write the run folder {self.path}: {error.strerror}; choose another with paths.outputs=…"

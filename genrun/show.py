@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from genrun.runs import RunFolder
 
@@ -19,9 +20,12 @@ def show(folder: RunFolder, console: Console) -> None:
     results = json.loads((folder.path / "results.json").read_text())
     console.print(table(results["title"], HEADINGS, lines(results["rows"])))
     if not folder.status().get("repeatable", True):
-        console.print("ended by trainer.max_time: not repeatable", highlight=False)
+        console.print("ended by trainer.max_time: not repeatable", highlight=False, markup=False)
     console.print(
-        f"\nrun folder  {folder.path}\ngrid        {folder.samples / 'final.png'}", highlight=False, soft_wrap=True
+        f"\nrun folder  {folder.path}\ngrid        {folder.samples / 'final.png'}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -32,26 +36,27 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
         spread = f" ± {row['spread']:.2g}" if "spread" in row else ""
         note = "; ".join(part for part in (row.get("protocol"), row["note"]) if part)
         floor = number(row["floor"]) if "floor" in row else ""
+        floor += f" ({row['floor_count']:,})" if "floor_count" in row else ""
         made.append([row["name"], number(row["value"]) + spread, floor, note])
     return made
 
 
 def table(title: str, headings: Sequence[str], lines: list[list[str]]) -> Table:
     """For the screen: the first column to the left, the last one dim, numbers in between to the right."""
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    shown = Table(title=Text(title, style="italic"), title_justify="left", box=None, pad_edge=False)
     shown.add_column(headings[0])
     for heading in headings[1:-1]:
         shown.add_column(heading, justify="right")
     shown.add_column(headings[-1], style="dim")
     for line in lines:
-        shown.add_row(*line)
+        shown.add_row(*map(Text, line))  # brackets in a name are no markup
     return shown
 
 
 def markdown(title: str, headings: Sequence[str], lines: list[list[str]]) -> str:
     """The same for a file."""
     ruler = f"|---|{'---:|' * (len(headings) - 2)}---|"
-    rows = [f"| {' | '.join(line)} |" for line in [headings, *lines]]
+    rows = [f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in [headings, *lines]]
     return "\n".join([f"# {title}", "", rows[0], ruler, *rows[1:]]) + "\n"
 
 

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from genrun.callbacks.progress import counted
 from genrun.errors import Failed
 from genrun.figures.gif import timelapse, zoom
 from genrun.figures.grid import beside, image_grid, magnified, picture, png_bytes, to_uint8
 from genrun.figures.plots import code_scatter, curves
+from genrun.progress import counted
 from genrun.runs import atomic, write_atomic
 from genrun.sampling import class_grid, sample_chunks, seeded
 from genrun.types import Continuous, KeepsCodes

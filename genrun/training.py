@@ -45,7 +45,9 @@ def fit(job: Job, start: Path | None) -> list[Path]:
     """
     folder, keeper = job.folder, job.keeper
     if job.judge.epoch_samples:
-        job.judge.spaces()  # a classifier that has to be trained first is, before the clock of this training starts
+        job.judge.ready()  # a classifier that has to be trained first is, before the clock of this training starts
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
     try:
         with job.signals.patient():
             job.trainer.fit(job.method, job.data, ckpt_path=start, weights_only=True)

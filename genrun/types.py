@@ -101,5 +101,5 @@ class Density(Protocol):
 
 @runtime_checkable
 class Bounded(Protocol):
-    def elbo(self, images: Tensor) -> Tensor:
+    def elbo(self, images: Tensor, *, generator: Generator | None = None) -> Tensor:
         """(n, C, H, W) in [0, 1] → a lower bound of each one's log density on [0, 1]^D, nats (n,)."""

@@ -30,11 +30,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from genrun.data.sources import mnist
-from genrun.evaluation.features import RandomConvolutions
+from genrun.evaluation.features import RandomConvolutions, Space
 from genrun.evaluation.frechet import frechet_distance, moments
 from genrun.evaluation.kernel import kernel_distance
-from genrun.evaluation.neighbours import BLOCK, nearest
-from genrun.evaluation.real import Space
+from genrun.evaluation.neighbours import ENTRIES, nearest
 
 
 class PassThrough(nn.Module):
@@ -85,7 +84,7 @@ def with_scipy(real: Tensor, samples: Tensor) -> float:
 
 
 def nearest_with_scipy(queries: Tensor, points: Tensor) -> None:
-    for block in queries.double().split(BLOCK):
+    for block in queries.double().split(ENTRIES // len(points)):
         cdist(block.numpy(), points.double().numpy()).argmin(1)
 
 

@@ -287,7 +287,7 @@ def test_the_manifolds_agree_with_the_authors_code_and_with_all_pairs(m, n, k):
 def test_blocks_change_nothing(monkeypatch, block):
     real, samples = torch.randn(64, 3, generator=seeded(1)), torch.randn(50, 3, generator=seeded(2)) + 0.5
     whole = manifold(samples, real), nearest(samples, real, 4), nearest(real, real, 4, same=True)
-    monkeypatch.setattr(neighbours, "BLOCK", block)
+    monkeypatch.setattr(neighbours, "ENTRIES", block * 64)
     assert manifold(samples, real) == pytest.approx(whole[0], rel=1e-12)
     for (distances, indices), arguments in (
         (whole[1], {"queries": samples}),

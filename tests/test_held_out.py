@@ -39,7 +39,7 @@ class Bound:
 
     image_shape, device = (1, 8, 8), torch.device("cpu")
 
-    def elbo(self, images: Tensor) -> Tensor:
+    def elbo(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         return torch.full((len(images),), -1.0)
 
 
@@ -96,6 +96,17 @@ def test_structural_similarity_of_small_and_colour_images(shape):
     other = torch.rand(4, *shape, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(errors(images, images)[2], torch.ones(4))
     assert (errors(images, other)[2] < 0.5).all()
+
+
+def test_test_images_are_a_fixed_random_choice_not_the_first_ones():
+    pixels = torch.arange(100, dtype=torch.uint8).repeat_interleave(64).view(100, 1, 8, 8)  # sorted by brightness
+
+    class Black(Uniform):
+        def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+            return torch.zeros_like(images)
+
+    rows = reconstruction_rows(Black(), data_of(pixels), most=50, chunk=20)
+    assert rows[1].value * 255 == pytest.approx(49.5, abs=8)  # the first fifty would give 24.5
 
 
 def test_only_a_method_that_reconstructs_has_these_rows():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -196,7 +197,7 @@ def test_unlabelled_data_is_judged_without_a_classifier(tmp_path):
     cfg = compose(["data=npz", f"data.source.path={tmp_path / 'images.npz'}", "data.validation=300"])
     judge = build_judge(cfg, read_facts(cfg) or build_data(cfg), Console(quiet=True))
     rows = by_name(judge.judge(torch.randint(0, 256, (250, 3, 8, 8), dtype=torch.uint8)))
-    assert "label accuracy" not in rows and "Fréchet distance (classifier)" not in rows
+    assert rows["label accuracy"].note == "this data has no classes" and "Fréchet distance (classifier)" not in rows
     assert rows["recall (random)"].value > 0.8 and abs(rows["copying statistic C_T"].value) < 4
 
 
@@ -207,7 +208,7 @@ def test_real_images_that_are_too_few_are_named_and_give_no_number(shapes, tmp_p
     judge = build_judge(cfg, read_facts(cfg) or build_data(cfg), Console(quiet=True))
     rows = by_name(judge.judge(torch.from_numpy(some_samples(shapes, 300)["images"])[:, None]))
     row = rows["Fréchet distance (random)"]
-    assert row.value is None and row.note == "needs more than 128 real images"
+    assert row.value is None and row.note == "too few: 300 samples, 100 test and 800 training images"
     assert rows["Fréchet distance to training (random)"].value > 0
 
 
@@ -217,13 +218,29 @@ def test_real_images_that_are_too_few_are_named_and_give_no_number(shapes, tmp_p
 def test_a_second_evaluation_does_not_touch_the_training_images(shapes, monkeypatch):
     images, labels = (torch.from_numpy(array) for array in some_samples(shapes, 300).values())
     first = make_judge(shapes).judge(images[:, None], labels)
-
-    def touched(self):
-        raise AssertionError("the training images were read again")
-
-    monkeypatch.setattr(ImageData, "train", property(touched))
-    monkeypatch.setattr(ImageData, "validation", property(touched))
+    seen = []
+    for split in ("train", "validation"):
+        monkeypatch.setattr(ImageData, split, property(lambda self, split=split: seen.append(split)))
     assert make_judge(shapes).judge(images[:, None], labels) == first
+    assert seen == []
+    # and where no classifier is tested on test images, nothing at all
+    monkeypatch.setattr(ImageData, "prepare", lambda self: seen.append("anything"))
+    assert len(make_judge(shapes, "evaluation.train_on_generated=0").judge(images[:, None], labels)) == len(first) - 2
+    assert seen == []
+
+
+def test_the_same_files_read_in_another_way_are_other_images(shapes):
+    keys = {
+        build_judge(cfg, None, Console(quiet=True)).real.folder
+        for crop in (140, 100)
+        for size in (100, 50)
+        for cfg in [compose(["data=celeba", f"data.source.crop={crop}", f"data.batch_size={size}"])]
+        if not cfg.data.update({"facts": FACTS})
+    }
+    assert len(keys) == 2  # the crop decides, the batch size does not
+
+
+FACTS = {"image_shape": [3, 64, 64], "num_classes": 0, "class_names": [], "train_size": 9, "checksum": "c"}
 
 
 @pytest.mark.parametrize("left", [0, 0.5])
@@ -287,10 +304,10 @@ BAD = {
         lambda: npz(images=GREY.astype(np.int32)),
         r"must be uint8 \(0 to 255\) or floats in \[0, 1\], got int32",
     ),
-    "size": (lambda: npz(images=np.zeros((300, 9, 8))), r"has images of 1×9×8 \(C×H×W\), data=npz has 1×8×8"),
-    "channels": (lambda: npz(images=np.zeros((300, 8, 8, 3))), r"has images of 3×8×8 \(C×H×W\), data=npz has 1×8×8"),
+    "size": (lambda: npz(images=np.zeros((300, 9, 8))), r"has images of 1×9×8 \(C×H×W\), the data has 1×8×8"),
+    "channels": (lambda: npz(images=np.zeros((300, 8, 8, 3))), r"has images of 3×8×8 \(C×H×W\), the data has 1×8×8"),
     "too few": (lambda: npz(images=GREY[:128]), r"128 samples are too few, the judge compares 128 features"),
-    "labels": (lambda: npz(images=GREY, labels=np.arange(300)), r"label 299, expected 0 to 2 of data=npz"),
+    "labels": (lambda: npz(images=GREY, labels=np.arange(300)), r"label 299, expected 0 to 2 as in the data"),
     "mixed labels": (lambda: npz(images=GREY, labels=np.arange(300) - 1), r"`labels` must be 0 or more, got -1"),
     "number of labels": (lambda: npz(images=GREY, labels=np.zeros(3, int)), r"300 images but 3 labels"),
     "no images": (lambda: npz(pictures=GREY), r"has no array `images`, only pictures"),
@@ -328,7 +345,16 @@ def test_bad_samples_are_refused_in_one_line_and_nothing_is_written(what, shapes
         (["evaluation.memorisation=maybe"], r"evaluation.memorisation: expected true or false, got 'maybe'"),
         (["evaluation.epoch_samples=100"], r"evaluation.epoch_samples: expected more than the 128 features, got 100"),
         (["evaluation/classifier=resnet57"], r"evaluation/classifier=resnet57: no such choice.*resnet56"),
-        (["evaluation.classifier.steps=0"], r"evaluation.classifier.steps: expected at least 1, got 0"),
+        (["evaluation.classifier.steps=0"], r"evaluation.classifier.steps: expected at least 8, got 0"),
+        (["evaluation.classifier.optimizer.lr=-1"], r"evaluation.classifier: Invalid learning rate: -1"),
+        (["evaluation/classifier=resnet56", "evaluation.classifier.network.depth=57"], r"evaluation.classifier: .*57"),
+        (["evaluation.train_on_generated=3"], r"evaluation.train_on_generated: expected 0 or at least 8, got 3"),
+        (
+            ["evaluation.inception=nowhere.pth"],
+            r"evaluation.inception: expected disk, fetch, null or a file, .*nowhere",
+        ),
+        (["evaluate", "--controls", "evaluation=none"], r"--controls need something to judge by"),
+        (["evaluate", "--controls", "--out", "nowhere/table.md"], r"there is no folder nowhere"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(arguments, line, tmp_path, monkeypatch, capsys):
@@ -365,6 +391,74 @@ def test_each_epoch_adds_a_cheap_look_and_it_does_not_move_the_result(run_folder
     plain = tiny(*(word for word in QUICK if "evaluation." not in word))
     assert plain.weights.read_bytes() == run_folder.weights.read_bytes()
     assert "judge/frechet" not in plain.metrics()[0]
+
+
+def test_epochs_that_are_passed_over_have_no_look(tiny):
+    few = ("evaluation=quick", *QUICK[:2], *SHORT[:2], "evaluation.epoch_samples=150")
+    folder = tiny(*few, "trainer.max_epochs=4", "evaluation.epoch_every=3")
+    assert [("judge/frechet" in row) for row in folder.metrics()] == [True, False, True, True]
+
+
+def test_without_held_out_images_there_is_a_table_and_a_look_but_no_distance_to_them(tiny):
+    folder = tiny("data.validation=0", "evaluation=full", *QUICK, "trainer.max_epochs=1")
+    (row,) = folder.metrics()
+    assert "judge/label_accuracy" in row and "judge/frechet" not in row
+    rows = {row["name"]: row for row in json.loads((folder.path / "results.json").read_text())["rows"]}
+    assert "floor" not in rows["authenticity"] and "floor" in rows["label accuracy"]
+
+
+def test_images_of_64_pixels_in_colour_that_stream_are_judged_in_full(tmp_path, monkeypatch, capsys):
+    generator = np.random.default_rng(0)
+    for split, n in (("train", 400), ("test", 200)):
+        tint = generator.uniform(0, 1, (n, 1, 1, 3)) * (np.arange(n) % 2 + 1)[:, None, None, None] / 2
+        noisy = (tint + generator.normal(0, 0.05, (n, 64, 64, 3))).clip(0, 1)
+        np.savez(tmp_path / f"{split}.npz", images=(noisy * 255).astype(np.uint8), labels=np.arange(n) % 2)
+    words = [*options(tmp_path), "data.validation=150", "data.memory_limit=0", "evaluation.at_infinity=true"]
+    asked = ["evaluate", str(tmp_path / "test.npz"), *words, "--out", str(tmp_path / "table.json")]
+    assert genrun(*asked, monkeypatch=monkeypatch) == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "table.json").read_text())["rows"]}
+    assert rows["precision (random)"]["value"] > 0.8 and rows["train on generated, test on real"]["value"] is not None
+    assert "too few: 200 samples" in rows["Fréchet distance at infinity (random)"]["note"]
+
+
+def test_the_distance_at_infinity_is_a_row_where_there_are_enough_samples(shapes):
+    judge = make_judge(shapes, "evaluation=quick", "evaluation.at_infinity=true")
+    rows = by_name(judge.judge(torch.from_numpy(some_samples(shapes, 700)["images"])[:, None]))
+    plain, infinite = (rows[f"Fréchet distance{which} (classifier)"] for which in ("", " at infinity"))
+    assert infinite.value < plain.value
+
+
+def test_the_neutral_classifier_is_built_and_trained_from_its_yaml(shapes):
+    judge = make_judge(shapes, "evaluation=quick", "evaluation.epoch_samples=0")
+    neutral = compose(
+        [
+            "data=npz",
+            "evaluation=quick",
+            "evaluation/classifier=resnet56",
+            "evaluation.classifier.steps=8",
+            "evaluation.classifier.batch_size=16",
+            f"data.source.path={shapes}",
+        ]
+    )
+    other = build_judge(neutral_facts(neutral), build_data(neutral), Console(quiet=True))
+    assert other.classifier.num_features == 64 and other.classifier.hash != judge.classifier.hash
+    assert "inception score" in by_name(other.judge(torch.from_numpy(some_samples(shapes, 100)["images"])[:, None]))
+
+
+def neutral_facts(cfg):
+    read_facts(cfg)
+    return cfg
+
+
+def test_brackets_in_a_name_are_shown_as_they_are():
+    from genrun.show import HEADINGS, lines, markdown, table
+
+    rows = [{"name": "a [red] | name", "value": 1, "note": "pip install 'genrun[inception]'"}]
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table("outputs/[b]x", HEADINGS, lines(rows)))
+    shown = console.export_text()
+    assert "a [red] | name" in shown and "genrun[inception]" in shown and "outputs/[b]x" in shown
+    assert markdown("x", HEADINGS, lines(rows)).splitlines()[-1].count("|") == 5
 
 
 def test_a_runs_table_holds_quality_memorisation_reconstruction_and_cost(run_folder):
@@ -408,7 +502,7 @@ def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch,
     copy = tmp_path / "copy"
     shutil.copytree(run_folder.path, copy)
     assert genrun("evaluate", str(copy), "data=mnist", monkeypatch=monkeypatch) == 2
-    assert "is judged on its own data" in capsys.readouterr().err
+    assert "data=mnist: a run is judged on its own data" in capsys.readouterr().err
     config = OmegaConf.load(copy / "config.yaml")
     for target in ("os.system", "genrun.runs.write_atomic", "genrun.data.folders.Path.unlink"):
         config.data.source._target_ = target
@@ -419,6 +513,24 @@ def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch,
     (copy / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
     assert genrun("evaluate", str(copy), monkeypatch=monkeypatch) == 2
     assert "is not finished (interrupted)" in capsys.readouterr().err
+    (copy / "config.yaml").write_text("model: [1\n")
+    assert genrun("evaluate", str(copy), monkeypatch=monkeypatch) == 2
+    assert "config.yaml cannot be read" in capsys.readouterr().err
+    (copy / "config.yaml").write_text("model: 1\n")
+    assert genrun("evaluate", str(copy), monkeypatch=monkeypatch) == 2
+    assert "is not the configuration of a run: data.source, data.facts" in capsys.readouterr().err
+
+
+def test_a_lock_that_is_a_link_to_somewhere_is_not_followed(run_folder, tmp_path, monkeypatch, capsys):
+    import shutil
+
+    shutil.copytree(run_folder.path, tmp_path / "copy")
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "copy" / ".lock").unlink(missing_ok=True)
+    (tmp_path / "copy" / ".lock").symlink_to(tmp_path / "precious")
+    assert genrun("evaluate", str(tmp_path / "copy"), "evaluation=none", monkeypatch=monkeypatch) == 2
+    assert "cannot write the run folder" in capsys.readouterr().err
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 # ------------------------------------------------------------------------------------------------------------- on MNIST

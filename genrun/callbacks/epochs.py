@@ -31,9 +31,12 @@ class EpochWatcher(Callback):
     def __init__(self, every: int = 1) -> None:
         self.every = every
         self.seen = 0  # the last epoch that was looked at
+        self.looked = 0  # the last epoch that was not passed over
+        self.logged: set[str] = set()  # metrics that looking added
         self.seconds = 0.0  # spent on looking, in this attempt
 
     def look(self, method: pl.LightningModule, epoch: int) -> None:
+        """Whatever there is to be seen of the method after this epoch (1, 2, …); without gradients."""
         raise NotImplementedError
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
@@ -49,7 +52,7 @@ class EpochWatcher(Callback):
         epoch = self.seen = trainer.current_epoch + 1
         if epoch % self.every and epoch not in (1, trainer.max_epochs):
             return
-        started = time.monotonic()
+        started, self.looked = time.monotonic(), epoch
         with torch.no_grad():
             self.look(method, epoch)
         self.seconds += time.monotonic() - started
@@ -94,7 +97,9 @@ class EpochJudge(EpochWatcher):
         parts = list(sample_chunks(method, self.judge.epoch_samples, self.seed, self.chunk))
         images = torch.from_numpy(to_uint8(torch.cat([part for part, _ in parts]))).permute(0, 3, 1, 2)
         labels = torch.cat([part for _, part in parts]) if method.num_classes else None
-        self.log_dict({f"judge/{name}": value for name, value in self.judge.glance(images, labels).items()})
+        found = {f"judge/{name}": value for name, value in self.judge.glance(images, labels).items()}
+        self.log_dict(found)
+        self.logged |= found.keys()
 
 
 class FirstCodes(Callback):

@@ -96,7 +96,9 @@ class Keeper(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        # Lightning keeps the value of an epoch that a watcher passed over
+        stale = {name for watcher in self._watchers if watcher.looked < epoch for name in watcher.logged}
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name not in stale}
         if not self.rows or self.rows[-1]["epoch"] < epoch:
             self.rows.append({"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
         score = metrics.get("val/score")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -16,10 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
-    track,
 )
-
-T = TypeVar("T")
 
 REFRESH = 0.25  # seconds between looks at the clock-driven parts of the bar
 
@@ -109,11 +105,3 @@ class TrainingProgress(Callback):
 
 def terms_text(terms: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-
-
-def counted(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """The parts, with a bar where someone watches and a line where nobody does."""
-    if console.is_terminal:
-        return track(parts, what, total=total, console=console, transient=True)
-    console.print(what, highlight=False)
-    return iter(parts)

@@ -10,10 +10,11 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.callbacks.progress import counted
 from genrun.data.images import Images
 from genrun.errors import Refused
 from genrun.evaluation.changes import changed
+from genrun.evaluation.features import CHUNK, exact_convolutions
+from genrun.progress import counted
 from genrun.runs import digest
 from genrun.types import Facts
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raised when the same recipe would come to another network
 SEED = 0  # of every classifier: it is the data's, not a run's
-CHUNK = 500  # images that are classified at a time
+LEAST_STEPS = 8  # that a cycle of rates can be laid over
 
 
 class Recipe:
@@ -44,9 +45,9 @@ class Recipe:
         epochs: int = 100,
         batch_size: int = 128,
     ) -> None:
-        for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
-            if value < 1:
-                raise Refused(f"evaluation.classifier.{name}: expected at least 1, got {value}")
+        for name, value, least in (("steps", steps, LEAST_STEPS), ("epochs", epochs, 1), ("batch_size", batch_size, 2)):
+            if value < least:
+                raise Refused(f"evaluation.classifier.{name}: expected at least {least}, got {value}")
         self.network, self.optimizer = network, optimizer
         self.steps, self.epochs, self.batch_size = steps, epochs, batch_size
 
@@ -54,6 +55,25 @@ class Recipe:
         """Everything that decides the classifier, besides its data."""
         parts = [named(self.network), named(self.optimizer)]
         return [*parts, self.steps, self.epochs, self.batch_size, SEED, VERSION]
+
+    def check(self, facts: Facts, steps: int | None = None) -> None:
+        """Refuse what cannot be built, before anything is trained.
+
+        Raises:
+            Refused: an option that the network, its optimizer or the schedule does not take.
+        """
+        try:
+            self.schedule(self.optimizer(self.build(facts).parameters()), steps or self.steps)
+        except (ValueError, TypeError, ZeroDivisionError) as error:
+            raise Refused(
+                f"evaluation.classifier: {str(error).splitlines()[0]} ({steps or self.steps} steps)"
+            ) from error
+
+    @staticmethod
+    def schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
+        """One cycle whose largest rate is the optimizer's own."""
+        rate = optimizer.param_groups[0]["lr"]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.25)
 
     def build(self, facts: Facts) -> nn.Module:
         """The network before training."""
@@ -83,13 +103,12 @@ class Recipe:
             steps: fewer or more than the recipe's.
         """
         epoch = max(1, len(images) // self.batch_size)
-        steps = min(steps or self.steps, self.epochs * epoch)
+        steps = max(LEAST_STEPS, min(steps or self.steps, self.epochs * epoch))
         # on a CPU convolutions are faster by a third with the channels last
         network = self.build(facts).train().to(device, memory_format=torch.channels_last)
         optimizer = self.optimizer(network.parameters())
-        rate = optimizer.param_groups[0]["lr"]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.25)
-        with torch.random.fork_rng():
+        schedule = self.schedule(optimizer, steps)
+        with exact_convolutions(), torch.random.fork_rng():
             torch.manual_seed(SEED)
             order = batches(len(images), self.batch_size, steps)
             for index in counted(order, steps, what, console):

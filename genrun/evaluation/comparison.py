@@ -1,4 +1,4 @@
-"""Distances between samples and real images in one space, each with its floor: what real images get in the samples' place."""
+"""Rows of distances between samples and real images in one space, each with its floor: what real images get in their place."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from genrun.evaluation.cache import numbers
+from genrun.evaluation.features import Space
 from genrun.evaluation.frechet import frechet_at_infinity, frechet_distance, moments
 from genrun.evaluation.kernel import kernel_distance
 from genrun.evaluation.neighbours import Manifold, manifold
-from genrun.evaluation.real import RealImages, Space
+from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows import Row
 from genrun.runs import digest
 from genrun.sampling import seeded
@@ -26,7 +27,7 @@ class Comparison:
     Args:
         neighbours: k of precision, recall, density and coverage; None: without them.
         kernel_draws: subsets for the kernel distance.
-        kernel_size: images in one.
+        kernel_size: images in one; at most half of those there are, or several draws would be one.
         at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
         seed: of the subsets.
     """
@@ -49,22 +50,21 @@ class Comparison:
         name = f"{space.hash[:16]}-floor-{n}{'-binary' * binary}-{digest([*vars(self).values()])}"
         floor = real.statistics(name, lambda: numbers(self.figures(train[:n], test, train, to_train=test[:n])))
         ours = self.figures(samples, test, train, to_train=samples)
+        where = f" ({space.name}{', binarised' * binary})"
+        few = f"too few: {n:,} samples, {len(test):,} test and {len(train):,} training images"
         rows = []
-        for key in (key for key in self.names() if not key.startswith("±")):
-            against = f"{n:,} against {len(train) if key == TO_TRAIN else len(test):,} {'training' if key == TO_TRAIN else 'test'} images"
-            if key in Manifold._fields:
-                against = f"{min(n, len(test)):,} of each, k = {self.neighbours}"
-            where = f" ({space.name}{', binarised' * binary})"
-            why = "" if key in ours else f"needs more than {space.num_features} real images"
+        for key in self.names():
+            stand_in = min(n, len(test if key == TO_TRAIN else train))
             rows.append(
                 Row(
                     key + where,
                     ours.get(key),
                     floor[key].item() if key in floor else None,
+                    None if stand_in == n or key in Manifold._fields else stand_in,
                     ours.get(f"±{key}"),
                     count=n,
-                    protocol=against,
-                    note=why,
+                    protocol=self.protocol(key, n, len(test), len(train)),
+                    note="" if key in ours else few,
                 )
             )
         return rows
@@ -73,6 +73,29 @@ class Comparison:
         """Of the figures, in the order of the table."""
         infinity = [AT_INFINITY] if self.at_infinity else []
         return [TO_TEST, TO_TRAIN, *infinity, KERNEL, *(Manifold._fields if self.neighbours else ())]
+
+    def protocol(self, key: str, samples: int, test: int, train: int) -> str:
+        """What is compared with what, from their numbers."""
+        if key == TO_TRAIN:
+            return f"{samples:,} against {train:,} training images"
+        if key == KERNEL:
+            return f"{self.kernel_draws} draws of {self.draw(samples, test):,}"
+        if key in Manifold._fields:
+            return f"{min(samples, test):,} of each, k = {self.neighbours}"
+        return f"{samples:,} against {test:,} test images"
+
+    def draw(self, *counts: int) -> int:
+        """Images in a draw of the kernel distance."""
+        return max(2, min(self.kernel_size, min(counts) // 2))
+
+    def kernel(self, samples: Tensor, reference: Tensor, draws: int | None = None) -> tuple[float, float]:
+        """The kernel distance and its spread.
+
+        Raises:
+            ValueError: fewer than two images of either.
+        """
+        size, generator = self.draw(len(samples), len(reference)), seeded(self.seed)
+        return kernel_distance(samples, reference, draws=draws or self.kernel_draws, size=size, generator=generator)
 
     def figures(self, samples: Tensor, test: Tensor, train: Tensor, *, to_train: Tensor) -> dict[str, float]:
         """Figures by name, and spreads as ±name; one that has too few images is left out.
@@ -83,17 +106,16 @@ class Comparison:
         """
         result = {}
         d = samples.shape[1]
-        if min(len(samples), len(test)) > d:
+        same = min(len(samples), len(test))
+        if same > d:
             reference = moments(test)
             result[TO_TEST] = frechet_distance(moments(samples), reference)
             if self.at_infinity and len(samples) // 2 > d:
                 result[AT_INFINITY] = frechet_at_infinity(samples, reference, generator=seeded(self.seed))
         if min(len(to_train), len(train)) > d:
             result[TO_TRAIN] = frechet_distance(moments(to_train), moments(train))
-        same = min(len(samples), len(test))
-        size = max(2, min(self.kernel_size, same // 2))  # draws of all images would be one draw
-        mean, spread = kernel_distance(samples, test, draws=self.kernel_draws, size=size, generator=seeded(self.seed))
-        result |= {KERNEL: mean, f"±{KERNEL}": spread}
+        if same > 1:
+            result[KERNEL], result[f"±{KERNEL}"] = self.kernel(samples, test)
         if self.neighbours and same > self.neighbours:
             result |= manifold(samples[:same], test[:same], self.neighbours)._asdict()
         return result

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from genrun.evaluation.features import Space
 from genrun.evaluation.memorisation import authenticity, copying_statistic, distance_ratio
 from genrun.evaluation.neighbours import nearest
-from genrun.evaluation.real import RealImages, Space
+from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows import Row
 
 
-def copying_rows(real: RealImages, space: Space, samples: Tensor) -> list[Row]:
+def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool = False) -> list[Row]:
     """Nearest-neighbour ratio, authenticity, C_T; images held out of the training set give the floor.
 
     Args:
         space: one that no label has shaped: a classifier knows its training images too well.
         samples: features (n, d) in it.
+        binary: compare with binarised real images.
     """
-    known, test = real.to_train(space), real.features(space, "test")
-    distances, which = (part[:, 0] for part in nearest(samples, real.features(space, "train")))
-    held_out = real.features(space, "validation")
+    known, test = real.to_train(space, binary), real.features(space, "test", binary)
+    distances, which = (part[:, 0] for part in nearest(samples, real.features(space, "train", binary)))
+    held_out = real.features(space, "validation", binary)
     test_cells = nearest(test, known.centres)[1][:, 0]
 
     def statistic(to_train: Tensor, features: Tensor) -> float | None:
@@ -30,7 +32,9 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor) -> list[Row]:
 
     def row(name: str, value: float | None, floor: float | None, note: str) -> Row:
         protocol = f"to {len(known.train):,} training images"
-        return Row(name, value, floor if len(held_out) else None, count=len(samples), protocol=protocol, note=note)
+        name, count = f"{name}{' (binarised)' * binary}", len(samples)
+        floor, floor_count = (floor, len(held_out)) if len(held_out) else (None, None)
+        return Row(name, value, floor, None if floor_count == count else floor_count, None, count, protocol, note)
 
     return [
         row(

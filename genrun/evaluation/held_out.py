@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from genrun.data.images import Images, shuffled
 from genrun.evaluation.rows import Row
 from genrun.sampling import seeded
 from genrun.types import Bounded, Density, Reconstructs
@@ -25,11 +26,12 @@ def reconstruction_rows(method: Method, data: ImageData, most: int, chunk: int) 
     """Errors of test images rebuilt by the method, on [0, 1], and their structural similarity; none where it cannot."""
     if not most or not isinstance(method, Reconstructs):
         return []
-    count = min(most, len(data.test))
+    test = data.test.take(shuffled(len(data.test))[:most])  # a test set may be sorted by class
+    count = len(test)
     sums = torch.zeros(3, dtype=torch.float64)
     for part in torch.arange(count).split(chunk):
-        images = data.test.images(part).to(method.device)
-        labels = data.test.labels[part].to(method.device) if method.num_classes else None
+        images = test.images(part).to(method.device)
+        labels = test.labels[part].to(method.device) if method.num_classes else None
         rebuilt = method.reconstruct(images, labels)
         sums += torch.stack([each.double().sum().cpu() for each in errors(rebuilt, images)])
     names = "reconstruction, mean squared error", "reconstruction, mean absolute error", "reconstruction, SSIM"
@@ -56,20 +58,25 @@ def errors(rebuilt: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def likelihood_rows(method: Method, data: ImageData, most: int, chunk: int, seed: int) -> list[Row]:
     """Bits per dimension of test images, of a method that has a density or a lower bound of it; none of others."""
     rows = []
-    count = min(most, len(data.test))
+    if not most or not isinstance(method, Density | Bounded):
+        return rows
+    test = data.test.take(shuffled(len(data.test))[:most])
+    count = len(test)
     protocol = f"{count:,} test images, dequantised"
-    if count and isinstance(method, Density):
-        bits = bits_per_dimension(method, method.log_prob, data, count, chunk, seed)
+    if isinstance(method, Density):
+        bits = bits_per_dimension(method, method.log_prob, test, chunk, seed)
         rows.append(Row("bits per dimension", bits, count=count, protocol=protocol))
-    if count and isinstance(method, Bounded):
-        bits = bits_per_dimension(method, method.elbo, data, count, chunk, seed)
+    if isinstance(method, Bounded):
+        noise = seeded(seed, device=method.device)
+        bits = bits_per_dimension(method, lambda images: method.elbo(images, generator=noise), test, chunk, seed)
         note = "from the evidence lower bound"
         rows.append(Row("bits per dimension, upper bound", bits, count=count, protocol=protocol, note=note))
     return rows
 
 
+@torch.no_grad()
 def bits_per_dimension(
-    method: Method, log_density: Callable[[Tensor], Tensor], data: ImageData, count: int, chunk: int, seed: int
+    method: Method, log_density: Callable[[Tensor], Tensor], test: Images, chunk: int, seed: int
 ) -> float:
     r"""Mean bits of a value of a test image.
 
@@ -86,8 +93,8 @@ def bits_per_dimension(
         Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016, section 3.1.
     """
     generator, nats = seeded(seed), 0.0
-    for part in torch.arange(count).split(chunk):
-        pixels = data.test.pixels(part)
+    for part in torch.arange(len(test)).split(chunk):
+        pixels = test.pixels(part)
         images = (pixels + torch.rand(pixels.shape, generator=generator)) / 256
         nats += log_density(images.to(method.device)).double().sum().item()
-    return 8 - nats / (count * math.prod(method.image_shape) * math.log(2))
+    return 8 - nats / (len(test) * math.prod(method.image_shape) * math.log(2))

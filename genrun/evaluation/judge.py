@@ -7,20 +7,19 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrun.data.images import Stored
 from genrun.data.module import ImageData
 from genrun.errors import Refused
-from genrun.evaluation.classifier import Recipe
+from genrun.evaluation.classifier import LEAST_STEPS, Recipe
 from genrun.evaluation.comparison import Comparison
 from genrun.evaluation.copying import copying_rows
-from genrun.evaluation.features import RandomConvolutions
+from genrun.evaluation.features import RandomConvolutions, Space
 from genrun.evaluation.frechet import frechet_distance, moments
 from genrun.evaluation.inception import Inception, Unavailable, find_weights
-from genrun.evaluation.kernel import kernel_distance
 from genrun.evaluation.predictions import class_counts, entropy
-from genrun.evaluation.real import RealImages, Space, is_binary
+from genrun.evaluation.real import RealImages, is_binary
 from genrun.evaluation.recognition import logits_of, recognition_rows, training_rows
 from genrun.evaluation.rows import Row
 from genrun.sampling import seeded
@@ -33,6 +32,7 @@ class Judge:
     Args:
         data: the data set, which is not read where the cache knows enough.
         facts: what it says of itself.
+        key: names its images.
         cache: folder in which classifiers and statistics of real images are kept.
         console: for progress.
         seed: of everything that is drawn here.
@@ -56,6 +56,7 @@ class Judge:
         self,
         data: ImageData,
         facts: Facts,
+        key: str,
         cache: Path,
         console: Console,
         seed: int = 0,
@@ -78,7 +79,6 @@ class Judge:
             ("neighbours", neighbours, 1),
             ("kernel_draws", kernel_draws, 3),
             ("kernel_size", kernel_size, 2),
-            ("train_on_generated", train_on_generated, 0),
             ("reconstructions", reconstructions, 0),
             ("likelihoods", likelihoods, 0),
             ("epoch_samples", epoch_samples, 0),
@@ -86,16 +86,26 @@ class Judge:
         ):
             if value is not None and value < least:
                 raise Refused(f"evaluation.{name}: expected at least {least}, got {value}")
-        self.real = RealImages(data, facts, cache, console)
+        if train_on_generated and train_on_generated < LEAST_STEPS:
+            raise Refused(
+                f"evaluation.train_on_generated: expected 0 or at least {LEAST_STEPS}, got {train_on_generated}"
+            )
+        if inception not in (None, "disk", "fetch") and not Path(inception).expanduser().is_file():
+            raise Refused(f"evaluation.inception: expected disk, fetch, null or a file, there is no {inception}")
+        self.real = RealImages(data, facts, key, cache, console)
         self.facts, self.cache, self.console = facts, cache, console
         self.seed, self.device = seed, torch.device(device)
-        self.recipe = classifier if facts.num_classes > 1 else None  # nothing to tell apart
+        self.recipe = classifier if facts.num_classes > 1 else None
+        self.without_classes = classifier is not None and self.recipe is None  # nothing to tell apart
+        if self.recipe:
+            self.recipe.check(facts)
+        self.hashes: dict[str, str] = {}  # of the networks that were used
         self.random, self.inception, self.memorisation = random, inception, memorisation
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.train_on_generated = train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
-        self.epoch_samples, self.epoch_every = epoch_samples, epoch_every
-        if epoch_samples and (self.recipe or random) and epoch_samples <= (most := self._features()):
+        self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
+        if self.epoch_samples and epoch_samples <= (most := self._features()):
             raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
 
     # ------------------------------------------------------------------------------------------------- what is compared in
@@ -103,13 +113,36 @@ class Judge:
     @cached_property
     def classifier(self) -> Space:
         """The features of the reference classifier, which is trained now if it never was."""
-        return Space("classifier", self.recipe.reference(self.real, self.device), self.device)
+        return self.space("classifier", self.recipe.reference(self.real, self.device))
 
     @cached_property
     def label_free(self) -> Space:
-        return Space("random", RandomConvolutions(self.facts.image_shape), self.device)
+        """Random convolutions."""
+        return self.space("random", RandomConvolutions(self.facts.image_shape))
+
+    @cached_property
+    def in_inception(self) -> Space:
+        """Inception's features.
+
+        Raises:
+            Unavailable: its weights or torch-fidelity are missing.
+        """
+        weights = find_weights(self.inception, self.cache, progress=self.console.is_terminal)
+        return self.space("Inception", Inception(weights))
+
+    def space(self, name: str, network: nn.Module) -> Space:
+        """A space, whose hash is noted."""
+        made = Space(name, network, self.device)
+        self.hashes[name] = made.hash
+        return made
+
+    def ready(self) -> None:
+        """Do what the looks after each epoch will need, so that no training waits for it."""
+        for space in self.spaces()[:1]:
+            self.real.features(space, "validation")
 
     def spaces(self) -> list[Space]:
+        """Those that samples are compared in; the first serves the looks after each epoch."""
         return ([self.classifier] if self.recipe else []) + ([self.label_free] if self.random else [])
 
     def _features(self) -> int:
@@ -129,6 +162,26 @@ class Judge:
                 "draw more, or evaluation=none"
             )
 
+    def labels_of(self, samples: Stored, what: str) -> Tensor | None:
+        """The labels (n,) of samples that can be judged; None where they have none.
+
+        Raises:
+            Refused: images of another shape, labels out of range, or too few images.
+        """
+        if samples.shape != self.facts.image_shape:
+            got, expected = ("×".join(map(str, shape)) for shape in (samples.shape, self.facts.image_shape))
+            raise Refused(f"{what} has images of {got} (C×H×W), the data has {expected}; choose another data=…")
+        self.check(len(samples), what)
+        if int(samples.labels.min()) < 0:
+            return None
+        if not self.facts.num_classes:
+            raise Refused(
+                f"{what} has labels, but the data has no classes; leave `labels` out, or choose another data=…"
+            )
+        if (largest := int(samples.labels.max())) >= self.facts.num_classes:
+            raise Refused(f"{what}: label {largest}, expected 0 to {self.facts.num_classes - 1} as in the data")
+        return samples.labels
+
     # ---------------------------------------------------------------------------------------------------------- the table
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> list[Row]:
@@ -143,18 +196,24 @@ class Judge:
         rows: list[Row] = []
         what = f"features of {len(images):,} samples"
         features = {space.name: space(images, self.console, f"{space.name} {what}") for space in self.spaces()}
+        if self.without_classes:
+            rows.append(Row("label accuracy", None, note="this data has no classes"))
         if self.recipe:
             rows += recognition_rows(self.real, self.classifier, features["classifier"], images, labels)
+        # binary samples are compared with grey images and with binarised ones
+        which = (
+            [False, True] if is_binary(images) and not is_binary(self.real.images("test").decoded().array) else [False]
+        )
         for space in self.spaces():
-            rows += self.comparison.rows(self.real, space, features[space.name])
-            if is_binary(images) and not is_binary(self.real.images("test").decoded().array):
-                rows += self.comparison.rows(self.real, space, features[space.name], binary=True)
+            for binary in which:
+                rows += self.comparison.rows(self.real, space, features[space.name], binary)
         if self.recipe and self.train_on_generated:
             samples = None if labels is None else Stored(array=images, labels=labels)
             rows += training_rows(self.real, self.recipe, samples, self.train_on_generated, self.device)
         if self.memorisation:
             of_samples = features["random"] if self.random else self.label_free(images)
-            rows += copying_rows(self.real, self.label_free, of_samples)
+            for binary in which:
+                rows += copying_rows(self.real, self.label_free, of_samples, binary)
         if self.inception:
             rows += self.by_inception(images)
         return rows
@@ -164,10 +223,9 @@ class Judge:
         try:
             if len(images) <= Inception.num_features:
                 raise Unavailable(f"needs more than {Inception.num_features} samples, got {len(images)}")
-            network = Inception(find_weights(self.inception, self.cache, progress=self.console.is_terminal))
+            space = self.in_inception
         except Unavailable as error:
             return [Row("Fréchet distance (Inception)", None, note=str(error))]
-        space = Space("Inception", network, self.device)
         samples = space(images, self.console, f"Inception features of {len(images):,} samples")
         return self.comparison.rows(self.real, space, samples)
 
@@ -196,7 +254,5 @@ class Judge:
         held_out = self.real.features(space, "validation")
         if len(held_out) > space.num_features:
             result["frechet"] = frechet_distance(moments(features), moments(held_out))
-            result["kernel"], _ = kernel_distance(
-                features, held_out, draws=3, size=self.comparison.kernel_size, generator=seeded(self.seed)
-            )
+            result["kernel"], _ = self.comparison.kernel(features, held_out)
         return result

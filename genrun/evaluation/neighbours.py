@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK = 1000  # queries at a time
+ENTRIES = 2**25  # of a block of distances: 256 MiB
 SAME = 1e-12  # of |x|²: what rounding leaves of the squared distance of two equal points
 RIM = 1 + 1e-6  # of a squared radius: balls are closed, and radii were rounded to 32 bits
 
@@ -55,8 +55,9 @@ def squared_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[int, Te
     centre = points.mean(0)
     points = points - centre
     squares = points.square().sum(1)
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK].double() - centre
+    rows = max(1, ENTRIES // len(points))
+    for start in range(0, len(queries), rows):
+        block = queries[start : start + rows].double() - centre
         own = block.square().sum(1, keepdim=True)
         squared = torch.addmm(squares, block, points.T, alpha=-2).add_(own)
         yield start, squared.masked_fill_(squared < SAME * own, 0)

@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from rich.console import Console
 from sklearn.cluster import KMeans
-from torch import Tensor, nn
+from torch import Tensor
 
-from genrun.callbacks.progress import counted
 from genrun.data.images import Images, shuffled
-from genrun.evaluation.cache import hash_of, kept
+from genrun.evaluation.cache import kept
+from genrun.evaluation.features import CHUNK, Space
 from genrun.evaluation.neighbours import nearest
-from genrun.runs import digest
 from genrun.types import Facts
 
 if TYPE_CHECKING:
     from genrun.data.module import ImageData
 
 VERSION = 1  # of what is kept, raised when it would come out otherwise
-CHUNK = 500  # images that a network sees at a time
-SHOWN = 10  # chunks; progress is shown of more
 PER_CELL = 200  # test images in a cell of k-means, in which C_T compares like with like
 CLUSTERED = 20_000  # training images that k-means looks at
-
-
-class Space:
-    """A frozen network whose outputs are compared in place of pixels.
-
-    Args:
-        name: what tables call it.
-        network: (n, C, H, W) in [0, 1] → (n, num_features), by its method `features` where it has one.
-        device: where it works; features come back to the CPU.
-    """
-
-    def __init__(self, name: str, network: nn.Module, device: torch.device) -> None:
-        self.name = name
-        # on a CPU convolutions are faster by a third with the channels last
-        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-        self.num_features: int = network.num_features
-        self.device = device
-        self.hash = hash_of(network)
-
-    @torch.no_grad()
-    def __call__(
-        self, images: Tensor | Iterable[Tensor], console: Console | None = None, what: str = "", n: int = 0
-    ) -> Tensor:
-        """Images (n, C, H, W) uint8, or parts of them → features (n, d) float32 on the CPU.
-
-        Args:
-            what: said beside the progress, of more than some images.
-            n: how many images there are, where they come in parts.
-        """
-        embed = getattr(self.network, "features", self.network)
-        parts = images.split(CHUNK) if isinstance(images, Tensor) else images
-        chunks = -(-(n or len(images)) // CHUNK)
-        made = [torch.empty(0, self.num_features)]
-        for part in counted(parts, chunks, what, console) if console and chunks > SHOWN else parts:
-            floats = part.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
-            made.append(embed(floats).float().cpu())
-        return torch.cat(made)
 
 
 class ToTrain(NamedTuple):
@@ -83,15 +43,15 @@ class RealImages:
     Args:
         data: the data set, which is not read before it is needed.
         facts: what it says of itself.
+        key: names its images.
         cache: folder of what is kept.
         console: for progress.
     """
 
-    def __init__(self, data: ImageData, facts: Facts, cache: Path, console: Console) -> None:
+    def __init__(self, data: ImageData, facts: Facts, key: str, cache: Path, console: Console) -> None:
         self.data, self.facts, self.console = data, facts, console
-        chosen = [facts.plain(), data.classes, data.resize, data.limit, data.held_out]
-        self.folder = cache / "judge" / digest(chosen, 16)
-        self._seen: dict[tuple, Tensor] = {}
+        self.folder = cache / "judge" / key
+        self._seen: dict[str, Tensor] = {}
 
     def features(self, space: Space, split: str, binary: bool = False) -> Tensor:
         """(N, d) float32 of `train`, `validation` or `test`, in a fixed random order.
@@ -128,11 +88,11 @@ class RealImages:
 
         return self.statistics("labels", make)[split]
 
-    def to_train(self, space: Space) -> ToTrain:
+    def to_train(self, space: Space, binary: bool = False) -> ToTrain:
         """How near real images lie to the training images, in a space."""
 
         def make() -> dict[str, Tensor]:
-            train, test, held_out = (self.features(space, split) for split in ("train", "test", "validation"))
+            train, test, held_out = (self.features(space, split, binary) for split in ("train", "test", "validation"))
             self.console.print(f"distances among {len(train):,} training images, once for this data", highlight=False)
             of_held_out, which = nearest(held_out, train)
             cells = min(max(1, len(test) // PER_CELL), len(train[:CLUSTERED]))
@@ -145,7 +105,7 @@ class RealImages:
                 centres=torch.from_numpy(kmeans.cluster_centers_),
             )._asdict()
 
-        return ToTrain(**self.statistics(f"{space.hash[:16]}-to-train", make))
+        return ToTrain(**self.statistics(f"{space.hash[:16]}-to-train{'-binary' * binary}", make))
 
     def statistics(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Whatever else is worth computing once for this data, under a name of its own."""

@@ -10,8 +10,9 @@ from torch import Tensor
 from genrun.data.images import Images
 from genrun.evaluation.cache import numbers
 from genrun.evaluation.classifier import Recipe, accuracy
+from genrun.evaluation.features import Space
 from genrun.evaluation.predictions import accuracy_by_class, class_counts, entropy, inception_score
-from genrun.evaluation.real import RealImages, Space
+from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows import Row
 from genrun.runs import digest
 
@@ -43,10 +44,10 @@ def recognition_rows(
                 "label accuracy",
                 value,
                 floor,
-                note=f"weakest: {name}, {weakest:.3f}; classifier {classifier.hash[:8]}",
+                note=f"weakest: {name}, {weakest:.3f}",
                 detail=by_class,
             ),
-            Row("variety within a class", variety(real, images, labels), 1.0, note="0: one image a class"),
+            Row("variety within a class", variety(real, images, labels), 1.0, note="of pixels; 0: one image a class"),
         ]
     counts = class_counts(predicted, classes)
     note = f"{min(counts):,} to {max(counts):,} a class; even: {math.log(classes):.4f} nats"
@@ -54,9 +55,10 @@ def recognition_rows(
     rows.append(Row("class entropy", entropy(counts), floor, note=note, detail=counts))
     if min(len(logits), len(real_logits)) >= 2 * SPLITS:
         mean, deviation = inception_score(logits, SPLITS)
-        floor, _ = inception_score(real_logits[: max(len(logits), 2 * SPLITS)], SPLITS)
-        rows.append(Row("inception score", mean, floor, deviation, note="mean of 10 parts"))
-    return [row._replace(count=len(features)) for row in rows]
+        floor, _ = inception_score(real_logits[: len(logits)], SPLITS)
+        rows.append(Row("inception score", mean, floor, spread=deviation, note=f"mean of {SPLITS} parts"))
+    seen = f"classifier {classifier.hash[:8]}, {len(real_logits):,} test images"
+    return [row._replace(count=len(features), protocol=seen) for row in rows]
 
 
 @torch.no_grad()
@@ -77,8 +79,8 @@ def variety(real: RealImages, images: Tensor, labels: Tensor) -> float | None:
 
 def spread(images: Tensor, labels: Tensor) -> float | None:
     """Root of the mean variance of a pixel within a class, averaged over classes of two images or more; None without one."""
-    inside = [images[labels == k].float() / 255 for k in labels.unique()]
-    each = [of_class.var(0).mean().sqrt() for of_class in inside if len(of_class) > 1]
+    members = [(labels == k).nonzero().squeeze(1) for k in labels.unique()]
+    each = [(images[index].float() / 255).var(0).mean().sqrt() for index in members if len(index) > 1]
     return torch.stack(each).mean().item() if each else None
 
 
@@ -108,6 +110,9 @@ def training_rows(
     by_real.load_state_dict(real.network(f"trained-on-{n}-{digest([recipe.key(), steps])}", on_real))
     what = f"training a classifier on {n:,} samples"
     by_samples = recipe.train(samples, real.facts, what, real.console, device, steps)
-    floor, protocol = accuracy(by_real, test), f"{steps} steps at most"
-    values = accuracy(by_samples, test), accuracy(by_real, samples)
-    return [Row(name, value, floor, count=n, protocol=protocol) for name, value in zip(names, values, strict=True)]
+    floor, protocol = accuracy(by_real, test), f"{steps} steps at most, {len(test):,} test images"
+    values, stand_in = (accuracy(by_samples, test), accuracy(by_real, samples)), min(n, real.facts.train_size)
+    return [
+        Row(name, value, floor, None if stand_in == n else stand_in, count=n, protocol=protocol)
+        for name, value in zip(names, values, strict=True)
+    ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from omegaconf import DictConfig
 
+from genrun.data.arrays import read_npz
 from genrun.evaluation.held_out import likelihood_rows, reconstruction_rows
 from genrun.evaluation.judge import Judge
 from genrun.evaluation.rows import Row
@@ -28,9 +27,8 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     Returns:
         The files it leaves.
     """
-    with np.load(folder.path / "samples.npz") as samples:
-        images, labels = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2), torch.from_numpy(samples["labels"])
-    rows = judge.judge(images, labels if method.num_classes else None)
+    samples = read_npz(folder.path / "samples.npz")
+    rows = judge.judge(samples.array, judge.labels_of(samples, str(folder.path / "samples.npz")))
     rows += reconstruction_rows(method, data, judge.reconstructions, cfg.sample.chunk)
     rows += likelihood_rows(method, data, judge.likelihoods, cfg.sample.chunk, cfg.seed)
     if isinstance(method, Diagnoses):
@@ -53,7 +51,7 @@ def record(title: str, rows: list[Row], judge: Judge) -> dict[str, Any]:
         "title": title,
         "seed": judge.seed,
         "data": judge.facts.checksum,
-        "features": {space.name: space.hash for space in judge.spaces()},
+        "features": judge.hashes,
         "rows": [row.plain() | {"seed": judge.seed} for row in rows],
     }
 
@@ -67,6 +65,10 @@ def cost(folder: RunFolder, cfg: DictConfig, method: Method) -> list[Row]:
     return [
         Row("training, s", trained, note=f"{status['epoch']} epochs, {rate:,.0f} images/s, without looks at samples"),
         Row("sampling, s", sampled, note=f"{cfg.sample.n:,} images, {cfg.sample.n / max(sampled, 1e-9):,.0f} images/s"),
-        Row("peak memory, GiB", status["peak_memory_gib"], note="of the process, until training ended"),
+        Row(
+            "peak memory, GiB",
+            status["peak_memory_gib"],
+            note="of the process until training ended, with looks at samples",
+        ),
         Row("parameters", parameters, note="without stored codes"),
     ]

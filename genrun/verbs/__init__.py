@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,13 +21,15 @@ def output(name: str, endings: tuple[str, ...]) -> Path:
     """The path of `--out`.
 
     Raises:
-        Refused: another ending, no such folder, or it exists already.
+        Refused: another ending, no such folder, or one that cannot be written, or it exists already.
     """
     out = Path(name)
     if out.suffix not in endings:
         raise Refused(f"--out {out}: expected a name that ends in {' or '.join(endings)}")
     if not out.parent.is_dir():
         raise Refused(f"--out {out}: there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK):
+        raise Refused(f"--out {out}: the folder {out.parent} cannot be written")
     if out.exists():
         raise Refused(f"--out {out} exists already; choose another name")
     return out

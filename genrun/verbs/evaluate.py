@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from genrun.evaluation.judge import Judge
 
-HELP = """examples:
+FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
+HELP = """evaluation=full unless another is said
+
+examples:
   genrun evaluate outputs/csgm-mnist/3f9a21c4                 judge a finished run again
   genrun evaluate samples.npz data=mnist --out table.md       judge samples from anywhere
   genrun evaluate --controls data=mnist                       what the judge says of copies, noise, blur, …
@@ -40,8 +43,8 @@ def main(arguments: list[str]) -> int:
         "--trust", action="store_true", help="build classes of a run from elsewhere than genrun and torch"
     )
     asked = parser.parse_intermixed_args(arguments)
-    overrides = [word for word in asked.words if "=" in word]
-    targets = [Path(word) for word in asked.words if "=" not in word]
+    targets = [Path(word) for word in asked.words if "=" not in word or Path(word).exists()]
+    overrides = [word for word in asked.words if Path(word) not in targets]
     out = output(asked.out, (".md", ".json")) if asked.out else None
     if asked.controls == bool(targets):
         raise Refused("genrun evaluate: expected runs or .npz files, or --controls; genrun evaluate --help shows how")
@@ -51,17 +54,24 @@ def main(arguments: list[str]) -> int:
     if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
         raise Refused("--out: is for one .npz or the controls; a run's table goes into its folder")
 
+    for word in overrides if any(target.is_dir() for target in targets) else ():
+        if not word.startswith(FOR_RUNS):
+            raise Refused(
+                f"{word}: a run is judged on its own data, with its own seed; only {', '.join(FOR_RUNS)} can be said "
+                "(give its samples.npz to judge them otherwise)"
+            )
+
     from genrun.cli import compose
     from genrun.run import screen
 
     console = screen()
     if asked.controls:
-        judge_controls(compose([*overrides, "evaluation.train_on_generated=0"], asked.config_dir), console, out)
+        judge_controls(compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir), console, out)
         return 0
     for target in targets:
         cfg = compose(overrides, asked.config_dir)
         if target.is_dir():
-            judge_run(target, cfg, overrides, console, trust=asked.trust)
+            judge_run(target, cfg, console, trust=asked.trust)
         else:
             judge_file(target, cfg, console, out)
     return 0
@@ -85,16 +95,7 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
 
     samples = read_npz(file, floats=True)
     judge = make_judge(cfg, console)
-    facts = judge.facts
-    if samples.shape != facts.image_shape:
-        got, expected = ("×".join(map(str, shape)) for shape in (samples.shape, facts.image_shape))
-        raise Refused(f"{file} has images of {got} (C×H×W), data={cfg.data.name} has {expected}; choose another data=…")
-    labels = None if int(samples.labels.min()) < 0 else samples.labels
-    if labels is not None and int(labels.max()) >= max(1, facts.num_classes):
-        raise Refused(
-            f"{file}: label {int(labels.max())}, expected 0 to {facts.num_classes - 1} of data={cfg.data.name}"
-        )
-    judge.check(len(samples), str(file))
+    labels = judge.labels_of(samples, str(file))
     title = f"{file} against {cfg.data.name}"
     results = record(title, judge.judge(samples.array, labels), judge)
     present(title, HEADINGS, lines(results["rows"]), results, console, out)
@@ -107,6 +108,8 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
     from genrun.show import number
 
     judge = make_judge(cfg, console)
+    if not judge.spaces():
+        raise Refused("--controls need something to judge by; evaluation=none has nothing")
     title, lines, records = f"controls on {cfg.data.name}", [], []
     for control, rows in judged(judge):
         told = rows if isinstance(rows, list) else []
@@ -114,12 +117,14 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
         lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), control.expected])
         records.append(record(control.name, told, judge) | ({} if told else {"refused": rows}))
         if not told:
-            console.print(f"{control.name}: refused ({rows})", highlight=False)
+            console.print(f"refused: {rows}", highlight=False, markup=False)
     present(title, ["control", *SHOWN, "expected"], lines, {"title": title, "controls": records}, console, out)
 
 
-def judge_run(folder: Path, cfg: DictConfig, overrides: list[str], console: Console, *, trust: bool) -> None:
+def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool) -> None:
     """Judge a finished run on its own data, as `cfg.evaluation` says, and leave the table in its folder."""
+    from omegaconf import OmegaConf
+
     from genrun.build import TRUSTED_DATA, check_trusted
     from genrun.evaluation.results import evaluate
     from genrun.open import open_run
@@ -130,25 +135,25 @@ def judge_run(folder: Path, cfg: DictConfig, overrides: list[str], console: Cons
     run = open_run(folder)
     if run.status["state"] != "done" or not (folder / "samples.npz").is_file():
         raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
-    if any(word.startswith(("data=", "data.")) for word in overrides):
-        raise Refused(f"data=…: {folder} is judged on its own data; give its samples.npz to judge them on another")
     theirs, expected = run.config, run.facts
-    theirs.evaluation, theirs.hardware = cfg.evaluation, cfg.hardware
-    theirs.paths.cache = cfg.paths.cache
-    if any(word.startswith("paths.data=") for word in overrides) and "root" in theirs.data.source:
+    theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
+    if "root" in theirs.data.source and not Path(theirs.data.source.root).is_dir():  # made on another machine
         theirs.data.source.root = cfg.paths.data
     if not trust:
-        check_trusted(described_data(theirs), "data", TRUSTED_DATA)
+        check_trusted(OmegaConf.to_container(OmegaConf.create(described_data(theirs))), "data", TRUSTED_DATA)
     judge = make_judge(theirs, console)
     if judge.facts.checksum != expected.checksum:
-        raise Refused(
-            f"{folder} was trained on other data (checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]})"
-        )
+        seen = f"checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]}"
+        raise Refused(f"{folder} was trained on other data ({seen})")
     judge.check(theirs.sample.n, f"{folder}/samples.npz")
     method = run.method(trust=trust).to(device_of(theirs))
     with run.folder.lock():
-        key = evaluate_key(run.status["stages"]["sample"]["key"], theirs)
-        run.folder.run_stage("evaluate", key, lambda: evaluate(run.folder, theirs, judge.real.data, method, judge))
+        sampled = run.folder.status()["stages"]["sample"]["key"]
+
+        def work() -> list[Path]:
+            return evaluate(run.folder, theirs, judge.real.data, method, judge)
+
+        run.folder.run_stage("evaluate", evaluate_key(sampled, theirs), work, again=True)
     show(run.folder, console)
 
 
@@ -167,7 +172,10 @@ def present(
     console.print(table(title, headings, lines))
     if out:
         try:
-            write_atomic(out, markdown(title, headings, lines)) if out.suffix == ".md" else write_json(out, record)
+            if out.suffix == ".md":
+                write_atomic(out, markdown(title, headings, lines))
+            else:
+                write_json(out, record)
         except OSError as error:
             raise Refused(f"cannot write {out}: {error.strerror}") from error
-        console.print(f"\n{out}", highlight=False)
+        console.print(f"\n{out}", highlight=False, markup=False)
