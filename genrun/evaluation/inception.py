@@ -46,7 +46,7 @@ def find_weights(where: str, cache: Path, progress: bool) -> Path:
         if path.is_file():
             return path
     if where == "disk":
-        raise Unavailable(f"no weights in {ours.parent.absolute()}: evaluation.inception=fetch downloads them (96 MB)")
+        raise Unavailable("its weights are not on disk: evaluation.inception=fetch downloads them (96 MB)")
     fetch(ours, progress)
     return ours
 
