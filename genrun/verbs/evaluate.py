@@ -71,7 +71,8 @@ def main(arguments: list[str]) -> int:
     for target in targets:
         cfg = compose(overrides, asked.config_dir)
         if target.is_dir():
-            judge_run(target, cfg, console, trust=asked.trust)
+            moved = any(word.startswith("paths.data=") for word in overrides)
+            judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
             judge_file(target, cfg, console, out)
     return 0
@@ -121,8 +122,12 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
     present(title, ["control", *SHOWN, "expected"], lines, {"title": title, "controls": records}, console, out)
 
 
-def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool) -> None:
-    """Judge a finished run on its own data, as `cfg.evaluation` says, and leave the table in its folder."""
+def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, moved: bool) -> None:
+    """Judge a finished run on its own data, as `cfg.evaluation` says, and leave the table in its folder.
+
+    Args:
+        moved: its data lies in `cfg.paths.data` now; so it is assumed where the run's own folder of data is not there.
+    """
     from omegaconf import OmegaConf
 
     from genrun.build import TRUSTED_DATA, check_trusted
@@ -137,7 +142,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool) -
         raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
     theirs, expected = run.config, run.facts
     theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
-    if "root" in theirs.data.source and not Path(theirs.data.source.root).is_dir():  # made on another machine
+    if "root" in theirs.data.source and (moved or not Path(theirs.data.source.root).is_dir()):
         theirs.data.source.root = cfg.paths.data
     if not trust:
         check_trusted(OmegaConf.to_container(OmegaConf.create(described_data(theirs))), "data", TRUSTED_DATA)
