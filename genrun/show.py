@@ -12,6 +12,7 @@ from rich.text import Text
 
 from genrun.runs import RunFolder
 
+BEST = {"high": "↑", "low": "↓", "real": "≈", "": ""}  # as `real`: neither more nor less
 HEADINGS = ("metric", "value", "real", "")
 
 
@@ -37,7 +38,7 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
         note = "; ".join(part for part in (row.get("protocol"), row["note"]) if part)
         floor = number(row["floor"]) if "floor" in row else ""
         floor += f" ({row['floor_count']:,})" if "floor_count" in row else ""
-        made.append([row["name"], number(row["value"]) + spread, floor, note])
+        made.append([f"{row['name']} {BEST[row.get('best', '')]}".rstrip(), number(row["value"]) + spread, floor, note])
     return made
 
 

@@ -132,7 +132,9 @@ def test_every_figure_carries_count_protocol_seed_and_floor(shapes, tmp_path, mo
     assert genrun("evaluate", *words, monkeypatch=monkeypatch) == 0
     results = json.loads((tmp_path / "table.json").read_text())
     assert len(results["features"]["classifier"]) == 64 and results["seed"] == 3 and results["data"]
-    valued = [row for row in results["rows"] if row["value"] is not None]
+    known, *others = results["rows"]
+    assert known["name"] == "reference classifier, accuracy" and known["value"] > 0.9
+    valued = [row for row in others if row["value"] is not None]
     assert len(valued) >= 20
     for row in valued:
         assert row["count"] == 400 and row["seed"] == 3 and row["floor"] is not None, row
@@ -170,6 +172,21 @@ def test_inception_is_named_where_its_weights_are_missing_and_used_where_they_ar
 def some_samples(folder: Path, n: int, name: str = "test") -> dict[str, np.ndarray]:
     with np.load(folder / f"{name}.npz") as arrays:
         return {key: arrays[key][:n] for key in ("images", "labels")}
+
+
+def test_a_classifier_that_knows_nothing_says_so(shapes):
+    judge = make_judge(
+        shapes, "evaluation=quick", "evaluation.classifier.steps=8", "evaluation.classifier.optimizer.lr=1e-9"
+    )
+    rows = judge.judge(torch.from_numpy(some_samples(shapes, 300)["images"])[:, None])
+    assert "near chance: rows of the classifier say nothing" in rows[0].note
+
+
+def test_controls_are_refused_at_once_where_too_few_images_were_held_out(shapes, tmp_path, monkeypatch, capsys):
+    words = ["--controls", *options(shapes), "data.validation=100", "--out", str(tmp_path / "table.md")]
+    assert genrun("evaluate", *words, monkeypatch=monkeypatch) == 2
+    assert "need more than 128 held-out images, there are 100; set data.validation=129" in capsys.readouterr().err
+    assert not (tmp_path / "table.md").exists()
 
 
 def test_the_order_of_samples_does_not_matter_where_they_are_sorted_by_class(shapes):
@@ -298,6 +315,9 @@ def cut_short() -> str:
 
 GREY = np.zeros((300, 8, 8))
 BAD = {
+    "empty": (lambda: npz(images=GREY[:0]), r"there are no images in `images`"),
+    "flat": (lambda: npz(images=GREY.reshape(300, 64)), r"got \(300, 64\); reshape them"),
+    "0 to 255": (lambda: npz(images=GREY + 255), r"got 255 to 255; divide them by 255"),
     "NaN": (lambda: npz(images=np.where(np.arange(8) == 3, np.nan, GREY)), r"got NaN or Inf in 2,400 of 19,200"),
     "out of range": (lambda: npz(images=GREY - 0.5), r"must lie in \[0, 1\], got -0.5 to -0.5"),
     "integers": (
@@ -477,7 +497,7 @@ def test_a_runs_table_holds_quality_memorisation_reconstruction_and_cost(run_fol
     ):
         assert name in names
     assert results["evaluation"]["kernel_size"] == 1000
-    assert "| Fréchet distance (random) |" in (run_folder.path / "results.md").read_text()
+    assert "| Fréchet distance (random) ↓ |" in (run_folder.path / "results.md").read_text()
 
 
 def test_evaluate_judges_a_finished_run_again_and_keeps_everything_else(run_folder, monkeypatch, capsys):
@@ -492,6 +512,7 @@ def test_evaluate_judges_a_finished_run_again_and_keeps_everything_else(run_fold
     assert {path: path.read_bytes() for path in kept} == kept
     assert run_folder.status()["state"] == "done"
     assert json.loads((run_folder.path / "results.json").read_text())["evaluation"]["random"] is False
+    assert json.loads((run_folder.path / "results.old-1.json").read_text())["evaluation"]["random"] is True
 
 
 def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch, capsys):

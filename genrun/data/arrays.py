@@ -85,9 +85,12 @@ def read_npz(file: Path, *, floats: bool = False) -> Stored:
             f"{file}: `images` must be uint8 (0 to 255){' or floats in [0, 1]' * floats}, got {images.dtype}; "
             "round and convert them"
         )
-    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3))) or 0 in images.shape:
+    if 0 in images.shape:
+        raise Refused(f"{file}: there are no images in `images`, its shape is {images.shape}")
+    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3))):
         raise Refused(
-            f"{file}: `images` must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {images.shape}; transpose them"
+            f"{file}: `images` must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {images.shape}; "
+            f"{'transpose' if images.ndim == 4 else 'reshape'} them"
         )
     images = images[..., None] if images.ndim == 3 else images
     array = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))  # (N, H, W, C) → (N, C, H, W)
@@ -103,7 +106,8 @@ def _rounded(file: Path, images: np.ndarray) -> np.ndarray:
         )
     if images.size and (images.min() < 0 or images.max() > 1):
         raise Refused(
-            f"{file}: `images` must lie in [0, 1], got {images.min():.4g} to {images.max():.4g}; rescale them, or save uint8"
+            f"{file}: `images` must lie in [0, 1], got {images.min():.4g} to {images.max():.4g}; "
+            f"{'divide them by 255' if images.min() >= 0 else 'rescale them, such as (x + 1)/2'}, or save uint8"
         )
     return (images * 255).round().astype(np.uint8)
 
@@ -112,6 +116,8 @@ def _labels(file: Path, labels: np.ndarray | None, count: int) -> torch.Tensor:
     """(N,) int64, all -1 when there are none."""
     if labels is None:
         return torch.full((count,), -1)
+    if np.issubdtype(labels.dtype, np.floating) and (labels == np.round(labels)).all():
+        labels = labels.astype(np.int64)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise Refused(f"{file}: `labels` must be whole numbers of shape (N,), got {labels.dtype} {labels.shape}")
     if len(labels) != count:

@@ -46,7 +46,7 @@ def alone(place: Path) -> Iterator[None]:
     """Wait until no other process makes this file; where nothing can be locked nobody waits, and the last one's file stays."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(place.with_name(f".{place.stem}.lock"), os.O_RDWR | os.O_CREAT)
+        lock = os.open(place.with_name(f".{place.stem}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
         yield
         return

@@ -60,11 +60,12 @@ class Comparison:
                     key + where,
                     ours.get(key),
                     floor[key].item() if key in floor else None,
-                    None if stand_in == n or key in Manifold._fields else stand_in,
+                    None if stand_in == n or key in Manifold._fields or key not in floor else stand_in,
                     ours.get(f"±{key}"),
                     count=n,
                     protocol=self.protocol(key, n, len(test), len(train)),
-                    note="" if key in ours else few,
+                    note="" if key in ours else few + (f", k = {self.neighbours}" if key in Manifold._fields else ""),
+                    best="high" if key in Manifold._fields else "low",
                 )
             )
         return rows

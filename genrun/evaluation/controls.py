@@ -41,8 +41,6 @@ class Control(NamedTuple):
 def controls(real: RealImages, seed: int) -> Iterator[Control]:
     """As many images each as were held out of the training set, but for one class and too few."""
     kept_back = real.images("validation").decoded()
-    if not len(kept_back):
-        raise Refused("--controls need held-out images: set data.validation=…")
     trained_on = real.images("train", len(kept_back)).decoded()
     held_out, labels, copies, their_labels = kept_back.array, kept_back.labels, trained_on.array, trained_on.labels
     generator = seeded(seed)
@@ -61,14 +59,23 @@ def controls(real: RealImages, seed: int) -> Iterator[Control]:
     grey = held_out.float().mean((1, 2, 3), keepdim=True).round().to(torch.uint8)
     yield Control("constant images", "everything fails", grey.expand_as(held_out).contiguous(), labels)
     few = slice(0, 20)
-    yield Control("20 images", "refused", held_out[few], None if labels is None else labels[few])
+    yield Control("20 images", "too few", held_out[few], None if labels is None else labels[few])
 
 
 def judged(judge: Judge) -> Iterator[tuple[Control, list[Row] | str]]:
-    """Each control with its rows, or with the line by which it was refused."""
+    """Each control with its rows, or with the line by which it was refused.
+
+    Raises:
+        Refused: too few images were held out.
+    """
+    held_out = len(judge.real.data.validation)
+    if held_out <= (least := judge.features()):
+        raise Refused(
+            f"--controls need more than {least} held-out images, there are {held_out}; set data.validation={least + 1}"
+        )
     for control in controls(judge.real, judge.seed):
         try:
             judge.check(len(control.images), control.name)
             yield control, judge.judge(control.images, control.labels)
         except Refused as error:
-            yield control, str(error)
+            yield control._replace(expected=f"too few ({len(control.images)})"), str(error)

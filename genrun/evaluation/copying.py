@@ -34,8 +34,11 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool =
         protocol = f"to {len(known.train):,} training images"
         name, count = f"{name}{' (binarised)' * binary}", len(samples)
         floor, floor_count = (floor, len(held_out)) if len(held_out) else (None, None)
-        return Row(name, value, floor, None if floor_count == count else floor_count, None, count, protocol, note)
+        return Row(
+            name, value, floor, None if floor_count == count else floor_count, None, count, protocol, note, "real"
+        )
 
+    c_t = statistic(distances, samples)
     return [
         row(
             "nearest-neighbour ratio",
@@ -51,8 +54,17 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool =
         ),
         row(
             "copying statistic C_T",
-            statistic(distances, samples),
+            c_t,
             statistic(known.held_out, held_out),
-            "below -3: copies; far above 0: far off",
+            verdict(c_t),
         ),
     ]
+
+
+def verdict(c_t: float | None) -> str:
+    """C_T in words: three deviations are not chance."""
+    if c_t is None:
+        return "too few samples in every cell"
+    if c_t < -3:
+        return "nearer to training images than test images are: copied"
+    return "further off than test images are, no sign of copies" if c_t > 3 else "no sign of copies"

@@ -36,8 +36,8 @@ def reconstruction_rows(method: Method, data: ImageData, most: int, chunk: int) 
         sums += torch.stack([each.double().sum().cpu() for each in errors(rebuilt, images)])
     names = "reconstruction, mean squared error", "reconstruction, mean absolute error", "reconstruction, SSIM"
     return [
-        Row(name, total / count, count=count, protocol=f"{count:,} test images")
-        for name, total in zip(names, sums.tolist(), strict=True)
+        Row(name, total / count, count=count, protocol=f"{count:,} test images", best=best)
+        for name, total, best in zip(names, sums.tolist(), ("low", "low", "high"), strict=True)
     ]
 
 
@@ -65,12 +65,12 @@ def likelihood_rows(method: Method, data: ImageData, most: int, chunk: int, seed
     protocol = f"{count:,} test images, dequantised"
     if isinstance(method, Density):
         bits = bits_per_dimension(method, method.log_prob, test, chunk, seed)
-        rows.append(Row("bits per dimension", bits, count=count, protocol=protocol))
+        rows.append(Row("bits per dimension", bits, count=count, protocol=protocol, best="low"))
     if isinstance(method, Bounded):
         noise = seeded(seed, device=method.device)
         bits = bits_per_dimension(method, lambda images: method.elbo(images, generator=noise), test, chunk, seed)
         note = "from the evidence lower bound"
-        rows.append(Row("bits per dimension, upper bound", bits, count=count, protocol=protocol, note=note))
+        rows.append(Row("bits per dimension, upper bound", bits, count=count, protocol=protocol, note=note, best="low"))
     return rows
 
 

@@ -105,7 +105,7 @@ class Judge:
         self.train_on_generated = train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
-        if self.epoch_samples and epoch_samples <= (most := self._features()):
+        if self.epoch_samples and epoch_samples <= (most := self.features()):
             raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
 
     # ------------------------------------------------------------------------------------------------- what is compared in
@@ -145,7 +145,7 @@ class Judge:
         """Those that samples are compared in; the first serves the looks after each epoch."""
         return ([self.classifier] if self.recipe else []) + ([self.label_free] if self.random else [])
 
-    def _features(self) -> int:
+    def features(self) -> int:
         """The most features of a space that is compared in, known before any network is trained."""
         network = self.recipe.build(self.facts) if self.recipe else None
         return max(network.num_features if network else 0, self.label_free.num_features if self.random else 0)
@@ -156,7 +156,7 @@ class Judge:
         Raises:
             Refused: fewer samples than the covariance of their features needs.
         """
-        if n <= (most := self._features()):
+        if n <= (most := self.features()):
             raise Refused(
                 f"{what}: {n} samples are too few, the judge compares {most} features and needs at least {most + 1}; "
                 "draw more, or evaluation=none"
@@ -220,12 +220,18 @@ class Judge:
 
     def by_inception(self, images: Tensor) -> list[Row]:
         """The same distances in Inception's features, for comparison with the literature; a row says so when they cannot be had."""
+        few, why = len(images) <= Inception.num_features, []
+        if few:
+            why.append(f"needs more than {Inception.num_features} samples, got {len(images)}")
         try:
-            if len(images) <= Inception.num_features:
-                raise Unavailable(f"needs more than {Inception.num_features} samples, got {len(images)}")
-            space = self.in_inception
+            if not few or self.inception != "fetch":  # nothing is downloaded in vain
+                space = self.in_inception
         except Unavailable as error:
-            return [Row("Fréchet distance (Inception)", None, note=str(error))]
+            why.append(str(error))
+            if self.inception == "fetch":  # in full: a table would cut the address
+                self.console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        if why:
+            return [Row("Fréchet distance (Inception)", None, note="; ".join(why))]
         samples = space(images, self.console, f"Inception features of {len(images):,} samples")
         return self.comparison.rows(self.real, space, samples)
 

@@ -17,6 +17,7 @@ class Row(NamedTuple):
         spread: standard deviation over the draws or parts that the value is the mean of.
         count: images that it was computed from.
         protocol: against what, and how.
+        best: `high`, `low`, or `real`: as real images.
         detail: more than a table shows, such as a value for each class.
     """
 
@@ -28,6 +29,7 @@ class Row(NamedTuple):
     count: int | None = None
     protocol: str = ""
     note: str = ""
+    best: str = ""
     detail: list | None = None
 
     def plain(self) -> dict[str, Any]:

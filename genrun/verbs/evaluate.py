@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     overrides = [word for word in asked.words if Path(word) not in targets]
     out = output(asked.out, (".md", ".json")) if asked.out else None
     if asked.controls == bool(targets):
-        raise Refused("genrun evaluate: expected runs or .npz files, or --controls; genrun evaluate --help shows how")
+        raise Refused("expected runs or .npz files, or --controls; genrun evaluate --help shows how")
     for target in targets:
         if not target.exists():
             raise Refused(f"{target}: there is no such run folder or .npz file")
@@ -115,10 +115,12 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
     for control, rows in judged(judge):
         told = rows if isinstance(rows, list) else []
         values = {row.name: number(row.value) for row in told}
+        if not lines:
+            floors = {row.name: number(row.floor) for row in told}
+            floor_name = f"real: {len(control.images):,} training images"
+            lines.append([floor_name, *(floors.get(name, "–") for name in SHOWN.values()), "the floor"])
         lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), control.expected])
         records.append(record(control.name, told, judge) | ({} if told else {"refused": rows}))
-        if not told:
-            console.print(f"refused: {rows}", highlight=False, markup=False)
     present(title, ["control", *SHOWN, "expected"], lines, {"title": title, "controls": records}, console, out)
 
 
@@ -128,18 +130,21 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     Args:
         moved: its data lies in `cfg.paths.data` now; so it is assumed where the run's own folder of data is not there.
     """
-    from omegaconf import OmegaConf
-
-    from genrun.build import TRUSTED_DATA, check_trusted
-    from genrun.evaluation.results import evaluate
     from genrun.open import open_run
-    from genrun.run import described_data, evaluate_key
-    from genrun.show import show
-    from genrun.stages import device_of
 
     run = open_run(folder)
     if run.status["state"] != "done" or not (folder / "samples.npz").is_file():
         raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
+
+    from omegaconf import OmegaConf
+
+    from genrun.build import TRUSTED_DATA, check_trusted
+    from genrun.evaluation.results import evaluate
+    from genrun.run import described_data, evaluate_key
+    from genrun.runs import write_atomic
+    from genrun.show import show
+    from genrun.stages import device_of
+
     theirs, expected = run.config, run.facts
     theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
     if "root" in theirs.data.source and (moved or not Path(theirs.data.source.root).is_dir()):
@@ -154,6 +159,12 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     method = run.method(trust=trust).to(device_of(theirs))
     with run.folder.lock():
         sampled = run.folder.status()["stages"]["sample"]["key"]
+        number = 1
+        while (folder / f"results.old-{number}.json").exists():
+            number += 1
+        for ending in ("json", "md"):  # nothing is lost: another evaluation may have said more
+            if (folder / f"results.{ending}").is_file():
+                write_atomic(folder / f"results.old-{number}.{ending}", (folder / f"results.{ending}").read_bytes())
 
         def work() -> list[Path]:
             return evaluate(run.folder, theirs, judge.real.data, method, judge)
