@@ -135,11 +135,11 @@ IMAGES = np.zeros((4, 5, 5), np.uint8)
         ({"pictures": IMAGES}, "has no array `images`, only pictures"),
         ({"images": IMAGES.astype(np.float32)}, "must be uint8 (0 to 255), got float32"),
         ({"images": np.zeros((4, 3, 5, 5), np.uint8)}, "got (4, 3, 5, 5); transpose"),
-        ({"images": np.zeros((0, 5, 5), np.uint8)}, "got (0, 5, 5)"),
+        ({"images": np.zeros((0, 5, 5), np.uint8)}, "there are no images in `images`, its shape is (0, 5, 5)"),
         ({"images": IMAGES[:1]}, "holds one image"),
         ({"images": IMAGES, "labels": np.zeros(3, int)}, "4 images but 3 labels"),
         ({"images": IMAGES, "labels": np.array([0, 1, -1, 0])}, "must be 0 or more, got -1"),
-        ({"images": IMAGES, "labels": np.zeros(4)}, "must be whole numbers of shape (N,), got float64 (4,)"),
+        ({"images": IMAGES, "labels": np.zeros(4) + 0.5}, "must be whole numbers of shape (N,), got float64 (4,)"),
         ({"images": IMAGES, "labels": np.array(["a"] * 4, object)}, "cannot be read as .npz"),
     ],
 )
