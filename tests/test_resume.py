@@ -263,6 +263,7 @@ def broken_at(points, tiny, tmp_path, monkeypatch) -> None:
 
 
 def count_writes(tiny, tmp_path, monkeypatch) -> int:
+    tiny("trainer.max_epochs=1", outputs=tmp_path / "first")  # from here on the facts of the data are known
     with monkeypatch.context() as patch:
         faults = Faults(patch, 10**9)
         tiny("trainer.max_epochs=1", outputs=tmp_path / "counted")
