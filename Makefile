@@ -25,7 +25,7 @@ help:  ## list the targets
 
 install: .venv/.installed  ## make .venv and install genrun in it
 
-demo: install  ## train CSGM on scikit-learn's digits, about two minutes, no download
+demo: install  ## train CSGM on scikit-learn's digits, two to three minutes, no download
 	$(GENRUN)
 
 test: .venv/.testable lint  ## the suite that CI runs
