@@ -28,6 +28,8 @@ TRUSTED_DATA = (
     "genrun.data.sources.mnist",
     "genrun.data.sources.fashion_mnist",
     "genrun.data.sources.cifar10",
+    "genrun.data.numbers.NumbersData",
+    "genrun.data.numbers.mnist_numbers",
     "genrun.data.folders.celeba",
     "genrun.data.folders.image_folder",
     "genrun.data.arrays.npz",

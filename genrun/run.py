@@ -178,6 +178,10 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         raise Refused(
             f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {cfg.model.name} steps by itself, leave them"
         )
+    if not method.automatic_optimization and cfg.hardware.precision == "16-mixed":
+        raise Refused(
+            f"hardware.precision=16-mixed scales gradients, and {cfg.model.name} steps by itself: use bf16-mixed"
+        )
     try:
         method.configure_optimizers()
     except ValueError as error:

@@ -13,18 +13,22 @@ from PIL import Image
 from torch import Tensor
 
 from genrun.errors import Failed
+from genrun.evaluation.rejection import CERTAIN, recognised
+from genrun.figures.classes import sorted_classes
 from genrun.figures.gif import timelapse, zoom
 from genrun.figures.grid import beside, image_grid, magnified, picture, png_bytes, to_uint8
 from genrun.figures.plots import code_scatter, curves
+from genrun.pictures import latent_figures, noise_figures, trajectory_figures
 from genrun.progress import counted
 from genrun.runs import atomic, write_atomic
 from genrun.sampling import class_grid, sample_chunks, seeded
-from genrun.types import Continuous, KeepsCodes
+from genrun.types import Continuous, Decodes, Encodes, KeepsCodes, Noises, Trajectory
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method
     from genrun.run import Job
 
+SORTED = 1000  # samples among which one of each class is looked for
 SHOWN_AT = 300  # pixels, of the figure that shows an image beyond its training resolution
 
 
@@ -91,6 +95,14 @@ def figures(job: Job) -> list[Path]:
         made["first_last.png"] = png_bytes(beside([first, last], names))
     if isinstance(job.method, Continuous):
         made |= continuous_figures(job)
+    if isinstance(job.method, Trajectory):
+        made |= trajectory_figures(job)
+    if isinstance(job.method, Noises):
+        made |= noise_figures(job)
+    if isinstance(job.method, Decodes) and isinstance(job.method, Encodes | KeepsCodes):
+        made |= latent_figures(job)
+    if job.judge.recipe:
+        made["sorted.png"] = png_bytes(sorted_figure(job))
     codes_first = folder.figures / "codes_first.npz"
     if isinstance(job.method, KeepsCodes) and codes_first.is_file():
         before = np.load(codes_first)
@@ -100,6 +112,13 @@ def figures(job: Job) -> list[Path]:
     for name, content in made.items():
         write_atomic(folder.figures / name, content)
     return [folder.figures / name for name in made]
+
+
+def sorted_figure(job: Job) -> Image.Image:
+    """A sample of each class, as the reference classifier sees it."""
+    with np.load(job.folder.path / "samples.npz") as samples:
+        images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
+    return sorted_classes(images, *recognised(job.judge.classifier, images), job.data.facts().class_names, CERTAIN)
 
 
 def continuous_figures(job: Job) -> dict[str, bytes]:

@@ -88,6 +88,23 @@ class Continuous(Protocol):
 
 
 @runtime_checkable
+class Trajectory(Protocol):
+    def sample_trajectory(
+        self, n: int, labels: Tensor | None = None, *, frames: int = 40, generator: Generator | None = None
+    ) -> Tensor:
+        """How n samples come about: (T, n, C, H, W) in [0, 1], T ≤ frames, from the first state to what `sample` gives for equal seeds."""
+
+
+@runtime_checkable
+class Noises(Protocol):
+    def noise_trajectory(self, images: Tensor, *, frames: int = 40, generator: Generator | None = None) -> Tensor:
+        """(n, C, H, W) in [0, 1] → (frames, n, C, H, W) in [0, 1]: how images turn to noise, evenly in time, from the images themselves."""
+
+    def noise_schedule(self) -> dict[str, Tensor]:
+        """Curves over the process's time, by name: each (T,), evenly from the image to the noise."""
+
+
+@runtime_checkable
 class Diagnoses(Protocol):
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
         """Figures that only this method has, by name, for the results table."""
@@ -96,10 +113,17 @@ class Diagnoses(Protocol):
 @runtime_checkable
 class Density(Protocol):
     def log_prob(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) in [0, 1] → log density of each on [0, 1]^D, nats (n,); a true density only."""
+        """(n, C, H, W) in [0, 1] → log density of each on [0, 1]^D, nats (n,); a true density only.
+
+        Of a method whose `binary` is true the images are 0 or 1, and these are log masses.
+        """
 
 
 @runtime_checkable
 class Bounded(Protocol):
-    def elbo(self, images: Tensor, *, generator: Generator | None = None) -> Tensor:
-        """(n, C, H, W) in [0, 1] → a lower bound of each one's log density on [0, 1]^D, nats (n,)."""
+    def elbo(self, images: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
+        """(n, C, H, W) in [0, 1] → a lower bound of each one's log density on [0, 1]^D, nats (n,).
+
+        More samples give the tighter importance-weighted bound. Of a method whose `binary` is true the images are 0 or 1, and it is a
+        bound of log masses.
+        """

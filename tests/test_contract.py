@@ -14,10 +14,38 @@ from genrun.open import open_run
 from genrun.run import build_method, run
 from genrun.sampling import balanced_labels
 
-MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+YAML = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+CONDITIONAL = [name for name in YAML if "\n  conditional: false" in (ROOT / "conf" / "model" / f"{name}.yaml").read_text()]
+# a model as its YAML has it, and with labels where that is an option
+MODELS = [(name, ()) for name in YAML] + [(name, ("model.conditional=true",)) for name in CONDITIONAL]
+every_model = pytest.mark.parametrize(
+    ("model", "asked"), [pytest.param(*one, id="-".join([one[0], *(["labels"] if one[1] else [])])) for one in MODELS]
+)
+OF_CSGM = {"Continuous", "Decodes", "Diagnoses", "Encodes", "KeepsCodes", "Reconstructs", "Refits"}
+OF_VAE = {"Bounded", "Decodes", "Encodes", "Reconstructs", "Refits"}
+OF_DIFFUSION = {"Noises", "Trajectory"}
 CAPABILITIES = {
-    "csgm": {"Continuous", "Decodes", "Diagnoses", "Encodes", "KeepsCodes", "Reconstructs", "Refits"},
-    "csgm_paper": {"Continuous", "Decodes", "Diagnoses", "Encodes", "KeepsCodes", "Reconstructs", "Refits"},
+    "csgm": OF_CSGM,
+    "csgm_paper": OF_CSGM,
+    "ddpm": OF_DIFFUSION,
+    "ddpm_paper": OF_DIFFUSION,
+    "ddpm_paper_linear": OF_DIFFUSION,
+    "flow_matching": OF_DIFFUSION,
+    "gan": {"Decodes"},
+    "gan_paper": {"Decodes"},
+    "rbm": {"Density", "Diagnoses", "Reconstructs", "Trajectory"},
+    "rbm_paper": {"Density", "Diagnoses", "Reconstructs", "Trajectory"},
+    "vae": OF_VAE,
+    "vae_paper": OF_VAE,
+}
+# less of the same, so that the suite stays short
+SMALL = {
+    "rbm": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
+    "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
+    "ddpm": ["model.network.widths=[8,16]"],
+    "flow_matching": ["model.network.widths=[8,16]"],
+    "ddpm_paper": ["model.network.width=8", "model.beta_schedule.steps=20"],
+    "ddpm_paper_linear": ["model.network.width=8", "model.beta_schedule.steps=20"],
 }
 KINDS = {
     name: kind for name, kind in vars(types).items() if getattr(kind, "_is_protocol", False) and name != "Protocol"
@@ -25,9 +53,9 @@ KINDS = {
 SHAPES = [((1, 8, 8), 10), ((3, 32, 32), 3), ((3, 8, 12), 0)]
 
 
-def build(model: str, shape=(1, 8, 8), classes=10):
+def build(model: str, asked=(), shape=(1, 8, 8), classes=10):
     torch.manual_seed(0)
-    cfg = compose([f"model={model}"])
+    cfg = compose([f"model={model}", *SMALL.get(model, []), *asked])
     cfg.data.facts = {"image_shape": shape, "num_classes": classes, "class_names": [], "train_size": 40, "checksum": ""}
     method = build_method(cfg).eval()
     with torch.no_grad():  # as if trained: outputs that differ
@@ -44,16 +72,16 @@ def labels_for(method, n: int):
     return balanced_labels(n, method.num_classes) if method.num_classes else None
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_it_has_exactly_these_capabilities(model):
-    method = build(model)
+@every_model
+def test_it_has_exactly_these_capabilities(model, asked):
+    method = build(model, asked)
     assert {name for name, kind in KINDS.items() if isinstance(method, kind)} == CAPABILITIES[model]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 @pytest.mark.parametrize(("shape", "classes"), SHAPES)
-def test_samples_are_images_and_repeat_and_leave_the_global_stream_alone(model, shape, classes):
-    method = build(model, shape, classes)
+def test_samples_are_images_and_repeat_and_leave_the_global_stream_alone(model, asked, shape, classes):
+    method = build(model, asked, shape, classes)
     before = torch.get_rng_state()
     images = method.sample(6, labels_for(method, 6), generator=seeded())
     assert images.shape == (6, *shape) and images.dtype == torch.float32 and not images.requires_grad
@@ -64,23 +92,24 @@ def test_samples_are_images_and_repeat_and_leave_the_global_stream_alone(model, 
     assert method.sample(0, labels_for(method, 0), generator=seeded()).shape == (0, *shape)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_labels_that_are_missing_unasked_or_out_of_range_raise(model):
-    method = build(model)
-    with pytest.raises(ValueError, match=r"is conditional: expected labels of shape \(2,\), got none"):
-        method.sample(2)
-    with pytest.raises(ValueError, match=r"expected labels from 0 to 9, got 0 to 10"):
-        method.sample(2, torch.tensor([0, 10]))
-    with pytest.raises(ValueError, match=r"expected labels of shape \(2,\), got \(3,\)"):
-        method.sample(2, torch.tensor([0, 1, 2]))
+@every_model
+def test_labels_that_are_missing_unasked_or_out_of_range_raise(model, asked):
+    method = build(model, asked)
+    if method.num_classes:
+        with pytest.raises(ValueError, match=r"is conditional: expected labels of shape \(2,\), got none"):
+            method.sample(2)
+        with pytest.raises(ValueError, match=r"expected labels from 0 to 9, got 0 to 10"):
+            method.sample(2, torch.tensor([0, 10]))
+        with pytest.raises(ValueError, match=r"expected labels of shape \(2,\), got \(3,\)"):
+            method.sample(2, torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match=r"is unconditional: expected no labels"):
-        build(model, classes=0).sample(2, torch.tensor([0, 0]))
+        build(model, asked, classes=0).sample(2, torch.tensor([0, 0]))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 @pytest.mark.parametrize(("shape", "classes"), SHAPES[:2])
-def test_each_capability_answers_in_its_shapes(model, shape, classes):
-    method, n = build(model, shape, classes), 4
+def test_each_capability_answers_in_its_shapes(model, asked, shape, classes):
+    method, n = build(model, asked, shape, classes), 4
     labels = labels_for(method, n)
     images = torch.rand(n, *shape, generator=seeded())
     has = CAPABILITIES[model]
@@ -106,6 +135,23 @@ def test_each_capability_answers_in_its_shapes(model, shape, classes):
         assert large.shape == (n, shape[0], 20, 20)
         window = method.sample_at(n, 20, labels, window=(3, 4, 5, 6), generator=seeded())
         torch.testing.assert_close(window, large[..., 3:8, 4:10])
+    if "Trajectory" in has:
+        states = method.sample_trajectory(n, labels, frames=5, generator=seeded())
+        assert states.shape == (5, n, *shape) and states.min() >= 0 and states.max() <= 1
+        assert torch.equal(states[-1], method.sample(n, labels, generator=seeded()))
+    if "Noises" in has:
+        states = method.noise_trajectory(images, frames=5, generator=seeded())
+        assert states.shape == (5, n, *shape)
+        torch.testing.assert_close(states[0], images)
+        assert len({curve.shape for curve in method.noise_schedule().values()}) == 1
+    for name, likelihood in (("Density", "log_prob"), ("Bounded", "elbo")):
+        if name in has:
+            seen = images.round() if method.binary else images
+            nats = getattr(method, likelihood)(seen)
+            assert nats.shape == (n,) and nats.isfinite().all()
+    if "Bounded" in has:
+        assert method.elbo(seen, samples=7, generator=seeded()).shape == (n,)
+        assert torch.equal(method.elbo(seen, generator=seeded()), method.elbo(seen, generator=seeded()))
     if "Diagnoses" in has:
         assert all(isinstance(value, float) for value in method.diagnose(generator=seeded()).values())
 
@@ -123,10 +169,12 @@ def images(request, tmp_path):
     return tmp_path / "images.npz"
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, images, tmp_path):
+@every_model
+def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, asked, images, tmp_path):
     options = [
         f"model={model}",
+        *SMALL.get(model, []),
+        *asked,
         "data=npz",
         f"data.source.path={images}",
         "data.batch_size=30",

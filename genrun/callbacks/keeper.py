@@ -37,7 +37,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Keeper(Checkpoint):
-    """Saves `last.ckpt` at each epoch's end, `best.ckpt` when `val/score` fell, and a row of metrics.csv.
+    """Saves `last.ckpt` at each epoch's end, `best.ckpt` when the method's `best_by` fell, and a row of metrics.csv.
 
     A `Checkpoint`, so that Lightning calls it after the method has logged its epoch. The rows and the random states are part of the
     checkpoint: what is resumed goes on bit for bit, and metrics.csv has each epoch once.
@@ -101,7 +101,7 @@ class Keeper(Checkpoint):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name not in stale}
         if not self.rows or self.rows[-1]["epoch"] < epoch:
             self.rows.append({"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
-        score = metrics.get("val/score")
+        score = metrics.get(method.best_by)
         if score is not None and (self.best is None or score < self.best):
             self.best = score
             self._save(trainer, "best")  # first: a kill in between repeats the epoch, and writes it again

@@ -2,7 +2,6 @@ r"""Continuous Space Generative Model: an image is a function of the coordinates
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -10,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from genrun.errors import Refused
 from genrun.maths.codes import RowMoments, class_means, whitened
 from genrun.maths.mixtures import ClassMixture
+from genrun.maths.rates import rate_share, warm_up
 from genrun.methods.method import Method
 from genrun.nn.mlp import MLP, Init, pixel_centres
 from genrun.types import Batch
@@ -122,6 +121,7 @@ class CSGM(Method):
         self.code_rate, self.code_adam = code_rate, code_adam
         self.code_noise = min(0.5, 18 / train_size**0.5) if code_noise is None else code_noise
         self.pixels, self.visit_steps = pixels, visit_steps
+        self.steps_per_batch = visit_steps
         self.ramp, self.d_weight, self.fresh_pixels = ramp, d_weight, fresh_pixels
         self.whiten, self.schedule = whiten, schedule
         self.sampler, self.mean_of = sampler, mean_of
@@ -176,8 +176,7 @@ class CSGM(Method):
                 error_d = error_d + self.error_on_fresh_codes(batch.label)
             error_g = (target - g).square().sum()
             weight_share, code_share = self.rate_shares()
-            for group in optimizer.param_groups:
-                group["lr"] = weight_share * group.setdefault("full_lr", group["lr"])
+            self.set_rates(optimizer, weight_share)
             optimizer.zero_grad()
             self.manual_backward(
                 (self.d_weight * error_d + error_g) / 2
@@ -202,18 +201,13 @@ class CSGM(Method):
             return n / self.visit_steps
         return self.progress() if self.ramp == "training" else 1.0
 
-    def progress(self) -> float:
-        """The share of the budget that is done, by steps, 0 … 1."""
-        steps = self.trainer.num_training_batches * self.visit_steps * self.trainer.max_epochs
-        return min(1.0, self.global_step / steps)
-
     def rate_shares(self) -> tuple[float, float]:
         """The share of their rates at which weights and codes learn now."""
         if self.schedule == "constant":
             return 1.0, 1.0
         done = self.progress()
-        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
-        return cosine * min(1.0, (done + 1e-4) / 0.02), cosine
+        share = rate_share(self.schedule, done)
+        return share * warm_up(done), share
 
     @torch.no_grad()
     def move_codes(self, index: Tensor, gradient: Tensor, rate: float) -> None:
@@ -247,10 +241,6 @@ class CSGM(Method):
         return self.optimizer(self.network.parameters())
 
     def on_fit_start(self) -> None:
-        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
-            raise Refused(
-                "hardware.precision=16-mixed scales gradients, which CSGM's codes do not know of: use bf16-mixed"
-            )
         self.code_moments.to(self.codes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

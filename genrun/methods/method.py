@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Generator, Tensor
+from torch.optim import Optimizer
 
 from genrun.errors import NotFinite
 
@@ -17,12 +19,21 @@ class Method(LightningModule):
     """A generator of images: one subclass, one file and one YAML for each paper.
 
     A subclass implements `training_step`, `configure_optimizers` and `sample`, reports its loss terms with `track`, and takes the
-    protocols of `genrun.types` that it can. It may name a `val/score` (lower is better) by logging it in validation.
+    protocols of `genrun.types` that it can. It logs a `val/score` (lower is better) in validation, or names another metric in `best_by`.
 
     Args:
         image_shape: (C, H, W) of the data.
         num_classes: number of classes; 0 makes the method unconditional.
+
+    Attributes:
+        binary: its likelihood is one of images that are 0 or 1, so `log_prob` and `elbo` are log masses.
+        best_by: the metric whose lowest value makes `best.ckpt`.
+        steps_per_batch: steps of the optimizer in one batch.
     """
+
+    binary = False
+    best_by = "val/score"
+    steps_per_batch = 1
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
@@ -42,6 +53,18 @@ class Method(LightningModule):
             ValueError: a conditional method is given no labels, or an unconditional one is given some.
         """
         raise NotImplementedError
+
+    # -- rates over the training
+
+    def progress(self) -> float:
+        """The share of the budget that is done, by steps, 0 … 1."""
+        batches = self.trainer.num_training_batches * self.trainer.max_epochs
+        return min(1.0, self.global_step * self.trainer.accumulate_grad_batches / (batches * self.steps_per_batch))
+
+    def set_rates(self, optimizer: Optimizer | LightningOptimizer, share: float) -> None:
+        """Let each group of parameters learn at this share of the rate that it was given."""
+        for group in optimizer.param_groups:
+            group["lr"] = share * group.setdefault("full_lr", group["lr"])
 
     def budget_dependence(self) -> str | None:
         """Why a longer training is not a continuation of a shorter one (a schedule over the budget); None when it is."""

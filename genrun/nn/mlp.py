@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Init = Literal["he", "fan_in"]
+Init = Literal["he", "fan_in", "torch"]
 
 
 class MLP(nn.Sequential):
@@ -21,13 +22,21 @@ class MLP(nn.Sequential):
         sizes: widths from input to output, (in, hidden, …, out).
         leak: slope of the negative side.
         leaky_output: an activation behind the last layer too.
-        init: `he`: W ~ N(0, 2/fan_in), b = 0 (He et al., 2015); `fan_in`: W and b ~ N(0, 1/fan_in²), a standard deviation of 1/fan_in.
+        dropout: probability with which each hidden unit is left out in training.
+        init: `he`: W ~ N(0, 2/fan_in), b = 0 (He et al., 2015); `fan_in`: W and b ~ N(0, 1/fan_in²), a standard deviation of 1/fan_in;
+            `torch`: as torch draws them, W and b uniform within 1/√fan_in.
 
     Shape: (…, sizes[0]) → (…, sizes[-1]).
     """
 
     def __init__(
-        self, sizes: Sequence[int], leak: float = 0.01, *, leaky_output: bool = False, init: Init = "he"
+        self,
+        sizes: Sequence[int],
+        leak: float = 0.01,
+        *,
+        dropout: float = 0.0,
+        leaky_output: bool = False,
+        init: Init = "he",
     ) -> None:
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
@@ -35,11 +44,60 @@ class MLP(nn.Sequential):
             if init == "he":
                 nn.init.normal_(linear.weight, std=(2 / fan_in) ** 0.5)
                 nn.init.zeros_(linear.bias)
-            else:
+            elif init == "fan_in":
                 nn.init.normal_(linear.weight, std=1 / fan_in)
                 nn.init.normal_(linear.bias, std=1 / fan_in)
             layers += [linear, nn.LeakyReLU(leak, inplace=True)]
-        super().__init__(*(layers if leaky_output else layers[:-1]))
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        super().__init__(*(layers if leaky_output else layers[: layers.index(linear) + 1]))
+
+
+class MLPEncoder(nn.Sequential):
+    """An image's values in a row, and an `MLP`: (n, C, H, W) → (n, outputs).
+
+    Args:
+        image_shape: (C, H, W).
+        outputs: width of the last layer.
+        hidden: widths between.
+        leak, dropout, init: see `MLP`.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        outputs: int,
+        hidden: Sequence[int] = (512, 256),
+        leak: float = 0.0,
+        dropout: float = 0.0,
+        init: Init = "torch",
+    ) -> None:
+        super().__init__(
+            nn.Flatten(), MLP((math.prod(image_shape), *hidden, outputs), leak, dropout=dropout, init=init)
+        )
+
+
+class MLPDecoder(nn.Sequential):
+    """An `MLP` whose outputs are the values of an image: (n, inputs) → (n, C, H, W).
+
+    Args:
+        inputs: width of the first layer.
+        image_shape: (C, H, W).
+        hidden: widths between.
+        leak, init: see `MLP`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        image_shape: Sequence[int],
+        hidden: Sequence[int] = (256, 512),
+        leak: float = 0.0,
+        init: Init = "torch",
+    ) -> None:
+        super().__init__(
+            MLP((inputs, *hidden, math.prod(image_shape)), leak, init=init), nn.Unflatten(1, tuple(image_shape))
+        )
 
 
 def pixel_centres(resolution: int | tuple[int, int], dtype: torch.dtype = torch.float32) -> Tensor:

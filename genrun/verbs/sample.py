@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from genrun.errors import Refused
 from genrun.verbs import Arguments, output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import Tensor
+
+    from genrun.evaluation.judge import Judge
+    from genrun.methods.method import Method
+    from genrun.open import OpenRun
 
 
 def main(arguments: list[str]) -> int:
@@ -11,7 +23,12 @@ def main(arguments: list[str]) -> int:
     parser = Arguments("genrun sample", description="New images from a finished run; the run folder is not changed.")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--n", type=int, help="number of images (default: 100, or one for each label)")
-    parser.add_argument("--labels", help="classes by number, such as 2 or 2,0,2,6; repeated up to --n")
+    parser.add_argument(
+        "--labels",
+        help="classes by number, such as 2 or 2,0,2,6; repeated up to --n; an unconditional run draws until the reference classifier "
+        "has found them",
+    )
+    parser.add_argument("--confidence", type=float, help="of that classifier, at least (default: 0.995)")
     parser.add_argument("--resolution", type=int, help="pixels, of a method that draws at any resolution")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -24,6 +41,8 @@ def main(arguments: list[str]) -> int:
         value = getattr(asked, name)
         if value is not None and value < 1:
             raise Refused(f"--{name}: expected at least 1, got {value}")
+    if asked.confidence is not None and not 0 < asked.confidence <= 1:
+        raise Refused(f"--confidence: expected more than 0 and at most 1, got {asked.confidence:g}")
     labels = None
     if asked.labels:
         try:
@@ -40,10 +59,16 @@ def main(arguments: list[str]) -> int:
     from genrun.sampling import balanced_labels, seeded
     from genrun.types import Continuous
 
-    method = open_run(asked.run).method(trust=asked.trust)
+    run = open_run(asked.run)
+    method = run.method(trust=asked.trust)
     n = asked.n or (len(labels) if labels else 100)
-    if labels and not method.num_classes:
-        raise Refused(f"--labels: {asked.run} is unconditional and takes none")
+    sorts = bool(labels) and not method.num_classes
+    if asked.confidence is not None and not sorts:
+        raise Refused("--confidence: is for --labels of an unconditional run, whose images are sorted by a classifier")
+    if asked.resolution and sorts:
+        raise Refused(
+            f"--resolution: the images of {asked.run} are sorted at the resolution of its data; leave one out"
+        )
     wanted = torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
     if wanted is None and method.num_classes:
         wanted = balanced_labels(n, method.num_classes).sort().values  # a row for each class
@@ -51,11 +76,12 @@ def main(arguments: list[str]) -> int:
         raise Refused(f"--resolution: the method of {asked.run} draws at {method.image_shape[1:]} pixels only")
     generator = seeded(asked.seed)
     try:
-        images = (
-            method.sample_at(n, asked.resolution, wanted, generator=generator)
-            if asked.resolution
-            else method.sample(n, wanted, generator=generator)
-        )
+        if sorts:
+            images = drawn_and_sorted(run, method, wanted.tolist(), asked)
+        elif asked.resolution:
+            images = method.sample_at(n, asked.resolution, wanted, generator=generator)
+        else:
+            images = method.sample(n, wanted, generator=generator)
     except ValueError as error:
         raise Refused(str(error)) from error
     try:
@@ -70,3 +96,64 @@ def main(arguments: list[str]) -> int:
         raise Refused(f"cannot write {out}: {error.strerror}") from error
     print(out)
     return 0
+
+
+def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Namespace) -> Tensor:
+    """An image (n, C, H, W) for each label, of a method that takes none: see genrun.evaluation.rejection. Says what it took.
+
+    Raises:
+        Refused: the data has no classes, or not these.
+        Failed: a class does not come.
+    """
+    names = run.facts.class_names
+    if run.facts.num_classes < 2:
+        raise Refused(f"--labels: {asked.run} is unconditional, and its data has no classes to sort its images by")
+    if not (min(labels) >= 0 and max(labels) < len(names)):
+        raise Refused(f"--labels: expected labels from 0 to {len(names) - 1}, got {min(labels)} to {max(labels)}")
+
+    from genrun.evaluation.rejection import CERTAIN, draw_classes
+    from genrun.run import screen
+    from genrun.stages import device_of
+
+    console = screen()
+    judge = judge_of(run, console, trust=asked.trust)
+    least = CERTAIN if asked.confidence is None else asked.confidence
+    method = method.to(device_of(run.config))
+    kept = draw_classes(method, labels, judge.classifier, names, console, asked.seed, least)
+    console.print(
+        f"an unconditional run: drew {kept.drawn:,} images for {len(labels):,}, each taken for its class by the reference classifier "
+        f"with a confidence of {kept.confidences.min():.4f} at least",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return kept.images
+
+
+def judge_of(run: OpenRun, console: Console, *, trust: bool) -> Judge:
+    """The judge of the data that a run was trained on, with the reference classifier of its configuration, on this machine.
+
+    Raises:
+        Refused: the data is not here or is another, or the configuration names what is not trusted.
+    """
+    from omegaconf import OmegaConf
+
+    from genrun.build import TRUSTED_DATA, check_trusted
+    from genrun.cli import compose
+    from genrun.run import described_data
+    from genrun.verbs.evaluate import make_judge
+
+    here, theirs, expected = compose(["evaluation=quick", "evaluation.epoch_samples=0"]), run.config, run.facts
+    if (recipe := OmegaConf.select(theirs, "evaluation.classifier")) is not None:
+        here.evaluation.classifier = recipe
+    theirs.evaluation, theirs.hardware, theirs.paths.cache = here.evaluation, here.hardware, here.paths.cache
+    if "root" in theirs.data.source and not Path(theirs.data.source.root).is_dir():
+        theirs.data.source.root = here.paths.data
+    if not trust:
+        check_trusted(described_data(theirs), "data", TRUSTED_DATA)
+        recipe = OmegaConf.to_container(here.evaluation.classifier, resolve=False)
+        check_trusted(recipe, "evaluation.classifier", ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim."))
+    judge = make_judge(theirs, console)
+    if judge.facts.checksum != expected.checksum:
+        seen = f"checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]}"
+        raise Refused(f"{run.folder.path} was trained on other data ({seen})")
+    return judge

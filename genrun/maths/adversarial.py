@@ -1,0 +1,95 @@
+"""The losses of the game between a generator and a discriminator, on the discriminator's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Adversarial:
+    """A pair of losses; a logit is large where the discriminator takes an image for a real one."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """What the discriminator descends: logits (B,) of real and of generated images → a scalar."""
+        raise NotImplementedError
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """What the generator descends: logits (B,) of generated images → a scalar."""
+        raise NotImplementedError
+
+    def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
+        """A further term of the discriminator's loss, on images (B, C, H, W); None where there is none."""
+        return None
+
+
+class NonSaturating(Adversarial):
+    r"""Binary cross-entropy with D = σ(logit) ("Generative Imaging", (27) to (30)).
+
+        C_D = -½ (mean log D(x) + mean log(1 - D(x̄))),   C_G = -mean log D(x̄)
+
+    References:
+        Goodfellow et al., Generative adversarial nets, 2014.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return F.softplus(-fake).mean()
+
+
+class LeastSquares(Adversarial):
+    r"""C_D = ½ (mean (D(x) - 1)² + mean D(x̄)²),   C_G = ½ mean (D(x̄) - 1)².
+
+    References:
+        Mao et al., Least squares generative adversarial networks, 2017, (9).
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return (fake - 1).square().mean() / 2
+
+
+class Hinge(Adversarial):
+    r"""C_D = mean max(0, 1 - D(x)) + mean max(0, 1 + D(x̄)),   C_G = -mean D(x̄).
+
+    References:
+        Lim and Ye, Geometric GAN, 2017; Miyato et al., Spectral normalization for generative adversarial networks, 2018, (17).
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+class Wasserstein(Adversarial):
+    r"""C_D = mean D(x̄) - mean D(x) + λ mean (‖∇D(x̂)‖ - 1)²,   C_G = -mean D(x̄),   x̂ on the line between x and x̄.
+
+    Args:
+        weight: λ.
+
+    References:
+        Gulrajani et al., Improved training of Wasserstein GANs, 2017, algorithm 1.
+    """
+
+    def __init__(self, weight: float = 10.0) -> None:
+        self.weight = weight
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+        at = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+        between = torch.lerp(real, fake, at).requires_grad_()
+        (gradient,) = torch.autograd.grad(discriminate(between).sum(), between, create_graph=True)
+        return self.weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()

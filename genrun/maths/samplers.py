@@ -1,0 +1,189 @@
+"""From noise to images: the samplers of diffusion and of flows, on whatever network they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from genrun.maths.draws import normal_like
+
+Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or a velocity, of the same shape
+
+
+class DiffusionSampler:
+    """A way from x_T to x_0.
+
+    Args:
+        clip: keep the image that each step expects within [-1, 1].
+    """
+
+    def __init__(self, clip: bool = True) -> None:
+        self.clip = clip
+
+    def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
+        """The states after each step, (n, C, H, W) each; the last one is x_0.
+
+        Args:
+            predict: (x_t, t) → ε̂, t in 1 … T.
+            x: x_T ~ N(0, I).
+            alpha_bars: ᾱ_0 = 1, ᾱ_1, …, ᾱ_T: (T + 1,) float64.
+        """
+        raise NotImplementedError
+
+    def denoised(self, x: Tensor, noise: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
+        """x̂_0 by (17), within [-1, 1] when clipped, and the ε̂ that belongs to it."""
+        image = (x - (1 - alpha_bar) ** 0.5 * noise) / alpha_bar**0.5
+        if not self.clip:
+            return image, noise
+        image = image.clamp(-1, 1)
+        return image, (x - alpha_bar**0.5 * image) / (1 - alpha_bar) ** 0.5
+
+
+class StridingSampler(DiffusionSampler):
+    """One that passes few of the T times.
+
+    Args:
+        steps: S, evaluations of the network; the times are round(T (1 - k/S)), k = 0 … S.
+        clip: see `DiffusionSampler`.
+    """
+
+    def __init__(self, steps: int, clip: bool = True) -> None:
+        super().__init__(clip)
+        if steps < 1:
+            raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
+        self.steps = steps
+
+    def times(self, last: int) -> list[int]:
+        """T = t_0 > t_1 > … > t_S = 0; of at most T steps."""
+        return torch.linspace(last, 0, min(self.steps, last) + 1, dtype=torch.float64).round().long().tolist()
+
+
+class Ancestral(DiffusionSampler):
+    r"""The reverse of the T steps ("Generative Imaging", (18) and (19)).
+
+        μ_t = 1/√α_t (x_t - β_t/√(1 - ᾱ_t) ε̂),   x_{t-1} = μ_t + σ_t ε,   σ_t² = β_t (1 - ᾱ_{t-1})/(1 - ᾱ_t)
+
+    References:
+        Ho, Jain and Abbeel, Denoising diffusion probabilistic models, 2020, algorithm 2 (σ_t² is their β̃_t).
+    """
+
+    def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
+        bars = alpha_bars.tolist()
+        for t in range(len(bars) - 1, 0, -1):
+            alpha = bars[t] / bars[t - 1]
+            _, noise = self.denoised(x, predict(x, t), bars[t])
+            x = (x - (1 - alpha) / (1 - bars[t]) ** 0.5 * noise) / alpha**0.5  # (18)
+            if t > 1:
+                variance = (1 - alpha) * (1 - bars[t - 1]) / (1 - bars[t])
+                x = x + variance**0.5 * normal_like(x, generator)  # (19)
+            yield x
+
+
+class DDIM(StridingSampler):
+    r"""Denoising diffusion implicit models: from t to an earlier s,
+
+        x_s = √ᾱ_s x̂_0 + √(1 - ᾱ_s - σ²) ε̂ + σ ε,   σ = η √((1 - ᾱ_s)/(1 - ᾱ_t)) √(1 - ᾱ_t/ᾱ_s)
+
+    Args:
+        steps: S.
+        eta: η; 0 makes the way from x_T to x_0 deterministic, 1 that of `Ancestral` when S = T.
+        clip: see `DiffusionSampler`.
+
+    References:
+        Song, Meng and Ermon, Denoising diffusion implicit models, 2021, (12) and (16).
+    """
+
+    def __init__(self, steps: int = 50, eta: float = 0.0, clip: bool = True) -> None:
+        super().__init__(steps, clip)
+        if not 0 <= eta <= 1:
+            raise ValueError(f"model.sampler.eta: expected 0 to 1, got {eta}")
+        self.eta = eta
+
+    def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
+        times = self.times(len(alpha_bars) - 1)
+        for t, s in zip(times[:-1], times[1:], strict=True):
+            now, then = alpha_bars[t].item(), alpha_bars[s].item()
+            image, noise = self.denoised(x, predict(x, t), now)
+            sigma = self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
+            x = then**0.5 * image + max(0.0, 1 - then - sigma**2) ** 0.5 * noise
+            if sigma:
+                x = x + sigma * normal_like(x, generator)
+            yield x
+
+
+class DPMSolver(StridingSampler):
+    r"""DPM-Solver++(2M): the exact solution of the linear part, a line through the last two x̂_0 for the rest.
+
+    With a_t = √ᾱ_t, σ_t = √(1 - ᾱ_t), λ_t = log a_t/σ_t and h = λ_s - λ_t, from t to an earlier s,
+
+        x_s = σ_s/σ_t x_t + a_s (1 - e^{-h}) D,   D = x̂_0(t) + h/(2 h') (x̂_0(t) - x̂_0(t')),   t', h': of the step before
+
+    and D = x̂_0(t) in the first step and in the last one, which ends at x̂_0.
+
+    Args:
+        steps: S.
+        clip: see `DiffusionSampler`.
+
+    References:
+        Lu et al., DPM-Solver++, 2022, algorithm 2.
+    """
+
+    def __init__(self, steps: int = 20, clip: bool = True) -> None:
+        super().__init__(steps, clip)
+
+    def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
+        times = self.times(len(alpha_bars) - 1)
+        lambdas = ((alpha_bars / (1 - alpha_bars)).log() / 2).tolist()
+        before: tuple[Tensor, float] | None = None  # x̂_0 and h' of the step before
+        for t, s in zip(times[:-1], times[1:], strict=True):
+            now, then = alpha_bars[t].item(), alpha_bars[s].item()
+            image, _ = self.denoised(x, predict(x, t), now)
+            if s == 0:
+                yield image
+                return
+            h = lambdas[s] - lambdas[t]
+            between = image if before is None else image + h / (2 * before[1]) * (image - before[0])
+            keep = ((1 - then) / (1 - now)) ** 0.5
+            x = keep * x + (then**0.5 - keep * now**0.5) * between  # a_s (1 - e^{-h}) = a_s - a_t σ_s/σ_t
+            before = image, h
+            yield x
+
+
+class FlowSampler:
+    """A way along dx/dt = v(x, t), from noise at t = 0 to images at t = 1, in equal steps.
+
+    Args:
+        steps: S.
+    """
+
+    def __init__(self, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
+        self.steps = steps
+
+    def path(self, velocity: Predict, x: Tensor) -> Iterator[Tensor]:
+        """The states after each step, (n, C, H, W) each; velocity: (x_t, t) → v, t in [0, 1]."""
+        for k in range(self.steps):
+            x = self.step(velocity, x, k / self.steps, 1 / self.steps)
+            yield x
+
+    def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
+        """From x_t to x_{t + length}."""
+        raise NotImplementedError
+
+
+class Euler(FlowSampler):
+    """x_{t+h} = x_t + h v(x_t, t): an evaluation of the network in each step."""
+
+    def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
+        return x + length * velocity(x, t)
+
+
+class Heun(FlowSampler):
+    """x_{t+h} = x_t + h/2 (v(x_t, t) + v(x_t + h v(x_t, t), t + h)): two evaluations of the network in each step."""
+
+    def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
+        first = velocity(x, t)
+        return x + length / 2 * (first + velocity(x + length * first, t + length))

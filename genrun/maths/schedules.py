@@ -1,0 +1,68 @@
+"""Noise schedules of diffusion: how much of the image is left at each time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+MOST = 0.999  # β of a step: at 1 nothing would be left to divide by
+
+
+class Schedule:
+    """β_1, …, β_T, and α_t = 1 - β_t, ᾱ_t = Π_{i ≤ t} α_i (13).
+
+    Args:
+        steps: T.
+    """
+
+    def __init__(self, steps: int) -> None:
+        if steps < 2:
+            raise ValueError(f"model.schedule.steps: expected at least 2, got {steps}")
+        self.steps = steps
+
+    def betas(self) -> Tensor:
+        """β (T,), float64; place t - 1 holds β_t."""
+        raise NotImplementedError
+
+
+class Linear(Schedule):
+    """β_t = β_start + t/T (β_end - β_start), (12), t counted from 0 to T - 1 with T - 1 steps between its ends.
+
+    Args:
+        steps: T.
+        start, end: β of the first and the last step.
+    """
+
+    def __init__(self, steps: int, start: float = 1e-4, end: float = 2e-2) -> None:
+        super().__init__(steps)
+        if not 0 < start <= end < 1:
+            raise ValueError(f"model.schedule: expected 0 < start ≤ end < 1, got {start} and {end}")
+        self.start, self.end = start, end
+
+    def betas(self) -> Tensor:
+        return torch.linspace(self.start, self.end, self.steps, dtype=torch.float64)
+
+
+class Cosine(Schedule):
+    r"""ᾱ_t = f(t)/f(0),   f(t) = cos²(π/2 · (t/T + s)/(1 + s)),   β_t = 1 - ᾱ_t/ᾱ_{t-1} ≤ 0.999    (14), (15).
+
+    Args:
+        steps: T.
+        s: keeps β_1 from being too small.
+
+    References:
+        Nichol and Dhariwal, Improved denoising diffusion probabilistic models, 2021, (17).
+    """
+
+    def __init__(self, steps: int, s: float = 0.008) -> None:
+        super().__init__(steps)
+        if s < 0:
+            raise ValueError(f"model.schedule.s: expected a number of at least 0, got {s}")
+        self.s = s
+
+    def betas(self) -> Tensor:
+        t = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
+        f = torch.cos(math.pi / 2 * (t + self.s) / (1 + self.s)).square()
+        return (1 - f[1:] / f[:-1]).clamp(max=MOST)

@@ -1,0 +1,93 @@
+r"""Denoising diffusion: a network learns which noise was added to images, and images are made by taking it away step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from genrun.maths import schedules
+from genrun.maths.draws import normal_like
+from genrun.maths.rates import Schedule
+from genrun.maths.samplers import DiffusionSampler
+from genrun.methods.denoiser import Denoiser, shown
+
+
+class DDPM(Denoiser):
+    r"""Denoising diffusion probabilistic model ("Generative Imaging", sections 3.2.4 and 3.4.1).
+
+        x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε,   ε ~ N(0, I),   t = 1 … T                          (17), the bars restored
+        C_noise = mean (ε̂(x_t, t) - ε)²                                                    (34)
+        C_grad = mean (Δ_x ε̂ - Δ_x ε)² + mean (Δ_y ε̂ - Δ_y ε)²,   Δ: to the next pixel      (35)
+        C = α C_grad + C_noise                                                              (36)
+
+    How x_T ~ N(0, I) turns to an image (18, 19) is the sampler's: any of them serves a trained model.
+
+    Args:
+        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after: see `Denoiser`.
+        beta_schedule: β_1 … β_T.
+        sampler: from noise to images.
+        gradient_weight: α.
+
+    References:
+        Ho, Jain and Abbeel, Denoising diffusion probabilistic models, 2020.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        network: Callable[..., nn.Module],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        beta_schedule: schedules.Schedule,
+        sampler: DiffusionSampler,
+        conditional: bool = False,
+        label_dropout: float = 0.1,
+        guidance: float = 1.0,
+        gradient_weight: float = 0.0,
+        schedule: Schedule = "cosine",
+        halve_after: int | None = None,
+    ) -> None:
+        super().__init__(
+            image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after
+        )
+        if gradient_weight < 0:
+            raise ValueError(f"model.gradient_weight: expected a number of at least 0, got {gradient_weight}")
+        self.sampler, self.gradient_weight = sampler, gradient_weight
+        self.betas = beta_schedule.betas()  # (T,) float64
+        self.alpha_bars = torch.cat([self.betas.new_ones(1), (1 - self.betas).cumprod(0)])  # ᾱ_0 = 1 … ᾱ_T
+
+    def noised(self, images: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """x_t of images x_0 (n, C, H, W) on [-1, 1] at times t (n,) in 0 … T, (17)."""
+        alpha_bar = self.alpha_bars[t.cpu()].to(images).view(-1, 1, 1, 1)
+        return alpha_bar.sqrt() * images + (1 - alpha_bar).sqrt() * noise
+
+    def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
+        t = torch.randint(1, len(self.alpha_bars), (len(images),), generator=generator, device=images.device)
+        noise = normal_like(images, generator)
+        predicted = self.network(self.noised(images, t, noise), t.to(images), labels)
+        error = (predicted - noise).float()
+        terms = {"noise": error.square().mean()}  # (34)
+        if self.gradient_weight:
+            terms["gradient"] = self.gradient_weight * sum(error.diff(dim=d).square().mean() for d in (3, 2))  # (35)
+        return terms
+
+    def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
+        return self.sampler.path(lambda x, t: self.predict(x, t, labels), x, self.alpha_bars, generator)
+
+    # ---------------------------------------------------------------------------------------------------- the way to noise
+
+    def noise_trajectory(self, images: Tensor, *, frames: int = 40, generator: Generator | None = None) -> Tensor:
+        """x_t at evenly chosen t, with the same ε at each: (frames, n, C, H, W) in [0, 1]."""
+        x, noise = 2 * images - 1, normal_like(images, generator)
+        times = torch.linspace(0, len(self.betas), frames).round().long()
+        return torch.stack([shown(self.noised(x, t.expand(len(x)), noise)) for t in times])
+
+    def noise_schedule(self) -> dict[str, Tensor]:
+        """β_t, and the shares of the image and of the noise in x_t."""
+        return {
+            "β": torch.cat([self.betas[:1], self.betas]),
+            "√ᾱ, of the image": self.alpha_bars.sqrt(),
+            "√(1-ᾱ), of the noise": (1 - self.alpha_bars).sqrt(),
+        }

@@ -1,0 +1,73 @@
+r"""Flow matching: a network learns the velocity of straight lines from noise to images, and images are made by following it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from genrun.maths.draws import normal_like
+from genrun.maths.rates import Schedule
+from genrun.maths.samplers import FlowSampler
+from genrun.methods.denoiser import Denoiser, shown
+
+TIME_SCALE = 1000.0  # the networks' sinusoids are made for times of some hundreds
+
+
+class FlowMatching(Denoiser):
+    r"""Rectified flow (Liu, Gong and Liu, "Flow straight and fast", 2023; Lipman et al., "Flow matching", 2023).
+
+        x_t = (1 - t) ε + t x_1,   ε ~ N(0, I),   t in [0, 1]                              (Liu et al., (1))
+        C = mean (v(x_t, t) - (x_1 - ε))²                                                    (Liu et al., (1))
+        dx/dt = v(x, t) from x_0 = ε to an image x_1
+
+    Args:
+        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after: see `Denoiser`.
+        sampler: follows dx/dt.
+        times: t in training is `uniform`, or σ(N(0, 1)), most often in the middle (`logit_normal`; Esser et al., 2024).
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        network: Callable[..., nn.Module],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        sampler: FlowSampler,
+        conditional: bool = False,
+        label_dropout: float = 0.1,
+        guidance: float = 1.0,
+        times: Literal["uniform", "logit_normal"] = "uniform",
+        schedule: Schedule = "cosine",
+        halve_after: int | None = None,
+    ) -> None:
+        super().__init__(
+            image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after
+        )
+        self.sampler, self.times = sampler, times
+
+    def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
+        t = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
+        if self.times == "logit_normal":
+            t = normal_like(t, generator).sigmoid()
+        noise = normal_like(images, generator)
+        x = torch.lerp(noise, images, t.view(-1, 1, 1, 1))
+        error = self.network(x, TIME_SCALE * t, labels) - (images - noise)
+        return {"velocity": error.float().square().mean()}
+
+    def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
+        return self.sampler.path(lambda x, t: self.predict(x, TIME_SCALE * t, labels), x)
+
+    # ---------------------------------------------------------------------------------------------------- the way to noise
+
+    def noise_trajectory(self, images: Tensor, *, frames: int = 40, generator: Generator | None = None) -> Tensor:
+        """The straight lines from images to one noise each: (frames, n, C, H, W) in [0, 1]."""
+        x, noise = 2 * images - 1, normal_like(images, generator)
+        return torch.stack([shown(torch.lerp(x, noise, share)) for share in torch.linspace(0, 1, frames).tolist()])
+
+    def noise_schedule(self) -> dict[str, Tensor]:
+        """The shares of the image and of the noise in x_t, from the image to the noise."""
+        t = torch.linspace(1, 0, 101)
+        return {"t, of the image": t, "1-t, of the noise": 1 - t}

@@ -1,0 +1,156 @@
+r"""Generative adversarial network: a generator learns from a discriminator that learns to tell its images from real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from genrun.maths.adversarial import Adversarial
+from genrun.maths.rates import Schedule, rate_share
+from genrun.methods.method import Method
+from genrun.types import Batch
+
+
+class GAN(Method):
+    r"""Generative adversarial network ("Generative Imaging", sections 3.2.2 and 3.4.1).
+
+        min_G max_D E log D(x) + E log(1 - D(G(z))),   z ~ N(0, I)          (7)
+
+    with (27) to (30), or another pair of losses, for its two sides. G ends in tanh and D sees images on [-1, 1]. A conditional G sees the
+    one-hot class behind z; a conditional D answers with a logit for "real" and one more for each class, and the logit of an image of class
+    y is the sum of the first and that of y (a projection on the class, Miyato and Koyama, 2018).
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: of the data.
+        generator: makes a network (n, code_size [+ num_classes]) → (n, C, H, W), before tanh, from (inputs, image_shape).
+        discriminator: makes a network (n, C, H, W) on [-1, 1] → (n, 1 [+ num_classes]) from (image_shape, outputs).
+        loss: of both sides.
+        optimizer: takes G.
+        discriminator_optimizer: takes D.
+        conditional: draw images of given classes.
+        code_size: the length of z.
+        critic_steps: steps of D in each batch, the last of which shares its generated images with the step of G.
+        schedule: of both rates over the training.
+
+    References:
+        Goodfellow et al., Generative adversarial nets, 2014.
+        Radford et al., Unsupervised representation learning with deep convolutional GANs, 2016 (DCGAN).
+    """
+
+    best_by = "judge/frechet"
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        generator: Callable[..., nn.Module],
+        discriminator: Callable[..., nn.Module],
+        loss: Adversarial,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        discriminator_optimizer: Callable[..., torch.optim.Optimizer],
+        conditional: bool = False,
+        code_size: int = 100,
+        critic_steps: int = 1,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__(image_shape, num_classes if conditional else 0)
+        if code_size < 1 or critic_steps < 1:
+            raise ValueError(
+                f"expected model.code_size and model.critic_steps of at least 1, got {code_size} and {critic_steps}"
+            )
+        self.automatic_optimization = False  # two optimizers
+        self.generator = generator(code_size + self.num_classes, self.image_shape)
+        self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)
+        self.loss, self.code_size, self.critic_steps, self.schedule = loss, code_size, critic_steps, schedule
+        self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
+
+    # --------------------------------------------------------------------------------------------------- the two networks
+
+    def generate(self, codes: Tensor, labels: Tensor | None) -> Tensor:
+        """G: codes (n, code_size) → images (n, C, H, W) on [-1, 1]."""
+        if self.num_classes:
+            codes = torch.cat([codes, F.one_hot(labels, self.num_classes).to(codes)], 1)
+        return self.generator(codes).tanh()
+
+    def discriminate(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """D before its sigmoid: images (n, C, H, W) on [-1, 1] → logits (n,)."""
+        logits = self.discriminator(images)
+        if not self.num_classes:
+            return logits[:, 0]
+        return logits[:, 0] + logits[:, 1:].gather(1, labels.unsqueeze(1))[:, 0]
+
+    # ------------------------------------------------------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        real, labels = 2 * batch.image - 1, batch.label
+        # only G's optimizer is Lightning's, so that a batch counts as one step
+        of_generator, of_discriminator = self.optimizers()[0], self.optimizers(use_pl_optimizer=False)[1]
+        for optimizer in (of_generator, of_discriminator):
+            self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
+        for _ in range(self.critic_steps):
+            codes = torch.randn(len(real), self.code_size, device=self.device, dtype=real.dtype)
+            fake = self.generate(codes, labels)
+            loss_d = self.descend_discriminator(of_discriminator, real, fake.detach(), labels)
+        loss_g = self.descend_generator(of_generator, fake, labels)
+        self.track(discriminator=loss_d, generator=loss_g)
+
+    def descend_discriminator(
+        self, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor, labels: Tensor
+    ) -> Tensor:
+        """A step of D on real and generated images (B, C, H, W), (29); returns its loss."""
+        # one pass for both: half the calls
+        logits_real, logits_fake = self.discriminate(torch.cat([real, fake]), labels.repeat(2)).chunk(2)
+        loss = self.loss.discriminator(logits_real, logits_fake)
+        penalty = self.loss.penalty(lambda images: self.discriminate(images, labels), real, fake)
+        if penalty is not None:
+            loss = loss + penalty
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        return loss
+
+    def descend_generator(self, optimizer: torch.optim.Optimizer, fake: Tensor, labels: Tensor) -> Tensor:
+        """A step of G on its images (B, C, H, W), (30), by D after its own step; returns the loss."""
+        self.discriminator.requires_grad_(False)  # D's gradient is not needed here
+        loss = self.loss.generator(self.discriminate(fake, labels))
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.discriminator.requires_grad_(True)
+        return loss
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        return (
+            self.optimizer(self.generator.parameters()),
+            self.discriminator_optimizer(self.discriminator.parameters()),
+        )
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Nothing: neither loss says how good the images are. Averaged weights are looked at where there is validation."""
+
+    def budget_dependence(self) -> str | None:
+        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
+
+    # ---------------------------------------------------------------------------------------------------------- generation
+
+    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        self.check_labels(n, labels)
+        codes = torch.randn(n, self.code_size, generator=generator, device=self.device)
+        return self.decode_codes(codes, labels)
+
+    @torch.no_grad()
+    def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes (n, code_size) → images (n, C, H, W) in [0, 1].
+
+        Raises:
+            ValueError: labels are missing, or given to an unconditional model.
+        """
+        self.check_labels(len(codes), labels)
+        if not len(codes):
+            return codes.new_empty(0, *self.image_shape)
+        codes = codes.to(next(self.generator.parameters()))
+        return ((1 + self.generate(codes, labels)) / 2).float()

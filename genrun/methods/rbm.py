@@ -1,0 +1,343 @@
+r"""Restricted Boltzmann machine: an energy of pixels and hidden units, learned by contrasting data with the model's own fantasies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from genrun.maths.draws import bernoulli
+from genrun.maths.rates import Schedule, rate_share
+from genrun.methods.method import Method
+from genrun.types import Batch
+
+Visible = Literal["grey", "sampled", "threshold"]
+Units = Literal["states", "means"]
+
+MEAN_IMAGES = 10000  # training images whose pixel means are the base rates
+
+
+class RBM(Method):
+    r"""Restricted Boltzmann machine ("Generative Imaging", sections 3.2.1 and 3.4.1).
+
+        E(v, h) = -vᵀWh - b_vᵀv - b_hᵀh                       (3), first sign corrected
+        P(v) = exp(-F(v)) / Z,   F(v) = -b_vᵀv - Σ_j softplus(b_h,j + (vW)_j)         (6), summed over h
+        P(h_j = 1 | v) = σ(Σ_i v_i W_ij + b_h,j)              (24)
+        P(v_i = 1 | h) = σ(Σ_j h_j W_ij + b_v,i)              (25)
+        ΔW ∝ ⟨vhᵀ⟩_data - ⟨v̄h̄ᵀ⟩_model                         (26), and so for both biases
+
+    The C·H·W pixels are the visible units; a conditional model has one more for each class, of which exactly one is on.
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: of the data.
+        optimizer: takes W and the biases, whose gradient is the negative of (26); a step of plain SGD with rate η is the document's.
+        conditional: model images and labels together.
+        hidden: number of hidden units.
+        visible: what a grey value x is to the visible units: itself (`grey`), 1 with probability x, drawn anew in each step (`sampled`),
+            or 1 where x > ½ (`threshold`).
+        cd_steps: k, steps of the chain behind the model's term.
+        persistent: the chains go on from step to step (PCD) instead of starting at the data (CD).
+        chains: persistent chains.
+        centred: the gradient is of units less their running means, which makes it independent of what is called 0 and 1.
+        units: whether (26) sees the hidden units' drawn `states` or their `means`, in both of its terms.
+        summed: W's gradient is the sum over the batch and not its mean, as the document's code has it.
+        scale: standard deviation of the initial W.
+        pixel_means: b_v starts at the log odds of the training images' mean pixels; False: at zero.
+        weight_decay: of W alone.
+        schedule: of the rate over the training.
+        gibbs_steps: steps of a chain before its state counts as a sample.
+        tempered: sampling starts at independent pixels of the data's means and cools to the model over the steps (β: 0 → 1), which
+            reaches every mode; False: from h ~ U(0, 1) at β = 1.
+        output: samples are the last step's `means` or its `states`.
+        ais_chains: runs of annealed importance sampling, for log Z.
+        ais_temperatures: temperatures that they pass.
+
+    References:
+        Hinton, Training products of experts by minimizing contrastive divergence, 2002.
+        Tieleman, Training restricted Boltzmann machines using approximations to the likelihood gradient, 2008 (PCD).
+        Melchior et al., How to center deep Boltzmann machines, 2016 (the centred gradient).
+        Salakhutdinov and Murray, On the quantitative analysis of deep belief networks, 2008 (log Z).
+    """
+
+    binary = True
+    best_by = "judge/frechet"
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        conditional: bool = False,
+        hidden: int = 500,
+        visible: Visible = "sampled",
+        cd_steps: int = 1,
+        persistent: bool = True,
+        chains: int = 100,
+        centred: bool = True,
+        units: Units = "means",
+        summed: bool = False,
+        scale: float = 0.01,
+        pixel_means: bool = True,
+        weight_decay: float = 0.0,
+        schedule: Schedule = "linear",
+        gibbs_steps: int = 500,
+        tempered: bool = True,
+        output: Units = "means",
+        ais_chains: int = 100,
+        ais_temperatures: int = 10000,
+    ) -> None:
+        super().__init__(image_shape, num_classes if conditional else 0)
+        counts = {"hidden": hidden, "cd_steps": cd_steps, "chains": chains, "gibbs_steps": gibbs_steps}
+        counts |= {"ais_chains": ais_chains, "ais_temperatures": ais_temperatures}
+        for name, count in counts.items():
+            if count < 1:
+                raise ValueError(f"model.{name}: expected at least 1, got {count}")
+        self.automatic_optimization = False  # there is no loss whose gradient this were
+        self.optimizer = optimizer
+        self.visible, self.cd_steps, self.persistent = visible, cd_steps, persistent
+        self.centred, self.units, self.summed = centred, units, summed
+        self.pixel_means, self.weight_decay, self.schedule = pixel_means, weight_decay, schedule
+        self.gibbs_steps, self.tempered, self.output = gibbs_steps, tempered, output
+        self.ais_chains, self.ais_temperatures = ais_chains, ais_temperatures
+        self.pixels = math.prod(self.image_shape)
+        units_seen = self.pixels + self.num_classes  # V
+        self.W = nn.Parameter(scale * torch.randn(units_seen, hidden))
+        self.b_v = nn.Parameter(torch.zeros(units_seen))
+        self.b_h = nn.Parameter(torch.zeros(hidden))
+        self.register_buffer("base", torch.zeros(units_seen))  # log odds of the data's mean pixels
+        self.register_buffer("fantasies", torch.full((chains if persistent else 0, units_seen), -1.0))  # -1: not begun
+        self.register_buffer("mean_v", torch.full((units_seen,), 0.5))  # μ of the centred gradient
+        self.register_buffer("mean_h", torch.full((hidden,), 0.5))  # λ
+        self.register_buffer("log_z", torch.full((2,), math.nan, dtype=torch.float64))  # log Z and its standard error
+
+    # ------------------------------------------------------------------------------------------------- the distribution
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v) = -b_vᵀv - Σ_j softplus(b_h,j + (vW)_j); (B, V) → (B,), nats."""
+        return -(v @ self.b_v) - F.softplus(self.b_h + v @ self.W).sum(-1)
+
+    def means_h(self, v: Tensor, beta: float = 1.0) -> Tensor:
+        """P(h_j = 1 | v) at the inverse temperature β, (24): (B, V) → (B, H)."""
+        return torch.addmm(self.b_h, v, self.W, beta=beta, alpha=beta).sigmoid_()
+
+    def means_v(self, h: Tensor, beta: float = 1.0) -> Tensor:
+        """P(v_i = 1 | h), (25): (B, H) → (B, V); a class's unit: the probability that it is the one that is on."""
+        b_v = self.b_v if beta == 1 else torch.lerp(self.base, self.b_v, beta)
+        field = torch.addmm(b_v, h, self.W.T, alpha=beta)
+        if not self.num_classes:
+            return field.sigmoid_()
+        return torch.cat([field[:, : self.pixels].sigmoid(), field[:, self.pixels :].softmax(1)], 1)
+
+    def states_v(self, means: Tensor, labels: Tensor | None = None, generator: Generator | None = None) -> Tensor:
+        """Visible units drawn from their means, with the labels' units held where labels are given: (B, V) → (B, V)."""
+        v = bernoulli(means, generator)
+        if self.num_classes:
+            if labels is None:
+                labels = torch.multinomial(means[:, self.pixels :], 1, generator=generator).squeeze(1)
+            v[:, self.pixels :] = F.one_hot(labels, self.num_classes)
+        return v
+
+    def gibbs(
+        self, v: Tensor, betas: Sequence[float], labels: Tensor | None = None, generator: Generator | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """A step h ~ P(h | v), v ~ P(v | h) at each inverse temperature, from (B, V).
+
+        Between the base rates (β = 0, independent pixels) and the model (β = 1) lies
+
+            p_β(v) ∝ exp((1-β) bᵀv + β b_vᵀv) Π_j (1 + exp β(b_h,j + (vW)_j)),   b: `base`
+
+        Yields:
+            the means of v and the states drawn from them, (B, V) each.
+        """
+        for beta in betas:
+            means = self.means_v(bernoulli(self.means_h(v, beta), generator), beta)
+            v = self.states_v(means, labels, generator)
+            yield means, v
+
+    # ----------------------------------------------------------------------------------------------------- training, (26)
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        with torch.no_grad():
+            v = self.seen(batch.image, batch.label)
+            mean_h = self.means_h(v)
+            start = self.fantasies if self.persistent else v
+            *_, (_, v_k) = self.gibbs(start, [1.0] * self.cd_steps)  # the model's fantasy, (chains, V)
+            mean_h_k = self.means_h(v_k)
+            if self.persistent:
+                self.fantasies.copy_(v_k)
+            h, h_k = (mean_h, mean_h_k) if self.units == "means" else (bernoulli(mean_h), bernoulli(mean_h_k))
+            self.descend(v, h, v_k, h_k)
+        optimizer = self.optimizers()
+        self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
+        optimizer.step()
+        self.track(reconstruction=self.error_of(v, mean_h))
+
+    def seen(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What images (B, C, H, W) in [0, 1] and labels (B,) are to the visible units: (B, V)."""
+        v = images.flatten(1)
+        if self.visible != "grey":
+            v = bernoulli(v) if self.visible == "sampled" else (v > 0.5).to(v)
+        return torch.cat([v, F.one_hot(labels, self.num_classes).to(v)], 1) if self.num_classes else v
+
+    def descend(self, v: Tensor, h: Tensor, v_k: Tensor, h_k: Tensor) -> None:
+        r"""Leave the negative of (26) in the parameters' `grad`.
+
+        With μ and λ the running means of v and h, the centred gradient is
+
+            ΔW = ⟨(v-μ)(h-λ)ᵀ⟩_data - ⟨(v̄-μ)(h̄-λ)ᵀ⟩_model,   Δb_v = ⟨v⟩ - ⟨v̄⟩ - ΔW λ,   Δb_h = ⟨h⟩ - ⟨h̄⟩ - ΔWᵀμ
+
+        Args:
+            v, h: (B, V) and (B, H) at the data.
+            v_k, h_k: (chains, V) and (chains, H) at the model's fantasies.
+        """
+        W, b_v, b_h = (torch.empty_like(p) if p.grad is None else p.grad for p in (self.W, self.b_v, self.b_h))
+        torch.mm(v_k.T, h_k, out=W)
+        W.addmm_(v.T, h, beta=1 / len(v_k), alpha=-1 / len(v))
+        means = [units.mean(0) for units in (v, v_k, h, h_k)]
+        torch.sub(means[1], means[0], out=b_v)
+        torch.sub(means[3], means[2], out=b_h)
+        if self.centred:
+            self.mean_v.lerp_((means[0] + means[1]) / 2, 0.01)
+            self.mean_h.lerp_((means[2] + means[3]) / 2, 0.01)
+            W.addr_(self.mean_v, b_h, alpha=-1).addr_(b_v, self.mean_h, alpha=-1)
+            b_v.addmv_(W, self.mean_h, alpha=-1)
+            b_h.addmv_(W.T, self.mean_v, alpha=-1)
+        if self.summed:
+            W *= len(v)
+        self.W.grad, self.b_v.grad, self.b_h.grad = W, b_v, b_h
+
+    def error_of(self, v: Tensor, mean_h: Tensor) -> Tensor:
+        """Mean squared error of v (B, V) rebuilt from the hidden units' means: of no use to (26), but to whoever watches."""
+        return (self.means_v(mean_h) - v).square_().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        biases = {"params": [self.b_v, self.b_h], "weight_decay": 0.0}
+        return self.optimizer([{"params": [self.W], "weight_decay": self.weight_decay}, biases])
+
+    @torch.no_grad()
+    def on_fit_start(self) -> None:
+        """Begin at the data's mean pixels, unless a checkpoint or another run's weights have begun."""
+        if self.base.any():
+            return
+        train = self.trainer.datamodule.train
+        some = torch.arange(min(len(train), MEAN_IMAGES), device=self.device)
+        mean = train.images(some).flatten(1).mean(0)
+        mean = mean.clamp(1 / len(some), 1 - 1 / len(some))  # a pixel that is always off has no log odds
+        self.base[: self.pixels] = mean.logit()
+        if self.pixel_means:
+            self.b_v[: self.pixels] = self.base[: self.pixels]
+        if self.persistent:
+            self.fantasies.copy_(self.states_v(self.base_means(len(self.fantasies))))
+        self.mean_v[: self.pixels] = mean
+
+    def base_means(self, n: int) -> Tensor:
+        """The means of v at β = 0: (n, V)."""
+        return self.means_v(self.W.new_zeros(n, self.W.shape[1]), beta=0.0)
+
+    def budget_dependence(self) -> str | None:
+        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
+
+    # ------------------------------------------------------------------------------------------------------- generation
+
+    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        self.check_labels(n, labels)
+        *_, last = self.chain(n, labels, generator)
+        return self.shown(last)
+
+    @torch.no_grad()
+    def chain(self, n: int, labels: Tensor | None, generator: Generator | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Means and states of v in each step of n chains, (n, V) each."""
+        if self.tempered:
+            v = self.states_v(self.base_means(n), labels, generator)
+            # the last tenth at β = 1
+            betas = (torch.arange(1, self.gibbs_steps + 1) / (0.9 * self.gibbs_steps)).clamp(max=1).tolist()
+        else:
+            h = torch.rand(n, self.W.shape[1], generator=generator, device=self.device, dtype=self.W.dtype)
+            v = self.states_v(self.means_v(h), labels, generator)
+            betas = [1.0] * self.gibbs_steps
+        yield from self.gibbs(v, betas, labels, generator)
+
+    def shown(self, step: tuple[Tensor, Tensor]) -> Tensor:
+        """Means and states (n, V) of a step → images (n, C, H, W) in [0, 1], those that `output` asks for."""
+        means, states = step
+        chosen = means if self.output == "means" else states
+        return chosen[:, : self.pixels].reshape(-1, *self.image_shape).float()
+
+    def sample_trajectory(
+        self, n: int, labels: Tensor | None = None, *, frames: int = 40, generator: Generator | None = None
+    ) -> Tensor:
+        """Steps of the chains, close to each other at the end: (frames, n, C, H, W)."""
+        self.check_labels(n, labels)
+        kept = torch.linspace(0, self.gibbs_steps - 1, frames).round().unique().long().tolist()
+        return torch.stack([self.shown(step) for at, step in enumerate(self.chain(n, labels, generator)) if at in kept])
+
+    # --------------------------------------------------------------------------------------------------------- likelihood
+
+    @torch.no_grad()
+    def log_prob(self, images: Tensor) -> Tensor:
+        """log P(v) = -F(v) - log Z of images (n, C, H, W) that are 0 or 1, nats (n,); of a conditional model summed over the labels.
+
+        log Z is estimated by annealed importance sampling, so this is as exact as that.
+        """
+        if self.log_z.isnan().any():
+            self.estimate_log_z()
+        v = images.flatten(1)
+        if not self.num_classes:
+            return -self.free_energy(v) - self.log_z[0]
+        each = [
+            -self.free_energy(torch.cat([v, unit.expand(len(v), -1)], 1))
+            for unit in torch.eye(self.num_classes, device=v.device, dtype=v.dtype)
+        ]
+        return torch.stack(each).logsumexp(0) - self.log_z[0]
+
+    def on_fit_end(self) -> None:
+        self.estimate_log_z()
+
+    @torch.no_grad()
+    def estimate_log_z(self) -> None:
+        r"""Annealed importance sampling: log Z ≈ log Z_0 + log mean_r w_r, with
+
+            log w = Σ_k log p*_βk+1(v_k) - log p*_βk(v_k),   v_k ~ a step of the chain at β_k
+
+        from β = 0, where log Z_0 is known, to 1. The standard error is of the mean of w, by the spread over the runs.
+        """
+        generator = Generator(self.device).manual_seed(0)
+        betas = torch.linspace(0, 1, self.ais_temperatures + 1, dtype=torch.float64).tolist()
+        v = self.states_v(self.base_means(self.ais_chains), None, generator)
+        log_w = torch.zeros(len(v), dtype=torch.float64, device=self.device)
+        for below, beta in zip(betas[:-1], betas[1:], strict=True):
+            log_w += self.log_unnormalised(v, beta) - self.log_unnormalised(v, below)
+            ((_, v),) = self.gibbs(v, [beta], None, generator)
+        pixels, classes = self.base[: self.pixels].double(), self.base[self.pixels :].double()
+        log_z0 = F.softplus(pixels).sum() + self.W.shape[1] * math.log(2)
+        if self.num_classes:
+            log_z0 = log_z0 + classes.logsumexp(0)
+        w = (log_w - log_w.max()).exp()
+        self.log_z[0] = log_z0 + log_w.max() + w.mean().log()
+        self.log_z[1] = w.std() / w.mean() / len(w) ** 0.5 if len(w) > 1 else math.nan
+
+    def log_unnormalised(self, v: Tensor, beta: float) -> Tensor:
+        """log p*_β(v), see `gibbs`: (B, V) → (B,) float64."""
+        of_v = v @ torch.lerp(self.base, self.b_v, beta)
+        of_h = F.softplus(torch.addmm(self.b_h, v, self.W, beta=beta, alpha=beta)).sum(1)
+        return of_v.double() + of_h.double()
+
+    def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
+        """log Z of the likelihood, and how sure it is, nats."""
+        return {"log Z, nats": self.log_z[0].item(), "log Z, standard error": self.log_z[1].item()}
+
+    # -------------------------------------------------------------------------------------------------------------- codes
+
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Means of v given the means of h given the images, grey as they are: (n, C, H, W) in [0, 1]."""
+        v = images.flatten(1)
+        if self.num_classes:
+            share = v.new_full((len(v), self.num_classes), 1 / self.num_classes)
+            v = torch.cat([v, share if labels is None else F.one_hot(labels, self.num_classes).to(v)], 1)
+        return self.means_v(self.means_h(v))[:, : self.pixels].reshape(images.shape)

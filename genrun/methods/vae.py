@@ -1,0 +1,207 @@
+r"""Variational autoencoder: codes with a known distribution, and the two networks between them and images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from genrun.maths.draws import bernoulli, normal_like
+from genrun.maths.likelihoods import Likelihood
+from genrun.maths.mixtures import ClassMixture
+from genrun.maths.rates import Schedule, rate_share, warm_up
+from genrun.methods.method import Method
+from genrun.types import Batch
+
+DECODED_AT_ONCE = 2048  # images
+
+
+class VAE(Method):
+    r"""Variational autoencoder ("Generative Imaging", sections 3.2.3 and 3.4.1).
+
+        (μ, log σ²) = f_enc(x)                                            (8)
+        z = μ + σ ⊙ ε,   σ = exp(½ log σ²),   ε ~ N(0, I)                  (10)
+        x̄ = f_dec(z)                                                      (11)
+        C_KL = -½ Σ_j (1 + log σ_j² - μ_j² - σ_j²)                         (32)
+        C = -log p(x | z) + β C_KL                                         (33)
+
+    With `Gaussian` of its default deviation, -log p(x | z) is the squared error (31) on [-1, 1] and a constant. A conditional model's
+    decoder sees the one-hot class behind z; q(z | x) does not need it.
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: of the data.
+        encoder: makes a network (n, C, H, W) on [-1, 1] → (n, 2·code_size) from (image_shape, outputs).
+        decoder: makes a network (n, code_size [+ num_classes]) → (n, C, H, W) from (inputs, image_shape).
+        likelihood: p(x | z) given the decoder's output.
+        optimizer: takes both networks, and what the likelihood learns.
+        conditional: draw images of given classes.
+        code_size: D, the length of z.
+        beta: β; 1 makes -C a lower bound of log p(x).
+        components: Gaussians of each class in a mixture that is fitted to the codes μ of the training images after training, and that samples
+            are drawn from; 0: from N(0, I), which the codes only approach. The bounds are of N(0, I) in either case.
+        schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
+
+    References:
+        Kingma and Welling, Auto-encoding variational Bayes, 2014.
+        Higgins et al., β-VAE, 2017. Burda et al., Importance weighted autoencoders, 2016 (the tighter bound).
+        Ghosh et al., From variational to deterministic autoencoders, 2020 (a prior fitted afterwards).
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        likelihood: Likelihood,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        conditional: bool = False,
+        code_size: int = 32,
+        beta: float = 1.0,
+        components: int = 0,
+        schedule: Schedule = "cosine",
+    ) -> None:
+        super().__init__(image_shape, num_classes if conditional else 0)
+        for name, value, least in (("code_size", code_size, 1), ("beta", beta, 0), ("components", components, 0)):
+            if value < least:
+                raise ValueError(f"model.{name}: expected at least {least}, got {value}")
+        self.encoder = encoder(self.image_shape, 2 * code_size)
+        self.decoder = decoder(code_size + self.num_classes, self.image_shape)
+        self.likelihood = likelihood
+        self.binary = likelihood.binary
+        self.prior = ClassMixture(max(1, self.num_classes), code_size, components) if components else None
+        self.optimizer, self.code_size, self.beta, self.schedule = optimizer, code_size, beta, schedule
+
+    # --------------------------------------------------------------------------------------------------- the two networks
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z | x), (8): (n, C, H, W) in [0, 1] → twice (n, D)."""
+        mean, log_variance = self.encoder(2 * images - 1).chunk(2, 1)
+        return mean, log_variance
+
+    def decode(self, codes: Tensor, labels: Tensor | None) -> Tensor:
+        """f_dec: codes (n, D) → what the likelihood takes, (n, C, H, W)."""
+        if self.num_classes:
+            codes = torch.cat([codes, F.one_hot(labels, self.num_classes).to(codes)], 1)
+        return self.decoder(codes)
+
+    # ------------------------------------------------------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        if self.schedule != "constant":
+            done = self.progress()
+            self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
+        images = bernoulli(batch.image) if self.binary else batch.image  # drawn anew whenever an image is seen
+        mean, log_variance = self.posterior(images)
+        codes = mean + (0.5 * log_variance).exp() * normal_like(mean)  # (10)
+        reconstruction = -self.likelihood.log_prob(images, self.decode(codes, batch.label)).mean()
+        divergence = kl_divergence(mean, log_variance).mean()
+        self.track(reconstruction=reconstruction, divergence=divergence)
+        return reconstruction + self.beta * divergence  # (33)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.parameters())
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """The negative bound on held-out images, with the same noise each time, nats."""
+        generator = Generator(self.device).manual_seed(0)
+        images = batch.image
+        if self.binary:
+            images = bernoulli(images, generator)
+        self.log("val/score", -self.elbo(images, generator=generator).mean(), batch_size=len(images))
+
+    def budget_dependence(self) -> str | None:
+        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
+
+    # ---------------------------------------------------------------------------------------------------------- generation
+
+    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        self.check_labels(n, labels)
+        if self.prior is None:
+            codes = torch.randn(n, self.code_size, generator=generator, device=self.device)
+        else:
+            of_class = torch.zeros(n, dtype=torch.long, device=self.device) if labels is None else labels
+            codes = self.prior.sample(of_class, generator=generator)
+        return self.decode_codes(codes, labels)
+
+    def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
+        """Fit the mixture, where there is one, to codes (N, D) and labels (N,)."""
+        if self.prior is not None:
+            self.prior.fit(codes, labels if self.num_classes else torch.zeros_like(labels))
+
+    @torch.no_grad()
+    def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes (n, D) → expected images (n, C, H, W) in [0, 1].
+
+        Raises:
+            ValueError: labels are missing, or given to an unconditional model.
+        """
+        self.check_labels(len(codes), labels)
+        if not len(codes):
+            return codes.new_empty(0, *self.image_shape, dtype=torch.float32)
+        parts = codes.to(next(self.parameters())).split(DECODED_AT_ONCE)
+        of_part = [None] * len(parts) if labels is None else labels.split(DECODED_AT_ONCE)
+        decoded = [self.likelihood.mean(self.decode(*both)) for both in zip(parts, of_part, strict=True)]
+        return torch.cat(decoded).float()
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """μ of q(z | x): (n, C, H, W) in [0, 1] → (n, D)."""
+        return self.posterior(images)[0]
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Expected images given μ: (n, C, H, W) in [0, 1]; of a conditional model without labels, those of the likeliest class."""
+        if self.num_classes and labels is None:
+            labels = self.bounds_by_class(images, 1, Generator(self.device).manual_seed(0)).argmax(0)
+        return self.decode_codes(self.encode(images), labels)
+
+    # ---------------------------------------------------------------------------------------------------------- likelihood
+
+    @torch.no_grad()
+    def elbo(self, images: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
+        r"""A lower bound of log p(x), nats: (n, C, H, W) → (n,).
+
+        One sample: log p(x | z) - C_KL. K samples, importance-weighted (Burda et al., (8)):
+
+            log 1/K Σ_k p(x | z_k) p(z_k) / q(z_k | x),   z_k ~ q(z | x)
+
+        Of a conditional model: log of the mean over the classes of the bounds' exponentials.
+        """
+        if not self.num_classes:
+            return self.bound(images, None, samples, generator)
+        return self.bounds_by_class(images, samples, generator).logsumexp(0) - math.log(self.num_classes)
+
+    @torch.no_grad()
+    def bounds_by_class(self, images: Tensor, samples: int, generator: Generator | None) -> Tensor:
+        """The bound of log p(x | y) for each class y: (num_classes, n)."""
+        each = (torch.full((len(images),), label, device=images.device) for label in range(self.num_classes))
+        return torch.stack([self.bound(images, labels, samples, generator) for labels in each])
+
+    def bound(self, images: Tensor, labels: Tensor | None, samples: int, generator: Generator | None) -> Tensor:
+        """See `elbo`; labels (n,) of a conditional model."""
+        mean, log_variance = self.posterior(images)
+        if samples == 1:
+            codes = mean + (0.5 * log_variance).exp() * normal_like(mean, generator)
+            return self.likelihood.log_prob(images, self.decode(codes, labels)) - kl_divergence(mean, log_variance)
+        total = images.new_full((len(images),), -math.inf, dtype=torch.float64)
+        at_once = max(1, DECODED_AT_ONCE // len(images))
+        for start in range(0, samples, at_once):
+            k = min(at_once, samples - start)
+            noise = normal_like(mean.expand(k, -1, -1), generator)  # (k, n, D)
+            codes = mean + (0.5 * log_variance).exp() * noise
+            of_code = None if labels is None else labels.repeat(k)
+            output = self.decode(codes.flatten(0, 1), of_code).unflatten(0, (k, len(images)))
+            # log p(z) - log q(z | x) = ½ Σ_j log σ_j² + ε_j² - z_j²
+            weight = 0.5 * (log_variance + noise.square() - codes.square()).sum(2)
+            terms = (self.likelihood.log_prob(images, output) + weight).double()
+            total = torch.logaddexp(total, terms.logsumexp(0))
+        return total - math.log(samples)
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(μ, σ²) ‖ N(0, I)), (32), nats: (n, D) twice → (n,)."""
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
