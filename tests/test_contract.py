@@ -15,7 +15,9 @@ from genrun.run import build_method, run
 from genrun.sampling import balanced_labels
 
 YAML = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-CONDITIONAL = [name for name in YAML if "\n  conditional: false" in (ROOT / "conf" / "model" / f"{name}.yaml").read_text()]
+CONDITIONAL = [
+    name for name in YAML if "\n  conditional: false" in (ROOT / "conf" / "model" / f"{name}.yaml").read_text()
+]
 # a model as its YAML has it, and with labels where that is an option
 MODELS = [(name, ()) for name in YAML] + [(name, ("model.conditional=true",)) for name in CONDITIONAL]
 every_model = pytest.mark.parametrize(

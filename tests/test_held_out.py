@@ -21,7 +21,7 @@ def data_of(pixels: Tensor) -> SimpleNamespace:
 class Uniform:
     """Density 1 everywhere on [0, 1]^D."""
 
-    image_shape, device, num_classes = (1, 8, 8), torch.device("cpu"), 0
+    image_shape, device, num_classes, binary = (1, 8, 8), torch.device("cpu"), 0, False
 
     def log_prob(self, images: Tensor) -> Tensor:
         return torch.zeros(len(images))
@@ -37,10 +37,23 @@ class Darker(Uniform):
 class Bound:
     """A bound one nat below the density of `Uniform`."""
 
-    image_shape, device = (1, 8, 8), torch.device("cpu")
+    image_shape, device, binary = (1, 8, 8), torch.device("cpu"), False
 
-    def elbo(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def elbo(self, images: Tensor, *, samples: int = 1, generator: torch.Generator | None = None) -> Tensor:
         return torch.full((len(images),), -1.0)
+
+
+class Coins(Bound):
+    """Fair coins for pixels, and a bound whose gap falls with the samples."""
+
+    binary = True
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        assert ((images == 0) | (images == 1)).all()
+        return torch.full((len(images),), -64 * math.log(2))
+
+    def elbo(self, images: Tensor, *, samples: int = 1, generator: torch.Generator | None = None) -> Tensor:
+        return self.log_prob(images) - 1 / samples
 
 
 def test_a_uniform_density_needs_eight_bits_for_each_value():
@@ -62,6 +75,28 @@ def test_a_lower_bound_is_named_as_one():
     (row,) = likelihood_rows(Bound(), data, most=10, chunk=10, seed=0)
     assert row.name == "bits per dimension, upper bound"
     assert row.value == pytest.approx(8 + 1 / 64 / math.log(2))
+
+
+def test_masses_of_binary_images_are_in_nats_of_one_fixed_draw():
+    data = data_of(torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8))
+    exact, bound, tighter = likelihood_rows(Coins(), data, most=40, chunk=15, seed=0, importance=10)
+    assert (
+        exact.name == "log-likelihood, nats" and exact.value == pytest.approx(-64 * math.log(2)) and exact.count == 40
+    )
+    assert bound.name == "log-likelihood, lower bound, nats" and bound.value == pytest.approx(exact.value - 1)
+    assert tighter.name == "log-likelihood, bound by 10 samples, nats"
+    assert tighter.value == pytest.approx(exact.value - 0.1)
+
+    class Brightness(Coins):
+        def log_prob(self, images: Tensor) -> Tensor:
+            return images.sum((1, 2, 3))
+
+    values = [
+        likelihood_rows(Brightness(), data, most=50, chunk=chunk, seed=seed)[0].value
+        for chunk, seed in [(50, 0), (7, 1)]
+    ]
+    assert values[0] == values[1]  # neither chunks nor a run's seed change the draw
+    assert values[0] == pytest.approx(data.test.array.double().mean().item() * 64 / 255, rel=0.05)
 
 
 def test_errors_of_each_image_and_their_mean():

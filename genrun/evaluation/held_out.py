@@ -12,6 +12,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from genrun.data.images import Images, shuffled
 from genrun.evaluation.rows import Row
+from genrun.maths.draws import bernoulli
 from genrun.sampling import seeded
 from genrun.types import Bounded, Density, Reconstructs
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from genrun.data.module import ImageData
     from genrun.methods.method import Method
 
+BINARISED = 0  # seed of the draw, the same for every run
 WINDOW = 11  # pixels, of the structural similarity's Gaussian (σ = 1.5 pixels); less where images are smaller
 
 
@@ -55,13 +57,22 @@ def errors(rebuilt: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return difference.square().mean((1, 2, 3)), difference.abs().mean((1, 2, 3)), similarity
 
 
-def likelihood_rows(method: Method, data: ImageData, most: int, chunk: int, seed: int) -> list[Row]:
-    """Bits per dimension of test images, of a method that has a density or a lower bound of it; none of others."""
-    rows = []
+def likelihood_rows(
+    method: Method, data: ImageData, most: int, chunk: int, seed: int, importance: int = 1
+) -> list[Row]:
+    """How likely test images are to a method that has a density, a mass, or a lower bound of one; no rows of others.
+
+    Bits per dimension of dequantised images, or nats of binarised ones where the method's likelihood is of those.
+
+    Args:
+        importance: samples behind a tighter bound of binarised images; 1: without it.
+    """
     if not most or not isinstance(method, Density | Bounded):
-        return rows
+        return []
     test = data.test.take(shuffled(len(data.test))[:most])
-    count = len(test)
+    if method.binary:
+        return nats_rows(method, test, chunk, seed, importance)
+    rows, count = [], len(test)
     protocol = f"{count:,} test images, dequantised"
     if isinstance(method, Density):
         bits = bits_per_dimension(method, method.log_prob, test, chunk, seed)
@@ -71,6 +82,33 @@ def likelihood_rows(method: Method, data: ImageData, most: int, chunk: int, seed
         bits = bits_per_dimension(method, lambda images: method.elbo(images, generator=noise), test, chunk, seed)
         note = "from the evidence lower bound"
         rows.append(Row("bits per dimension, upper bound", bits, count=count, protocol=protocol, note=note, best="low"))
+    return rows
+
+
+def nats_rows(method: Method, test: Images, chunk: int, seed: int, importance: int) -> list[Row]:
+    """Mean log mass of test images, each pixel of which was drawn once to 1 with the probability of its grey value.
+
+    References:
+        Salakhutdinov and Murray, On the quantitative analysis of deep belief networks, 2008, section 6 (so binarised).
+    """
+    noise = seeded(seed, device=method.device)
+    asked: dict[str, Callable[[Tensor], Tensor]] = {}
+    if isinstance(method, Density):
+        asked["log-likelihood, nats"] = method.log_prob
+    if isinstance(method, Bounded):
+        asked["log-likelihood, lower bound, nats"] = lambda images: method.elbo(images, generator=noise)
+        if importance > 1:
+            name = f"log-likelihood, bound by {importance:,} samples, nats"
+            asked[name] = lambda images: method.elbo(images, samples=importance, generator=noise)
+    rows = []
+    for name, log_mass in asked.items():
+        binarised = seeded(BINARISED)
+        each = [
+            log_mass(bernoulli(test.images(part), binarised).to(method.device)).double().cpu()
+            for part in torch.arange(len(test)).split(chunk)
+        ]
+        value, protocol = torch.cat(each).mean().item(), f"{len(test):,} test images, binarised by a fixed draw"
+        rows.append(Row(name, value, count=len(test), protocol=protocol, best="high"))
     return rows
 
 

@@ -47,7 +47,8 @@ class Judge:
         memorisation: whether to look for copies of training images.
         train_on_generated: steps of the classifier that is trained on samples and tested on real images; 0: without it.
         reconstructions: test images that are reconstructed, by a method that can.
-        likelihoods: test images whose bits per dimension are computed, of a method that has a density.
+        likelihoods: test images whose bits per dimension or nats are computed, of a method that has a likelihood or a bound of it.
+        importance_samples: samples behind the tighter bound of each, of a method that bounds the mass of binarised images; 1: without it.
         epoch_samples: images that are drawn and judged at an epoch's end; 0: none.
         epoch_every: epochs between that.
     """
@@ -72,6 +73,7 @@ class Judge:
         train_on_generated: int = 0,
         reconstructions: int = 0,
         likelihoods: int = 0,
+        importance_samples: int = 1,
         epoch_samples: int = 0,
         epoch_every: int = 1,
     ) -> None:
@@ -81,6 +83,7 @@ class Judge:
             ("kernel_size", kernel_size, 2),
             ("reconstructions", reconstructions, 0),
             ("likelihoods", likelihoods, 0),
+            ("importance_samples", importance_samples, 1),
             ("epoch_samples", epoch_samples, 0),
             ("epoch_every", epoch_every, 1),
         ):
@@ -104,6 +107,7 @@ class Judge:
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.train_on_generated = train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
+        self.importance_samples = importance_samples
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
         if self.epoch_samples and epoch_samples <= (most := self.features()):
             raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")

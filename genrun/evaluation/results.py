@@ -30,7 +30,7 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     samples = read_npz(folder.path / "samples.npz")
     rows = judge.judge(samples.array, judge.labels_of(samples, str(folder.path / "samples.npz")))
     rows += reconstruction_rows(method, data, judge.reconstructions, cfg.sample.chunk)
-    rows += likelihood_rows(method, data, judge.likelihoods, cfg.sample.chunk, cfg.seed)
+    rows += likelihood_rows(method, data, judge.likelihoods, cfg.sample.chunk, cfg.seed, judge.importance_samples)
     if isinstance(method, Diagnoses):
         rows += [
             Row(name, value)
@@ -62,9 +62,10 @@ def cost(folder: RunFolder, cfg: DictConfig, method: Method) -> list[Row]:
     trained, sampled = status["training_seconds"], status["sampling_seconds"]
     rate = status["training_images"] / max(trained, 1e-9)
     parameters = sum(weight.numel() for weight in method.parameters())
+    drawn = f"{cfg.sample.n / sampled:,.0f} images/s" if sampled else "at once"
     return [
         Row("training, s", trained, note=f"{status['epoch']} epochs, {rate:,.0f} images/s, without looks at samples"),
-        Row("sampling, s", sampled, note=f"{cfg.sample.n:,} images, {cfg.sample.n / max(sampled, 1e-9):,.0f} images/s"),
+        Row("sampling, s", sampled, note=f"{cfg.sample.n:,} images, {drawn}"),
         Row(
             "peak memory, GiB",
             status["peak_memory_gib"],

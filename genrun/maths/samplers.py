@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor
@@ -103,7 +104,7 @@ class DDIM(StridingSampler):
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times(len(alpha_bars) - 1)
-        for t, s in zip(times[:-1], times[1:], strict=True):
+        for t, s in pairwise(times):
             now, then = alpha_bars[t].item(), alpha_bars[s].item()
             image, noise = self.denoised(x, predict(x, t), now)
             sigma = self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
@@ -137,7 +138,7 @@ class DPMSolver(StridingSampler):
         times = self.times(len(alpha_bars) - 1)
         lambdas = ((alpha_bars / (1 - alpha_bars)).log() / 2).tolist()
         before: tuple[Tensor, float] | None = None  # x̂_0 and h' of the step before
-        for t, s in zip(times[:-1], times[1:], strict=True):
+        for t, s in pairwise(times):
             now, then = alpha_bars[t].item(), alpha_bars[s].item()
             image, _ = self.denoised(x, predict(x, t), now)
             if s == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -310,7 +311,7 @@ class RBM(Method):
         betas = torch.linspace(0, 1, self.ais_temperatures + 1, dtype=torch.float64).tolist()
         v = self.states_v(self.base_means(self.ais_chains), None, generator)
         log_w = torch.zeros(len(v), dtype=torch.float64, device=self.device)
-        for below, beta in zip(betas[:-1], betas[1:], strict=True):
+        for below, beta in pairwise(betas):
             log_w += self.log_unnormalised(v, beta) - self.log_unnormalised(v, below)
             ((_, v),) = self.gibbs(v, [beta], None, generator)
         pixels, classes = self.base[: self.pixels].double(), self.base[self.pixels :].double()

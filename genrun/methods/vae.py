@@ -41,8 +41,8 @@ class VAE(Method):
         conditional: draw images of given classes.
         code_size: D, the length of z.
         beta: β; 1 makes -C a lower bound of log p(x).
-        components: Gaussians of each class in a mixture that is fitted to the codes μ of the training images after training, and that samples
-            are drawn from; 0: from N(0, I), which the codes only approach. The bounds are of N(0, I) in either case.
+        components: samples are drawn from a mixture of so many Gaussians for each class, fitted to the codes μ of the training images after
+            training; 0: from N(0, I), which the codes only approach. The bounds are of N(0, I) in either case.
         schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
 
     References:

@@ -35,9 +35,7 @@ class GatedUNet(nn.Module):
         self.label = nn.Embedding(num_classes + 1, 4 * w) if num_classes else None
         self.down = nn.ModuleList([Residual(channels, w), Residual(w, 2 * w), Gated(2 * w, 4 * w)])
         self.bottleneck = Gated(4 * w, 8 * w)
-        self.up = nn.ModuleList(
-            [Gated(8 * w + 4 * w, 4 * w), Residual(4 * w + 2 * w, 2 * w), Residual(2 * w + w, w)]
-        )
+        self.up = nn.ModuleList([Gated(8 * w + 4 * w, 4 * w), Residual(4 * w + 2 * w, 2 * w), Residual(2 * w + w, w)])
         self.out = nn.Conv2d(w, channels, 1)
         self.to(memory_format=torch.channels_last)
 
