@@ -37,6 +37,7 @@ test-all: .venv/.testable lint  ## the longer suite
 bench: .venv/.installed  ## what genrun costs, as ratios measured on this machine
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_judge.py
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_generators.py
 
 lint: .venv/.testable
 	$(BIN)/ruff check .

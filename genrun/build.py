@@ -35,6 +35,8 @@ TRUSTED_DATA = (
     "genrun.data.arrays.npz",
 )
 
+TRUSTED_CLASSIFIER = ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim.")  # what sorts a saved run's images
+
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
@@ -206,6 +208,8 @@ def check_arguments(
             raise Refused(f"{path}.{key}: {_name(target)} takes no such option{nearest(key, parameters)}")
         if not _fits(value, hints.get(key, Any)):
             raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}")
+        if other := _of_another_class(value, hints.get(key), f"{path}.{key}"):
+            raise Refused(f"{path}.{key}: expected a {hints[key].__name__}, got {other}")
     if not partial:
         for key, parameter in parameters.items():
             required = parameter.default is parameter.empty and parameter.kind in (
@@ -214,6 +218,14 @@ def check_arguments(
             )
             if required and key not in arguments and key not in (extra or {}):
                 raise Refused(f"{path}.{key}: {_name(target)} needs this option; give {path}.{key}=…")
+
+
+def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
+    """The name of the class that a node would make, where it is not of the class that an annotation asks for."""
+    if not (isinstance(value, Mapping) and "_target_" in value and inspect.isclass(hint)) or value.get("_partial_"):
+        return None
+    made = _find(str(value["_target_"]), path)
+    return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
 
 
 def _fits(value: Any, hint: Any) -> bool:

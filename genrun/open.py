@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from genrun.errors import Refused
+from genrun.errors import Refused, nearest
 from genrun.runs import FORMAT, RunFolder
 from genrun.types import Facts
 
@@ -50,6 +53,29 @@ class OpenRun:
             raise Refused(f"{saved} is not the configuration of a run: {', '.join(missing)} missing")
         self.facts = Facts.from_plain(OmegaConf.to_container(self.config.data.facts))
 
+    def override(self, overrides: Sequence[str]) -> None:
+        """Say something of the run's model anew, in this object only: `model/sampler=ddim`, `model.sampler.steps=100`, in this order.
+
+        Raises:
+            Refused: it is not of the model, there is no such choice or option, or it cannot be read.
+        """
+        for text in overrides:
+            key, equals, value = text.partition("=")
+            if not equals or not key.startswith(("model/", "model.")):
+                raise Refused(
+                    f"{text}: expected an option of the run's model, such as model.name=value or model/group=choice"
+                )
+            name = key[len("model/") :]
+            if key.startswith("model/"):
+                self.config.model[name] = chosen(name, value)
+            elif OmegaConf.select(self.config, key.rpartition(".")[0]) is None:
+                raise Refused(f"{key}: no such option{nearest(key, dotted(self.config.model, 'model.'))}")
+            else:
+                try:
+                    self.config = OmegaConf.merge(self.config, OmegaConf.from_dotlist([text]))
+                except OmegaConfBaseException as error:
+                    raise Refused(f"{text}: {str(error).splitlines()[0]}") from error
+
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.csv."""
         return self.folder.metrics()
@@ -80,7 +106,10 @@ class OpenRun:
         if not self.folder.weights.is_file():
             raise Refused(f"{self.folder.path} has no model.safetensors yet: its training is not finished")
         node = {key: value for key, value in OmegaConf.to_container(self.config.model).items() if key != "name"}
-        method = build_trusted(node, "model", trust=trust)
+        try:
+            method = build_trusted(node, "model", trust=trust)
+        except ValueError as error:
+            raise Refused(str(error)) from error
         load_weights(method, self.folder.weights, f"opening {self.folder.path}")
         return method.eval().requires_grad_(False)
 
@@ -88,3 +117,27 @@ class OpenRun:
 def open_run(path: str | Path) -> OpenRun:
     """Open a run folder for reading; see `OpenRun`."""
     return OpenRun(path)
+
+
+def chosen(group: str, choice: str) -> DictConfig:
+    """A choice of a group below `model`, as the package has it.
+
+    Raises:
+        Refused: there is no such group or choice.
+    """
+    groups = resources.files("genrun.conf") / "model"
+    there = {path.name: path for path in groups.iterdir() if path.is_dir()}
+    if group not in there:
+        raise Refused(f"model/{group}: no such group{nearest(group, there)}; there are {', '.join(sorted(there))}")
+    files = {path.name.removesuffix(".yaml"): path for path in there[group].iterdir()}
+    if choice not in files:
+        raise Refused(f"model/{group}={choice}: expected {', '.join(sorted(files))}{nearest(choice, files)}")
+    return OmegaConf.create(files[choice].read_text())
+
+
+def dotted(node: DictConfig, prefix: str) -> list[str]:
+    """Every key of a configuration, with those above it."""
+    names = []
+    for key, value in node.items():
+        names += [f"{prefix}{key}", *(dotted(value, f"{prefix}{key}.") if OmegaConf.is_dict(value) else ())]
+    return names

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -82,9 +83,13 @@ class EpochClock(pl.Callback):
         return [end - start for start, end in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
 
-def through_genrun(method: Method, images: Stored, batch_size: int) -> float:
-    """Seconds of an epoch, its checkpoint and its row of metrics.csv, by the trainer that every run has."""
-    cfg = compose(["trainer.max_epochs=3", "callbacks=none"])
+def through_genrun(method: Method, images: Stored, batch_size: int, cfg: DictConfig | None = None) -> float:
+    """Seconds of an epoch, its checkpoint and its row of metrics.csv, by the trainer that every run has.
+
+    Args:
+        cfg: of the trainer, hardware and callbacks; None: the defaults.
+    """
+    cfg = cfg or compose(["trainer.max_epochs=3", "callbacks=none"])
     test = images.take(torch.arange(1))
     data = ImageData(lambda: Source(images, test, tuple("0123456789"), "", []), batch_size)
     with tempfile.TemporaryDirectory() as scratch:

@@ -145,10 +145,10 @@ def test_an_unconditional_run_draws_and_sorts_and_says_so(unconditional, tmp_pat
 def most_drawn(folder: Path) -> int:
     """The class that the run's classifier sees most often in its samples."""
     from genrun.open import open_run
-    from genrun.verbs.sample import judge_of
+    from genrun.verbs.sample import sorting_judge
 
     opened = open_run(folder)
-    judge = judge_of(opened, QUIET, trust=False)
+    judge = sorting_judge(opened, QUIET, trust=False)
     images = torch.from_numpy(opened.samples()[0]).permute(0, 3, 1, 2)
     return int(recognised(judge.classifier, images)[0].bincount().argmax())
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_sorted_is_refused_in_one_line(unconditional, outputs, tm
 
 def test_a_run_that_was_not_judged_is_sorted_by_the_classifier_of_its_data(outputs, tmp_path, monkeypatch):
     from genrun.open import open_run
-    from genrun.verbs.sample import judge_of
+    from genrun.verbs.sample import sorting_judge
 
-    judge = judge_of(open_run(finished(outputs, "unjudged", "model.num_classes=0")), QUIET, trust=False)
+    judge = sorting_judge(open_run(finished(outputs, "unjudged", "model.num_classes=0")), QUIET, trust=False)
     assert judge.recipe.steps == 3000 and judge.facts.num_classes == 10

@@ -36,4 +36,8 @@ def test_a_wheel_runs_from_an_empty_folder(tmp_path):
         [python, "-m", "genrun", *TINY], capture_output=True, text=True, check=False, cwd=empty, env=os.environ
     )
     assert done.returncode == 0, done.stderr
-    assert (next((empty / "outputs" / "csgm-digits").iterdir()) / "samples" / "final.png").is_file()
+    folder = next((empty / "outputs" / "csgm-digits").iterdir())
+    assert (folder / "samples" / "final.png").is_file()
+    verb = [python, "-m", "genrun", "sample", str(folder), "--n", "4", "--out", "more.png"]
+    done = subprocess.run(verb, capture_output=True, text=True, check=False, cwd=empty, env=os.environ)
+    assert done.returncode == 0 and (empty / "more.png").is_file(), done.stderr

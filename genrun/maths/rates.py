@@ -11,7 +11,7 @@ WARM_UP = 0.02  # share of the training
 
 
 def rate_share(schedule: Schedule, done: float) -> float:
-    """The share of its full value that a rate has: all of it, 1 - s, or ½ + ½ cos(πs), when the share s = `done` of the training is over."""
+    """The share of its full value that a rate has when the share s of the training is `done`: 1, 1 - s, or ½ + ½ cos(πs)."""
     if schedule == "constant":
         return 1.0
     return 1 - done if schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * done)

@@ -138,8 +138,8 @@ class Denoiser(Method):
         self.check_labels(n, labels)
         x = self.noise(n, generator)
         if n:
-            for x in self.states(x, labels, generator):  # noqa: B007 the last one is kept
-                pass
+            for state in self.states(x, labels, generator):
+                x = state
         return shown(x)
 
     def sample_trajectory(

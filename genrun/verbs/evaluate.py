@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genrun.evaluation.judge import Judge
+    from genrun.open import OpenRun
 
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
 HELP = """evaluation=full unless another is said
@@ -88,6 +89,31 @@ def make_judge(cfg: DictConfig, console: Console) -> Judge:
     return build_judge(cfg, data, console)
 
 
+def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, moved: bool = False) -> Judge:
+    """The judge of the data that a run was trained on, as `cfg` says for evaluation, hardware and cache, which its configuration takes.
+
+    Args:
+        moved: its data lies in `cfg.paths.data` now; so it is assumed where the run's own folder of data is not there.
+
+    Raises:
+        Refused: the data is not here or is another, or the configuration names what is not trusted.
+    """
+    from genrun.build import TRUSTED_DATA, check_trusted
+    from genrun.run import described_data
+
+    theirs, expected = run.config, run.facts
+    theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
+    if "root" in theirs.data.source and (moved or not Path(theirs.data.source.root).is_dir()):
+        theirs.data.source.root = cfg.paths.data
+    if not trust:
+        check_trusted(described_data(theirs), "data", TRUSTED_DATA)
+    judge = make_judge(theirs, console)
+    if judge.facts.checksum != expected.checksum:
+        seen = f"checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]}"
+        raise Refused(f"{run.folder.path} was trained on other data ({seen})")
+    return judge
+
+
 def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:
     """Judge the images of an .npz, against the data set of `cfg`."""
     from genrun.data.arrays import read_npz
@@ -136,25 +162,14 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     if run.status["state"] != "done" or not (folder / "samples.npz").is_file():
         raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
 
-    from omegaconf import OmegaConf
-
-    from genrun.build import TRUSTED_DATA, check_trusted
     from genrun.evaluation.results import evaluate
-    from genrun.run import described_data, evaluate_key
+    from genrun.run import evaluate_key
     from genrun.runs import write_atomic
     from genrun.show import show
     from genrun.stages import device_of
 
-    theirs, expected = run.config, run.facts
-    theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
-    if "root" in theirs.data.source and (moved or not Path(theirs.data.source.root).is_dir()):
-        theirs.data.source.root = cfg.paths.data
-    if not trust:
-        check_trusted(OmegaConf.to_container(OmegaConf.create(described_data(theirs))), "data", TRUSTED_DATA)
-    judge = make_judge(theirs, console)
-    if judge.facts.checksum != expected.checksum:
-        seen = f"checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]}"
-        raise Refused(f"{folder} was trained on other data ({seen})")
+    theirs = run.config
+    judge = judge_of(run, cfg, console, trust=trust, moved=moved)
     judge.check(theirs.sample.n, f"{folder}/samples.npz")
     method = run.method(trust=trust).to(device_of(theirs))
     with run.folder.lock():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
@@ -20,8 +19,13 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """New images as a PNG grid or an npz, outside the run folder."""
-    parser = Arguments("genrun sample", description="New images from a finished run; the run folder is not changed.")
+    parser = Arguments(
+        "genrun sample",
+        description="New images from a finished run; the run folder is not changed. What does not touch the weights may be said anew, "
+        "such as model/sampler=ddim model.sampler.steps=100 or model.guidance=2.",
+    )
     parser.add_argument("run", help="a run folder")
+    parser.add_argument("overrides", nargs="*", metavar="model.option=value", help="of the run's own model")
     parser.add_argument("--n", type=int, help="number of images (default: 100, or one for each label)")
     parser.add_argument(
         "--labels",
@@ -35,7 +39,7 @@ def main(arguments: list[str]) -> int:
         "--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png"
     )
     parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_intermixed_args(arguments)
     out = output(asked.out, (".png", ".npz"))
     for name in ("n", "resolution"):
         value = getattr(asked, name)
@@ -60,6 +64,7 @@ def main(arguments: list[str]) -> int:
     from genrun.types import Continuous
 
     run = open_run(asked.run)
+    run.override(asked.overrides)
     method = run.method(trust=asked.trust)
     n = asked.n or (len(labels) if labels else 100)
     sorts = bool(labels) and not method.num_classes
@@ -116,7 +121,7 @@ def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Nam
     from genrun.stages import device_of
 
     console = screen()
-    judge = judge_of(run, console, trust=asked.trust)
+    judge = sorting_judge(run, console, trust=asked.trust)
     least = CERTAIN if asked.confidence is None else asked.confidence
     method = method.to(device_of(run.config))
     kept = draw_classes(method, labels, judge.classifier, names, console, asked.seed, least)
@@ -129,31 +134,21 @@ def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Nam
     return kept.images
 
 
-def judge_of(run: OpenRun, console: Console, *, trust: bool) -> Judge:
-    """The judge of the data that a run was trained on, with the reference classifier of its configuration, on this machine.
+def sorting_judge(run: OpenRun, console: Console, *, trust: bool) -> Judge:
+    """A judge with the reference classifier that the run was judged by, or that of its data where it was judged by none.
 
     Raises:
-        Refused: the data is not here or is another, or the configuration names what is not trusted.
+        Refused: as `judge_of`.
     """
     from omegaconf import OmegaConf
 
-    from genrun.build import TRUSTED_DATA, check_trusted
+    from genrun.build import TRUSTED_CLASSIFIER, check_trusted
     from genrun.cli import compose
-    from genrun.run import described_data
-    from genrun.verbs.evaluate import make_judge
+    from genrun.verbs.evaluate import judge_of
 
-    here, theirs, expected = compose(["evaluation=quick", "evaluation.epoch_samples=0"]), run.config, run.facts
-    if (recipe := OmegaConf.select(theirs, "evaluation.classifier")) is not None:
+    here = compose(["evaluation=quick", "evaluation.epoch_samples=0"])
+    if (recipe := OmegaConf.select(run.config, "evaluation.classifier")) is not None:
+        if not trust:
+            check_trusted(OmegaConf.to_container(recipe), "evaluation.classifier", TRUSTED_CLASSIFIER)
         here.evaluation.classifier = recipe
-    theirs.evaluation, theirs.hardware, theirs.paths.cache = here.evaluation, here.hardware, here.paths.cache
-    if "root" in theirs.data.source and not Path(theirs.data.source.root).is_dir():
-        theirs.data.source.root = here.paths.data
-    if not trust:
-        check_trusted(described_data(theirs), "data", TRUSTED_DATA)
-        recipe = OmegaConf.to_container(here.evaluation.classifier, resolve=False)
-        check_trusted(recipe, "evaluation.classifier", ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim."))
-    judge = make_judge(theirs, console)
-    if judge.facts.checksum != expected.checksum:
-        seen = f"checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]}"
-        raise Refused(f"{run.folder.path} was trained on other data ({seen})")
-    return judge
+    return judge_of(run, here, console, trust=trust)

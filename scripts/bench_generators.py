@@ -1,0 +1,225 @@
+"""What training and sampling cost against code as it is usually written, each a ratio measured in this run: part of `make bench`.
+
+The other side is the plainest torch loop of the same network: a `DataLoader` over arrays in memory, Adam with its defaults, 32 bits.
+The RBM is compared with scikit-learn's as well, the DDPM with the U-Net of denoising-diffusion-pytorch (the extra `bench`).
+Needs MNIST in $GENRUN_DATA.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from bench import PAIRS, ROOT, paired, through_genrun
+from rich.console import Console
+from rich.table import Table
+from sklearn.neural_network import BernoulliRBM
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from genrun.cli import compose
+from genrun.data.images import Stored
+from genrun.data.sources import mnist
+from genrun.methods.ddpm import DDPM
+from genrun.methods.gan import GAN
+from genrun.methods.method import Method
+from genrun.methods.rbm import RBM
+from genrun.methods.vae import VAE
+from genrun.run import build_method
+
+Loop = Callable[[Tensor], None]  # a step on images (B, 1, 28, 28) in [0, 1]
+
+
+def plain_loop(step: Loop, images: Stored, batch_size: int) -> float:
+    """Seconds of an epoch of a hand-written loop over a DataLoader."""
+    data = DataLoader(TensorDataset(images.array.float().div(255), images.labels), batch_size, shuffle=True)
+    started = time.perf_counter()
+    for image, _ in data:
+        step(image)
+    return time.perf_counter() - started
+
+
+def rbm_step(method: RBM) -> Loop:
+    """Persistent contrastive divergence by autograd of the free energy."""
+    optimizer, state = torch.optim.Adam([method.W, method.b_v, method.b_h]), torch.rand(method.fantasies.shape).round()
+
+    def step(image: Tensor) -> None:
+        nonlocal state
+        v = torch.bernoulli(image.flatten(1))
+        with torch.no_grad():
+            h = torch.bernoulli(torch.sigmoid(state @ method.W + method.b_h))
+            state = torch.bernoulli(torch.sigmoid(h @ method.W.T + method.b_v))
+        loss = method.free_energy(v).mean() - method.free_energy(state).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def gan_step(method: GAN) -> Loop:
+    of_g = torch.optim.Adam(method.generator.parameters())
+    of_d = torch.optim.Adam(method.discriminator.parameters())
+    bce = torch.nn.BCEWithLogitsLoss()
+
+    def step(image: Tensor) -> None:
+        real, one, zero = 2 * image - 1, torch.ones(len(image), 1), torch.zeros(len(image), 1)
+        fake = torch.tanh(method.generator(torch.randn(len(image), method.code_size)))
+        loss = (bce(method.discriminator(real), one) + bce(method.discriminator(fake.detach()), zero)) / 2
+        of_d.zero_grad()
+        loss.backward()
+        of_d.step()
+        loss = bce(method.discriminator(fake), one)
+        of_g.zero_grad()
+        loss.backward()
+        of_g.step()
+
+    return step
+
+
+def vae_step(method: VAE) -> Loop:
+    optimizer = torch.optim.Adam(method.parameters())
+
+    def step(image: Tensor) -> None:
+        x = 2 * image - 1
+        mean, log_variance = method.encoder(x).chunk(2, 1)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        error = F.mse_loss(torch.tanh(method.decoder(z)), x, reduction="sum")
+        loss = (error - 0.5 * torch.sum(1 + log_variance - mean**2 - log_variance.exp())) / len(x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def noise_step(method: DDPM, network: Callable[[Tensor, Tensor], Tensor], parameters: list[Tensor]) -> Loop:
+    """Noise prediction by any U-Net."""
+    optimizer = torch.optim.Adam(parameters)
+    alpha_bars = method.alpha_bars.float()
+
+    def step(image: Tensor) -> None:
+        x, t = 2 * image - 1, torch.randint(1, len(alpha_bars), (len(image),))
+        noise, share = torch.randn_like(x), alpha_bars[t].view(-1, 1, 1, 1)
+        loss = F.mse_loss(network(share.sqrt() * x + (1 - share).sqrt() * noise, t), noise)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def built(model: str, images: Stored) -> tuple[Method, object]:
+    """A method on MNIST as its YAML has it, and the configuration of a short training of it."""
+    cfg = compose([f"model={model}", "trainer.max_epochs=3", "trainer.limit_val_batches=0"])
+    cfg.callbacks.watching = {}
+    cfg.data.facts = {
+        "image_shape": [1, 28, 28],
+        "num_classes": 10,
+        "class_names": [],
+        "train_size": len(images),
+        "checksum": "",
+    }
+    method = build_method(cfg)
+    if isinstance(method, RBM):
+        method.on_fit_end = lambda: None  # log Z is not part of an epoch
+    return method, cfg
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    if not (ROOT / "MNIST" / "raw").is_dir():
+        sys.exit(f"bench: MNIST is not in {ROOT}; set GENRUN_DATA to the folder that holds MNIST/raw")
+    torch.manual_seed(0)
+    train = mnist(root=str(ROOT)).train
+    table = Table(f"images/s, median of {PAIRS} pairs", "genrun", "other", "ratio", "goal", box=None, pad_edge=False)
+
+    def compare(what: str, n: int, ours: Callable[[], float], theirs: Callable[[], float], goal: str) -> None:
+        a, b = paired(ours, theirs)
+        table.add_row(what, f"{n / a:,.0f}", f"{n / b:,.0f}", f"{b / a:.2f}", goal)
+
+    for model, step, n, goal in (
+        ("rbm", rbm_step, 20000, "≥ 2"),
+        ("gan_paper", gan_step, 10000, "≥ 1.5"),
+        ("vae_paper", vae_step, 10000, "≥ 1.5"),
+    ):
+        some = train.take(torch.arange(n))
+        (method, cfg), (twin, _) = built(model, some), built(model, some)
+        size, twin_step = cfg.data.batch_size, step(twin)
+        compare(
+            f"training, model={model}, batch {size}, against a plain loop",
+            n,
+            lambda m=method, s=some, c=cfg: through_genrun(m, s, c.data.batch_size, c),
+            lambda t=twin_step, s=some, b=size: plain_loop(t, s, b),
+            goal,
+        )
+
+    some = train.take(torch.arange(5000))
+    method, cfg = built("rbm", some)
+    flat = some.array.flatten(1).float().div(255).numpy()
+    theirs = BernoulliRBM(cfg.model.hidden, learning_rate=0.1, batch_size=cfg.data.batch_size, n_iter=1)
+    compare(
+        "training, model=rbm, against scikit-learn's BernoulliRBM of the same sizes",
+        len(some),
+        lambda: through_genrun(method, some, cfg.data.batch_size, cfg),
+        lambda: seconds_of(lambda: theirs.fit(flat)),
+        "≥ 2.5",
+    )
+
+    some = train.take(torch.arange(1024))
+    (method, cfg), (twin, _) = built("ddpm", some), built("ddpm", some)
+    size = cfg.data.batch_size
+    twin_step = noise_step(twin, lambda x, t: twin.network(x, t.float()), list(twin.network.parameters()))
+    ours = lambda: through_genrun(method, some, size, cfg)  # noqa: E731
+    compare(
+        f"training, model=ddpm, batch {size}, against a plain loop",
+        len(some),
+        ours,
+        lambda: plain_loop(twin_step, some, size),
+        "≥ 1.1",
+    )
+    try:
+        from denoising_diffusion_pytorch import Unet
+    except ModuleNotFoundError:
+        print(
+            "denoising-diffusion-pytorch is not installed (the extra `bench`): two rows are left out", file=sys.stderr
+        )
+    else:
+        mine = sum(weight.numel() for weight in method.network.parameters())
+        nets = [Unet(dim=dim, dim_mults=(1, 2, 4), channels=1) for dim in range(8, 40, 4)]
+        net = min(nets, key=lambda each: abs(sum(weight.numel() for weight in each.parameters()) - mine))
+        count = sum(weight.numel() for weight in net.parameters())
+        step = noise_step(twin, net, list(net.parameters()))
+        few = train.take(torch.arange(size * 2))
+        table.add_row(f"denoising-diffusion-pytorch's U-Net: {count:,} parameters, ours {mine:,}", "", "", "", "")
+        compare(
+            "   training",
+            1,
+            lambda: ours() / len(some),
+            lambda: plain_loop(step, few, size) / len(few),
+            "≥ 2",
+        )
+        x, t = torch.randn(size, 1, 28, 28), torch.full((size,), 100.0)
+
+        def evaluation(network: Callable[[Tensor, Tensor], Tensor]) -> float:
+            with torch.no_grad():
+                return seconds_of(lambda: network(x, t)) / size
+
+        compare("   an evaluation in sampling", 1, lambda: evaluation(method.network), lambda: evaluation(net), "≥ 2")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
