@@ -12,7 +12,7 @@ from genrun.figures.grid import png_bytes
 from genrun.figures.latent import interpolation, latent_plane
 from genrun.figures.processes import film, schedule, strip
 from genrun.sampling import balanced_labels, seeded
-from genrun.types import KeepsCodes
+from genrun.types import KeepsCodes, Noises
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method
@@ -29,7 +29,8 @@ def trajectory_figures(job: Job) -> dict[str, bytes]:
     method: Method = job.method
     labels = balanced_labels(SHOWN, method.num_classes).to(method.device) if method.num_classes else None
     states = method.sample_trajectory(SHOWN, labels, generator=seeded(job.cfg.seed, device=method.device)).cpu()
-    return {"denoising.gif": film(states), "denoising.png": png_bytes(strip(states))}
+    name = "denoising" if isinstance(method, Noises) else "sampling"
+    return {f"{name}.gif": film(states), f"{name}.png": png_bytes(strip(states))}
 
 
 @torch.no_grad()

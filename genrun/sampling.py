@@ -55,8 +55,8 @@ def grid_labels(method: Method, columns: int) -> Tensor | None:
 
 
 def class_grid(method: Method, columns: int, seed: int) -> Tensor:
-    """Images for a grid: a row for each class, or ten rows of an unconditional method; (rows·columns, C, H, W) on the CPU."""
+    """Images for a grid: a row for each class, or as many rows as columns of an unconditional method; (n, C, H, W) on the CPU."""
     labels = grid_labels(method, columns)
-    n = 10 * columns if labels is None else len(labels)
+    n = columns**2 if labels is None else len(labels)
     on_device = None if labels is None else labels.to(method.device)
     return method.sample(n, on_device, generator=seeded(seed, device=method.device)).cpu()
