@@ -4,7 +4,7 @@ BIN := .venv/bin
 GENRUN := $(BIN)/genrun
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper
+.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper generative-imaging generative-imaging-paper
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -52,3 +52,9 @@ csgm-mnist: install  ## CSGM on MNIST, ten minutes on two cores
 
 csgm-mnist-paper: install  ## CSGM on MNIST as published, for the same time
 	$(GENRUN) experiment=csgm_mnist_paper
+
+generative-imaging: install  ## RBM, GAN, VAE, DDPM and flow matching on MNIST, about an hour on two cores
+	for model in rbm gan vae ddpm flow_matching; do $(GENRUN) model=$$model data=mnist || exit; done
+
+generative-imaging-paper: install  ## RBM, GAN and VAE on MNIST as published, an hour (its DDPM: model=ddpm_paper, half a day)
+	for model in rbm_paper gan_paper vae_paper; do $(GENRUN) model=$$model data=mnist || exit; done

@@ -69,6 +69,7 @@ class Hardware:
     accelerator: str
     devices: int
     precision: str
+    compile: bool
     threads: int | None
 
 

@@ -172,6 +172,9 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
     if cfg.hardware.precision == "64-true":
         method.double()
+    if cfg.hardware.compile:
+        for network in method.children():
+            network.compile()
     if not method.automatic_optimization and (
         cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1
     ):

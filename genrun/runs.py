@@ -26,7 +26,7 @@ FORMAT = 1  # of the run folder
 RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
 # An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
 # identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
-NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16}
+NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False}
 
 # Keys that do not decide the result: where things are, how they are loaded, what they are called.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
@@ -101,6 +101,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         "trainer": plain(cfg.trainer),
         "callbacks": plain(cfg.callbacks.training),
         "precision": str(cfg.hardware.precision),
+        "compile": bool(cfg.hardware.get("compile", False)),  # fused operations round otherwise
         "init_from": weights_digest(cfg.run.init_from),
         "seed": cfg.seed,
         "recipe_version": RECIPE_VERSION,
