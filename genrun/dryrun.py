@@ -13,8 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
+from genrun.beginning import extended_run
 from genrun.data.module import ImageData
-from genrun.run import extended_run, prepare, state_of
+from genrun.run import prepare, state_of
 from genrun.runs import RunFolder
 
 WARM_UP, TIMED = 3, 10  # steps

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from genrun.beginning import check_resumable, extended_run, starting_point
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
-from genrun.errors import GenrunError, Interrupted, NotFinite, Refused
+from genrun.errors import GenrunError, Interrupted, Refused
 from genrun.logs import log_file, logging_to
-from genrun.runs import RunFolder, differing, digest, identity, images_key, plain, write_atomic
+from genrun.runs import RunFolder, digest, identity, images_key, plain, write_atomic
 from genrun.show import show
 from genrun.signals import Signals
 from genrun.types import Facts
@@ -257,76 +258,7 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
     )
 
 
-def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[Path | None, RunFolder | None]:
-    """The checkpoint that training goes on from, and the run it comes from when that is another one.
-
-    Raises:
-        Refused: see `extended_run`.
-    """
-    if whole(folder.last):
-        return folder.last, None
-    if not cfg.run.extend:
-        return None, None
-    parent = extended_run(cfg, folder, method)
-    return parent.last, parent
-
-
-def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
-    """The finished run that run.extend=true goes on from.
-
-    Raises:
-        Refused: there is none, or the method's schedule depends on the budget.
-    """
-    if reason := method.budget_dependence():
-        raise Refused(
-            f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start"
-        )
-    wanted = identity(cfg)
-    found = []
-    for sibling in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else []:
-        other = RunFolder(sibling)
-        if sibling == folder.path or other.status()["state"] != "done" or not (sibling / "config.yaml").is_file():
-            continue
-        theirs = identity(OmegaConf.load(sibling / "config.yaml"))
-        epochs = theirs["trainer"]["max_epochs"]
-        if differing(theirs, wanted) == ["trainer.max_epochs"] and epochs < cfg.trainer.max_epochs:
-            found.append((epochs, other))
-    if not found:
-        raise Refused(
-            f"run.extend=true: no finished run in {folder.path.parent} differs from this one only by a smaller trainer.max_epochs"
-        )
-    return max(found, key=lambda pair: pair[0])[1]
-
-
-def whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint is there and can be read; a damaged one is set aside."""
-    if not checkpoint.is_file():
-        return False
-    import torch
-
-    try:
-        torch.load(checkpoint, map_location="meta", weights_only=True)
-    except Exception as error:
-        log.warning("%s cannot be read (%s): set aside, starting over", checkpoint, error)
-        checkpoint.rename(checkpoint.with_suffix(".damaged"))
-        return False
-    return True
-
-
-# -------------------------------------------------------------------------------------- beginnings and ends of an attempt
-
-
-def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
-    """Refuse what cannot go on: a run that met NaN, or run.resume=must without a checkpoint."""
-    if cfg.run.resume == "never":
-        return
-    status = folder.status()
-    if status["state"] == "failed" and status.get("error_kind") == "NotFinite":
-        raise NotFinite(
-            f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
-        )
-    if cfg.run.resume == "must" and not folder.last.is_file():
-        raise Refused(f"run.resume=must: there is no {folder.last} to go on from")
+# ---------------------------------------------------------------------------------------------------- the state of a run
 
 
 def state_of(cfg: DictConfig, folder: RunFolder) -> str:
