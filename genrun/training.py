@@ -84,6 +84,7 @@ def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
     watching = [
         build(node, f"callbacks.watching.{name}", folder=folder, seed=cfg.seed)
         for name, node in cfg.callbacks.watching.items()
+        if "_target_" in node  # a model's YAML may set an option of a watcher that callbacks=none has taken away
     ]
     return [*watching, *training]  # pictures are made before averaged weights are swapped back
 

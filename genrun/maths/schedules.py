@@ -19,7 +19,7 @@ class Schedule:
 
     def __init__(self, steps: int) -> None:
         if steps < 2:
-            raise ValueError(f"model.schedule.steps: expected at least 2, got {steps}")
+            raise ValueError(f"model.beta_schedule.steps: expected at least 2, got {steps}")
         self.steps = steps
 
     def betas(self) -> Tensor:
@@ -38,7 +38,7 @@ class Linear(Schedule):
     def __init__(self, steps: int, start: float = 1e-4, end: float = 2e-2) -> None:
         super().__init__(steps)
         if not 0 < start <= end < 1:
-            raise ValueError(f"model.schedule: expected 0 < start ≤ end < 1, got {start} and {end}")
+            raise ValueError(f"model.beta_schedule: expected 0 < start ≤ end < 1, got {start} and {end}")
         self.start, self.end = start, end
 
     def betas(self) -> Tensor:
@@ -59,7 +59,7 @@ class Cosine(Schedule):
     def __init__(self, steps: int, s: float = 0.008) -> None:
         super().__init__(steps)
         if s < 0:
-            raise ValueError(f"model.schedule.s: expected a number of at least 0, got {s}")
+            raise ValueError(f"model.beta_schedule.s: expected a number of at least 0, got {s}")
         self.s = s
 
     def betas(self) -> Tensor:

@@ -3,6 +3,7 @@ r"""Denoising diffusion: a network learns which noise was added to images, and i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,13 +23,17 @@ class DDPM(Denoiser):
         C_grad = mean (Δ_x ε̂ - Δ_x ε)² + mean (Δ_y ε̂ - Δ_y ε)²,   Δ: to the next pixel      (35)
         C = α C_grad + C_noise                                                              (36)
 
+    With `target: velocity` the network's output is v̂ = √ᾱ_t ε̂ - √(1 - ᾱ_t) x̂_0 (Salimans and Ho, 2022), which is learned by its own squared
+    error in place of (34) and gives ε̂ = √ᾱ_t v̂ + √(1 - ᾱ_t) x_t: where hardly any image is left, it is the image that has to be known.
+
     How x_T ~ N(0, I) turns to an image (18, 19) is the sampler's: any of them serves a trained model.
 
     Args:
         image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after: see `Denoiser`.
         beta_schedule: β_1 … β_T.
         sampler: from noise to images.
-        gradient_weight: α.
+        target: the network answers with the `noise` ε̂, as the document's does, or with the `velocity` v̂.
+        gradient_weight: α; (35) is of what the network answers with.
 
     References:
         Ho, Jain and Abbeel, Denoising diffusion probabilistic models, 2020.
@@ -45,6 +50,7 @@ class DDPM(Denoiser):
         conditional: bool = False,
         label_dropout: float = 0.1,
         guidance: float = 1.0,
+        target: Literal["noise", "velocity"] = "velocity",
         gradient_weight: float = 0.0,
         schedule: Schedule = "cosine",
         halve_after: int | None = None,
@@ -54,27 +60,42 @@ class DDPM(Denoiser):
         )
         if gradient_weight < 0:
             raise ValueError(f"model.gradient_weight: expected a number of at least 0, got {gradient_weight}")
-        self.sampler, self.gradient_weight = sampler, gradient_weight
+        self.sampler, self.target, self.gradient_weight = sampler, target, gradient_weight
         self.betas = beta_schedule.betas()  # (T,) float64
         self.alpha_bars = torch.cat([self.betas.new_ones(1), (1 - self.betas).cumprod(0)])  # ᾱ_0 = 1 … ᾱ_T
 
+    def shares(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ_t and √(1 - ᾱ_t) at times t (n,) in 0 … T: (n, 1, 1, 1) each."""
+        alpha_bar = self.alpha_bars[t.cpu()].view(-1, 1, 1, 1)
+        return alpha_bar.sqrt().to(like), (1 - alpha_bar).sqrt().to(like)
+
     def noised(self, images: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """x_t of images x_0 (n, C, H, W) on [-1, 1] at times t (n,) in 0 … T, (17)."""
-        alpha_bar = self.alpha_bars[t.cpu()].to(images).view(-1, 1, 1, 1)
-        return alpha_bar.sqrt() * images + (1 - alpha_bar).sqrt() * noise
+        """x_t of images x_0 (n, C, H, W) on [-1, 1] at times t (n,), (17)."""
+        of_image, of_noise = self.shares(t, images)
+        return of_image * images + of_noise * noise
 
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
         t = torch.randint(1, len(self.alpha_bars), (len(images),), generator=generator, device=images.device)
-        noise = normal_like(images, generator)
-        predicted = self.network(self.noised(images, t, noise), t.to(images), labels)
-        error = (predicted - noise).float()
-        terms = {"noise": error.square().mean()}  # (34)
+        target = noise = normal_like(images, generator)
+        if self.target == "velocity":
+            of_image, of_noise = self.shares(t, images)
+            target = of_image * noise - of_noise * images
+        error = (self.network(self.noised(images, t, noise), t.to(images), labels) - target).float()
+        terms = {self.target: error.square().mean()}  # (34)
         if self.gradient_weight:
             terms["gradient"] = self.gradient_weight * sum(error.diff(dim=d).square().mean() for d in (3, 2))  # (35)
         return terms
 
+    def noise_in(self, x: Tensor, t: int, labels: Tensor | None) -> Tensor:
+        """ε̂ at one time t for all images x_t (n, C, H, W)."""
+        out = self.predict(x, t, labels)
+        if self.target == "noise":
+            return out
+        alpha_bar = self.alpha_bars[t].item()
+        return alpha_bar**0.5 * out + (1 - alpha_bar) ** 0.5 * x
+
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
-        return self.sampler.path(lambda x, t: self.predict(x, t, labels), x, self.alpha_bars, generator)
+        return self.sampler.path(lambda x, t: self.noise_in(x, t, labels), x, self.alpha_bars, generator)
 
     # ---------------------------------------------------------------------------------------------------- the way to noise
 

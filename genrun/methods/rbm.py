@@ -18,6 +18,7 @@ from genrun.types import Batch
 
 Visible = Literal["grey", "sampled", "threshold"]
 Units = Literal["states", "means"]
+Start = Literal["fantasies", "tempered", "noise"]
 
 MEAN_IMAGES = 10000  # training images whose pixel means are the base rates
 
@@ -52,8 +53,9 @@ class RBM(Method):
         weight_decay: of W alone.
         schedule: of the rate over the training.
         gibbs_steps: steps of a chain before its state counts as a sample.
-        tempered: sampling starts at independent pixels of the data's means and cools to the model over the steps (β: 0 → 1), which
-            reaches every mode; False: from h ~ U(0, 1) at β = 1.
+        start: where the chains of samples begin: at the training's own persistent chains (`fantasies`), which are samples of the model
+            already; at independent pixels of the data's means, cooled to the model over the steps (`tempered`, β: 0 → 1); or at
+            h ~ U(0, 1) (`noise`).
         output: samples are the last step's `means` or its `states`.
         ais_chains: runs of annealed importance sampling, for log Z.
         ais_temperatures: temperatures that they pass.
@@ -86,8 +88,8 @@ class RBM(Method):
         pixel_means: bool = True,
         weight_decay: float = 0.0,
         schedule: Schedule = "linear",
-        gibbs_steps: int = 500,
-        tempered: bool = True,
+        gibbs_steps: int = 200,
+        start: Start = "fantasies",
         output: Units = "means",
         ais_chains: int = 100,
         ais_temperatures: int = 10000,
@@ -98,12 +100,14 @@ class RBM(Method):
         for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"model.{name}: expected at least 1, got {count}")
+        if start == "fantasies" and not persistent:
+            raise ValueError("model.start=fantasies needs model.persistent=true: expected tempered or noise")
         self.automatic_optimization = False  # there is no loss whose gradient this were
         self.optimizer = optimizer
         self.visible, self.cd_steps, self.persistent = visible, cd_steps, persistent
         self.centred, self.units, self.summed = centred, units, summed
         self.pixel_means, self.weight_decay, self.schedule = pixel_means, weight_decay, schedule
-        self.gibbs_steps, self.tempered, self.output = gibbs_steps, tempered, output
+        self.gibbs_steps, self.start, self.output = gibbs_steps, start, output
         self.ais_chains, self.ais_temperatures = ais_chains, ais_temperatures
         self.pixels = math.prod(self.image_shape)
         units_seen = self.pixels + self.num_classes  # V
@@ -253,14 +257,17 @@ class RBM(Method):
     @torch.no_grad()
     def chain(self, n: int, labels: Tensor | None, generator: Generator | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Means and states of v in each step of n chains, (n, V) each."""
-        if self.tempered:
+        betas = [1.0] * self.gibbs_steps
+        if self.start == "fantasies":
+            at = torch.randint(len(self.fantasies), (n,), generator=generator, device=self.device)
+            v = self.fantasies[at]
+        elif self.start == "tempered":
             v = self.states_v(self.base_means(n), labels, generator)
             # the last tenth at β = 1
             betas = (torch.arange(1, self.gibbs_steps + 1) / (0.9 * self.gibbs_steps)).clamp(max=1).tolist()
         else:
             h = torch.rand(n, self.W.shape[1], generator=generator, device=self.device, dtype=self.W.dtype)
             v = self.states_v(self.means_v(h), labels, generator)
-            betas = [1.0] * self.gibbs_steps
         yield from self.gibbs(v, betas, labels, generator)
 
     def shown(self, step: tuple[Tensor, Tensor]) -> Tensor:

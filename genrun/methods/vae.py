@@ -178,8 +178,16 @@ class VAE(Method):
     @torch.no_grad()
     def bounds_by_class(self, images: Tensor, samples: int, generator: Generator | None) -> Tensor:
         """The bound of log p(x | y) for each class y: (num_classes, n)."""
-        each = (torch.full((len(images),), label, device=images.device) for label in range(self.num_classes))
-        return torch.stack([self.bound(images, labels, samples, generator) for labels in each])
+        at = torch.zeros((), dtype=torch.long, device=self.device)
+        seed = int(at.random_(2**31 - 1, generator=generator))
+        bounds = []
+        for label in range(self.num_classes):
+            labels = torch.full((len(images),), label, device=images.device)
+            same = Generator(self.device).manual_seed(
+                seed
+            )  # the same noise for all, so that classes differ and not noises
+            bounds.append(self.bound(images, labels, samples, same))
+        return torch.stack(bounds)
 
     def bound(self, images: Tensor, labels: Tensor | None, samples: int, generator: Generator | None) -> Tensor:
         """See `elbo`; labels (n,) of a conditional model."""

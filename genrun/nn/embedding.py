@@ -13,9 +13,11 @@ class Sinusoids(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        half = size // 2
-        self.register_buffer("omega", torch.exp(-math.log(10000) * torch.arange(half) / half), persistent=False)
+        self.half = size // 2
 
     def forward(self, times: Tensor) -> Tensor:
-        angles = times.float().unsqueeze(1) * self.omega
+        # ω is no buffer: averaging weights would average it too, and round it a little further off in every step
+        times = times.to(torch.promote_types(times.dtype, torch.float32))  # half precision cannot tell late times apart
+        omega = torch.exp(-math.log(10000) * torch.arange(self.half).to(times) / self.half)
+        angles = times.unsqueeze(1) * omega
         return torch.cat([angles.sin(), angles.cos()], 1)

@@ -1,0 +1,406 @@
+"""Denoising diffusion: schedules in closed form, the document's losses and steps by hand, samplers on data whose noise is known exactly."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from genrun.maths.samplers import DDIM, Ancestral, DPMSolver
+from genrun.maths.schedules import Cosine, Linear
+from genrun.methods.ddpm import DDPM
+from genrun.types import Batch
+
+SHAPE = (2, 3, 4)
+CLASSES = 5
+
+
+class Known(nn.Module):
+    """A network that is a formula, and remembers what it was asked."""
+
+    def __init__(self, image_shape, num_classes: int) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+        self.asked: list[tuple[Tensor, Tensor, Tensor | None]] = []
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.asked.append((x, times, labels))
+        shift = 0 if labels is None else (labels + 1.0).square().view(-1, 1, 1, 1)
+        return self.slope * x.sin() + 0.01 * times.view(-1, 1, 1, 1) + shift
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def ddpm(shape=SHAPE, **options) -> DDPM:
+    options = {
+        "beta_schedule": Linear(7, 0.01, 0.4),
+        "sampler": Ancestral(clip=False),
+        "schedule": "constant",
+        "target": "noise",
+    } | options
+    return DDPM(shape, CLASSES, Known, sgd, **options)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def bars(schedule) -> np.ndarray:
+    """ᾱ_0 = 1 … ᾱ_T as a plain product, (13)."""
+    found = [1.0]
+    for beta in schedule.betas().tolist():
+        found.append(found[-1] * (1 - beta))
+    return np.array(found)
+
+
+# -------------------------------------------------------------------------------------------------------------- schedules
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10, 500])
+def test_the_linear_schedule_is_a_line_from_start_to_end(steps):
+    betas = Linear(steps, 0.002, 0.03).betas()
+    assert betas.dtype == torch.float64
+    np.testing.assert_allclose(betas, [0.002 + k / (steps - 1) * 0.028 for k in range(steps)], rtol=1e-13)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10, 500])
+@pytest.mark.parametrize("s", [0.0, 0.008, 0.1])
+def test_the_cosine_schedule_is_its_closed_form(steps, s):
+    schedule = Cosine(steps, s)
+    f = [math.cos(math.pi / 2 * (t / steps + s) / (1 + s)) ** 2 for t in range(steps + 1)]
+    found = bars(schedule)
+    np.testing.assert_allclose(found[:-1], np.array(f[:-1]) / f[0], rtol=1e-9)  # (14), (15)
+    assert schedule.betas()[-1] == 0.999  # f(T) = 0
+    assert found[-1] == pytest.approx(0.001 * found[-2])
+    assert schedule.betas().max() <= 0.999 and schedule.betas().min() > 0
+
+
+def test_schedules_refuse_what_is_none():
+    for kind in (Linear, Cosine):
+        with pytest.raises(ValueError, match=r"model\.beta_schedule\.steps: expected at least 2, got 1"):
+            kind(1)
+    for start, end in ((0.0, 0.1), (0.2, 0.1), (0.1, 1.0)):
+        with pytest.raises(ValueError, match=r"expected 0 < start ≤ end < 1"):
+            Linear(10, start, end)
+    with pytest.raises(ValueError, match=r"s: expected a number of at least 0, got -0.1"):
+        Cosine(10, -0.1)
+
+
+# ----------------------------------------------------------------------------------------------------------------- losses
+
+
+def test_noised_images_have_the_moments_of_17():
+    method = ddpm()
+    expected = bars(method_schedule := Linear(7, 0.01, 0.4))
+    np.testing.assert_allclose(method.alpha_bars, expected, rtol=1e-13)
+    image = normal(1, *SHAPE).expand(50_000, -1, -1, -1)
+    for t in (1, 4, method_schedule.steps):
+        x = method.noised(image, torch.full((50_000,), t), normal(50_000, *SHAPE, seed=t))
+        torch.testing.assert_close(x.mean(0), math.sqrt(expected[t]) * image[0], rtol=0, atol=0.02)
+        assert x.var(0).numpy() == pytest.approx(np.full(SHAPE, 1 - expected[t]), abs=0.03)
+    each = method.noised(image[:8], torch.arange(8), torch.zeros(8, *SHAPE, dtype=torch.float64))
+    torch.testing.assert_close(each, torch.from_numpy(np.sqrt(expected)).view(8, 1, 1, 1) * image[:8])
+
+
+def test_the_losses_are_34_and_35_summed_by_hand():
+    method = ddpm(gradient_weight=0.25)
+    n, (c, h, w) = 3, SHAPE
+    images = normal(n, *SHAPE, seed=1)
+    terms = method.losses(images, None, seeded())
+    ((x, times, labels),) = method.network.asked
+    assert labels is None
+    with torch.no_grad():
+        predicted = method.network(x, times).numpy()
+    bar = bars(Linear(7, 0.01, 0.4))[times.long().numpy()].reshape(-1, 1, 1, 1)
+    noise = (x.numpy() - np.sqrt(bar) * images.numpy()) / np.sqrt(1 - bar)  # what (17) must have added
+    squares = across = down = 0.0
+    for i in range(n):
+        for channel in range(c):
+            error = predicted[i, channel] - noise[i, channel]
+            squares += sum(error[y, z] ** 2 for y in range(h) for z in range(w))
+            across += sum((error[y, z + 1] - error[y, z]) ** 2 for y in range(h) for z in range(w - 1))
+            down += sum((error[y + 1, z] - error[y, z]) ** 2 for y in range(h - 1) for z in range(w))
+    assert terms["noise"].item() == pytest.approx(squares / (n * c * h * w), rel=1e-5)
+    expected = across / (n * c * h * (w - 1)) + down / (n * c * (h - 1) * w)
+    assert terms["gradient"].item() == pytest.approx(0.25 * expected, rel=1e-5)
+    assert set(ddpm().losses(images, None)) == {"noise"}
+
+
+def test_times_are_uniform_from_1_to_t_and_the_added_noise_is_standard():
+    method = ddpm((1, 1, 1))
+    method.losses(torch.zeros(35_000, 1, 1, 1, dtype=torch.float64), None, seeded())
+    ((x, times, _),) = method.network.asked
+    found, counts = times.unique(return_counts=True)
+    assert found.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert (counts.double() / 5000 - 1).abs().max() < 0.06
+    scaled = x.flatten() / (1 - torch.from_numpy(bars(Linear(7, 0.01, 0.4)))[times.long()]).sqrt()
+    assert scaled.mean().item() == pytest.approx(0, abs=0.02) and scaled.std().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(("dropout", "low", "high"), [(0.0, 0, 0), (0.3, 0.27, 0.33), (1.0, 1, 1)])
+def test_a_label_left_out_is_the_label_num_classes(dropout, low, high):
+    method = ddpm(conditional=True, label_dropout=dropout)
+    labels = torch.arange(5000) % CLASSES
+    torch.manual_seed(0)
+    method.training_step(Batch(torch.rand(5000, *SHAPE, dtype=torch.float64), labels, torch.arange(5000)), 0)
+    ((_, _, seen),) = method.network.asked
+    left_out = seen == CLASSES
+    assert low <= left_out.double().mean() <= high
+    assert torch.equal(seen[~left_out], labels[~left_out])
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
+def test_guidance_goes_from_no_label_past_the_label(guidance):
+    method = ddpm(conditional=True, guidance=guidance)
+    x, labels = normal(4, *SHAPE), torch.tensor([0, 4, 2, 2])
+    none, times = torch.full((4,), CLASSES), torch.full((4,), 3.0, dtype=torch.float64)
+    with torch.no_grad():
+        with_label, without = method.network(x, times, labels), method.network(x, times, none)
+        found = method.predict(x, 3, labels)
+    torch.testing.assert_close(found, without + guidance * (with_label - without))
+
+
+# ------------------------------------------------------------------------------------------------------- steps by hand
+
+
+def formula(x, t):
+    return 0.4 * x.sin() + 0.1 * t
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_ancestral_steps_are_18_and_19(clip):
+    """Clipped: the mean of q(x_{t-1} | x_t, x̂_0), (7) of Ho et al., which is (18) where nothing is clipped."""
+    schedule = Linear(6, 0.05, 0.5)
+    beta, bar = np.array([0.0, *schedule.betas().tolist()]), bars(schedule)
+    x = 2 * normal(2, *SHAPE)
+    found = list(Ancestral(clip).path(formula, x, torch.from_numpy(bar), seeded(9)))
+    generator, x = seeded(9), x.numpy()
+    for t in range(6, 0, -1):
+        noise = 0.4 * np.sin(x) + 0.1 * t
+        mean = (x - beta[t] / np.sqrt(1 - bar[t]) * noise) / np.sqrt(1 - beta[t])  # (18)
+        if clip:
+            image = np.clip((x - np.sqrt(1 - bar[t]) * noise) / np.sqrt(bar[t]), -1, 1)
+            of_image = np.sqrt(bar[t - 1]) * beta[t] / (1 - bar[t])
+            mean = of_image * image + np.sqrt(1 - beta[t]) * (1 - bar[t - 1]) / (1 - bar[t]) * x
+        sigma = np.sqrt(beta[t] * (1 - bar[t - 1]) / (1 - bar[t]))
+        fresh = torch.randn(2, *SHAPE, generator=generator, dtype=torch.float64).numpy() if t > 1 else 0.0
+        x = mean + sigma * fresh  # (19)
+        np.testing.assert_allclose(found[6 - t], x, rtol=1e-9, atol=1e-12)
+    assert len(found) == 6 and (not clip or abs(x).max() <= 1)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_ddim_with_all_noise_and_all_steps_is_ancestral(clip):
+    alpha_bars = torch.from_numpy(bars(Cosine(12)))
+    x = normal(2, *SHAPE)
+    one = list(DDIM(12, eta=1.0, clip=clip).path(formula, x, alpha_bars, seeded(4)))
+    other = list(Ancestral(clip).path(formula, x, alpha_bars, seeded(4)))
+    assert len(one) == len(other) == 12
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-7)
+
+
+def test_the_variance_that_ddim_adds_is_eta_squared_of_the_posteriors():
+    alpha_bars, eta = torch.from_numpy(bars(Linear(8, 0.05, 0.4))), 0.6
+    bar = alpha_bars.numpy()
+    x = normal(1, 1, 1, 1).expand(40_000, 1, 1, 1)
+    for steps in (8, 2):
+        s = 8 - 8 // steps
+        first = next(DDIM(steps, eta, clip=False).path(formula, x, alpha_bars, seeded()))
+        alpha = bar[8] / bar[s]
+        variance = eta**2 * (1 - alpha) * (1 - bar[s]) / (1 - bar[8])
+        assert first.var().item() == pytest.approx(variance, rel=0.03)
+
+
+# --------------------------------------------------------------------------------------------------------- deterministic
+
+
+@pytest.mark.parametrize("sampler", [DDIM(5), DPMSolver(5)], ids=["ddim", "dpm_solver"])
+def test_equal_noise_makes_equal_images_and_nothing_is_drawn(sampler):
+    alpha_bars, x = torch.from_numpy(bars(Cosine(40))), normal(2, *SHAPE)
+    generator = seeded(3)
+    before, everywhere = generator.get_state(), torch.get_rng_state()
+    paths = [list(sampler.path(formula, x, alpha_bars, chosen)) for chosen in (generator, None)]
+    assert all(torch.equal(a, b) for a, b in zip(*paths, strict=True)) and len(paths[0]) == 5
+    assert torch.equal(generator.get_state(), before) and torch.equal(torch.get_rng_state(), everywhere)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 40, 1000])
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("kind", [DDIM, DPMSolver])
+@pytest.mark.parametrize("schedule", [Cosine(40), Linear(40)], ids=["cosine", "linear"])
+def test_true_noise_of_one_image_leads_to_that_image(steps, clip, kind, schedule):
+    bar = bars(schedule)
+    image = torch.rand(2, *SHAPE, generator=seeded(), dtype=torch.float64) * 2 - 1
+
+    def true_noise(x: Tensor, t: int) -> Tensor:
+        return (x - math.sqrt(bar[t]) * image) / math.sqrt(1 - bar[t])
+
+    *_, last = kind(steps, clip=clip).path(true_noise, normal(2, *SHAPE), torch.from_numpy(bar), None)
+    torch.testing.assert_close(last, image, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(30), Linear(30)], ids=["cosine", "linear"])
+def test_ancestral_ends_at_the_image_whose_noise_it_is_told(schedule):
+    bar = bars(schedule)
+    image = torch.rand(2, *SHAPE, generator=seeded(), dtype=torch.float64) * 2 - 1
+    path = Ancestral().path(
+        lambda x, t: (x - math.sqrt(bar[t]) * image) / math.sqrt(1 - bar[t]),
+        normal(2, *SHAPE),
+        torch.from_numpy(bar),
+        seeded(),
+    )
+    *_, last = path
+    torch.testing.assert_close(last, image, rtol=0, atol=1e-9)
+
+
+# -------------------------------------------------------------------------------------------------------- orders, Gaussian
+
+
+def error_on_a_gaussian(sampler, steps: int) -> float:
+    """Images of N(m, s²): their ε̂, and the exact way (probability flow), are known in closed form. The error is half the way down.
+
+    λ = ½ log ᾱ/(1 - ᾱ) falls smoothly but unevenly with t.
+    """
+    m, s, last = 0.4, 0.3, 6400
+    logits = [2 * (3 - 6 * (t / last) ** 1.5) for t in range(last + 1)]
+    bar = np.array([1.0, *(1 / (1 + math.exp(-logit)) for logit in logits[1:])])
+    x = normal(200, 1, 1, 1)
+
+    def deviation(t: int) -> float:
+        return math.sqrt(bar[t] * s**2 + 1 - bar[t])
+
+    def noise(x: Tensor, t: int) -> Tensor:
+        return math.sqrt(1 - bar[t]) * (x - math.sqrt(bar[t]) * m) / deviation(t) ** 2
+
+    half = last // 2
+    exact = math.sqrt(bar[half]) * m + deviation(half) * (x - math.sqrt(bar[last]) * m) / deviation(last)
+    path = list(sampler(steps, clip=False).path(noise, x, torch.from_numpy(bar), None))
+    return (path[steps // 2 - 1] - exact).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize(("sampler", "ratio"), [(DDIM, 2), (DPMSolver, 4)], ids=["ddim", "dpm_solver"])
+def test_twice_the_steps_divide_the_error(sampler, ratio):
+    errors = [error_on_a_gaussian(sampler, steps) for steps in (32, 64, 128, 256)]
+    for few, many in pairwise(errors):
+        assert few / many == pytest.approx(ratio, rel=0.15)
+
+
+def test_dpm_solver_is_nearer_than_ddim_with_the_same_evaluations():
+    assert error_on_a_gaussian(DPMSolver, 32) < error_on_a_gaussian(DDIM, 32) / 4
+
+
+def test_ancestral_samples_of_a_gaussian_are_that_gaussian():
+    m, s = 0.4, 0.3
+    bar = bars(Cosine(200))
+
+    def noise(x: Tensor, t: int) -> Tensor:
+        return math.sqrt(1 - bar[t]) * (x - math.sqrt(bar[t]) * m) / (bar[t] * s**2 + 1 - bar[t])
+
+    *_, last = Ancestral(clip=False).path(noise, normal(20_000, 1, 1, 1), torch.from_numpy(bar), seeded())
+    assert last.mean().item() == pytest.approx(m, abs=0.01) and last.std().item() == pytest.approx(s, rel=0.03)
+
+
+# ------------------------------------------------------------------------------------------------------------ of the method
+
+
+def test_the_times_of_few_steps_go_evenly_from_t_to_0():
+    assert DDIM(5).times(500) == [500, 400, 300, 200, 100, 0]
+    assert DPMSolver(1).times(7) == [7, 0]
+    assert DDIM(50).times(4) == [4, 3, 2, 1, 0]  # no more than there are
+
+
+def test_samples_are_the_last_state_shown_in_0_to_1():
+    method = ddpm()
+    images = method.sample(3, generator=seeded(2))
+    generator = seeded(2)
+    x = torch.randn(3, *SHAPE, generator=generator, dtype=torch.float64)
+    *_, last = Ancestral(clip=False).path(
+        lambda x, t: 0.3 * x.sin() + 0.01 * t, x, torch.from_numpy(bars(Linear(7, 0.01, 0.4))), generator
+    )
+    torch.testing.assert_close(images, ((last + 1) / 2).clamp(0, 1).float())
+
+
+def test_the_way_to_noise_begins_at_the_images_and_ends_at_x_t():
+    method, images = ddpm(), torch.rand(2, *SHAPE, generator=seeded(), dtype=torch.float64)
+    frames = method.noise_trajectory(images, frames=8, generator=seeded(6))
+    noise = torch.randn(2, *SHAPE, generator=seeded(6), dtype=torch.float64)
+    for t, bar in enumerate(bars(Linear(7, 0.01, 0.4))):
+        x = math.sqrt(bar) * (2 * images - 1) + math.sqrt(1 - bar) * noise
+        torch.testing.assert_close(frames[t], ((x + 1) / 2).clamp(0, 1).float())
+
+
+def test_a_plateau_halves_the_rate_and_its_patience_survives_a_checkpoint(monkeypatch):
+    monkeypatch.setattr(DDPM, "log_dict", lambda *_: None)
+
+    def begun(method: DDPM) -> torch.optim.Optimizer:
+        optimizer = method.configure_optimizers()
+        method.on_train_start()
+        return optimizer
+
+    def epoch(method: DDPM, optimizer, *losses: float) -> float:
+        for loss in losses:
+            method.track(noise=torch.tensor(loss), gradient=torch.tensor(0.25))
+        method.on_train_epoch_end()
+        return optimizer.param_groups[0]["lr"]
+
+    method = ddpm(halve_after=2)
+    optimizer = begun(method)
+    rates = [epoch(method, optimizer, *losses) for losses in ((3.0, 1.0), (1.0, 2.0), (1.5, 1.5), (1.0, 3.0))]
+    assert rates == [0.1] * 4  # means 2, 1.5, 1.5, 2: two epochs have not fallen
+    checkpoint = {}
+    method.on_save_checkpoint(checkpoint)
+    weights = optimizer.state_dict()
+
+    resumed = ddpm(halve_after=2)
+    resumed.on_load_checkpoint(checkpoint)
+    again = begun(resumed)
+    again.load_state_dict(weights)
+    assert epoch(resumed, again, 1.5) == epoch(method, optimizer, 1.5) == 0.05  # the third
+    assert epoch(resumed, again, 1.0) == 0.05
+
+
+def test_options_out_of_range_are_refused():
+    for kind in (DDIM, DPMSolver):
+        with pytest.raises(ValueError, match=r"model\.sampler\.steps: expected at least 1, got 0"):
+            kind(0)
+    for eta in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=rf"model\.sampler\.eta: expected 0 to 1, got {eta}"):
+            DDIM(5, eta)
+    with pytest.raises(ValueError, match=r"model\.gradient_weight: expected a number of at least 0, got -1"):
+        ddpm(gradient_weight=-1)
+    with pytest.raises(ValueError, match=r"model\.label_dropout: expected 0 to 1, got 2"):
+        ddpm(label_dropout=2)
+    with pytest.raises(ValueError, match=r"model\.halve_after=5 needs model\.schedule=constant, got cosine"):
+        ddpm(halve_after=5, schedule="cosine")
+
+
+def test_the_velocity_is_the_noise_and_the_image_turned_by_an_angle():
+    """v = cos φ ε - sin φ x_0 of x_t = cos φ x_0 + sin φ ε, so ε = cos φ v + sin φ x_t, and the loss is v's own."""
+    method = ddpm(target="velocity")
+    x, noise, t = normal(5, *SHAPE), normal(5, *SHAPE, seed=1), torch.tensor([1, 2, 4, 6, 7])
+    angle = torch.from_numpy(np.arcsin(np.sqrt(1 - bars(Linear(7, 0.01, 0.4))[t.numpy()]))).view(-1, 1, 1, 1)
+    velocity = angle.cos() * noise - angle.sin() * x
+    noised = method.noised(x, t, noise)
+    torch.testing.assert_close(noised, angle.cos() * x + angle.sin() * noise)
+    for k in range(5):
+        method.predict = lambda x, time, labels, k=k: velocity[k : k + 1]
+        torch.testing.assert_close(method.noise_in(noised[k : k + 1], int(t[k]), None), noise[k : k + 1])
+    generator = seeded(3)
+    drawn = torch.randint(1, 8, (5,), generator=generator)
+    noise = torch.randn(5, *SHAPE, generator=generator, dtype=torch.float64)
+    angle = torch.from_numpy(np.arcsin(np.sqrt(1 - bars(Linear(7, 0.01, 0.4))[drawn.numpy()]))).view(-1, 1, 1, 1)
+    with torch.no_grad():
+        answer = method.network(angle.cos() * x + angle.sin() * noise, drawn.double())
+    expected = (answer - (angle.cos() * noise - angle.sin() * x)).square().mean().item()
+    assert method.losses(x, None, seeded(3))["velocity"].item() == pytest.approx(expected, rel=1e-6)
