@@ -23,6 +23,10 @@ help:  ## list the targets
 	$(UV) --editable '.[test]'
 	@touch $@
 
+.venv/.benchable: .venv/.installed
+	$(UV) --editable '.[bench]'
+	@touch $@
+
 install: .venv/.installed  ## make .venv and install genrun in it
 
 demo: install  ## train CSGM on scikit-learn's digits, two to three minutes, no download
@@ -34,7 +38,7 @@ test: .venv/.testable lint  ## the suite that CI runs
 test-all: .venv/.testable lint  ## the longer suite
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2
 
-bench: .venv/.installed  ## what genrun costs, as ratios measured on this machine
+bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machine
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_judge.py
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_generators.py

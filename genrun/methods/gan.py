@@ -102,9 +102,8 @@ class GAN(Method):
         self, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor, labels: Tensor
     ) -> Tensor:
         """A step of D on real and generated images (B, C, H, W), (29); returns its loss."""
-        # one pass for both: half the calls
-        logits_real, logits_fake = self.discriminate(torch.cat([real, fake]), labels.repeat(2)).chunk(2)
-        loss = self.loss.discriminator(logits_real, logits_fake)
+        # a pass each: a batch norm in D sees only real or only generated images, as in the step of G
+        loss = self.loss.discriminator(self.discriminate(real, labels), self.discriminate(fake, labels))
         penalty = self.loss.penalty(lambda images: self.discriminate(images, labels), real, fake)
         if penalty is not None:
             loss = loss + penalty

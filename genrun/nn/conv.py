@@ -25,6 +25,7 @@ class ConvEncoder(nn.Module):
         width: w.
         hidden: units of a linear layer between; 0: none.
         activation: behind every layer but the last.
+        batch_norm: normalise the channels of every convolution but the first over the batch.
         spectral_norm: divide every layer's weights by their largest singular value (Miyato et al., 2018).
 
     Shape: (n, C, H, W) → (n, outputs).
@@ -37,6 +38,7 @@ class ConvEncoder(nn.Module):
         width: int = 32,
         hidden: int = 0,
         activation: Activation = "leaky_relu",
+        batch_norm: bool = False,
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
@@ -45,7 +47,9 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for place in range(len(sizes) - 1):
             after = width * 2**place
-            layers += [normed(nn.Conv2d(before, after, 4, stride=2, padding=1), spectral_norm), activated(activation)]
+            layers.append(normed(nn.Conv2d(before, after, 4, stride=2, padding=1), spectral_norm))
+            layers += [nn.BatchNorm2d(after)] if batch_norm and place else []
+            layers.append(activated(activation))
             before = after
         layers.append(nn.Flatten())
         before *= math.prod(sizes[-1])
@@ -70,7 +74,7 @@ class ConvDecoder(nn.Module):
         width: w.
         hidden: units of a linear layer before; 0: none.
         activation: behind every layer but the last.
-        batch_norm: normalise the channels of every layer but the last over the batch.
+        batch_norm: normalise the units or channels of every layer but the last over the batch.
 
     Shape: (n, inputs) → (n, C, H, W).
     """
@@ -90,7 +94,9 @@ class ConvDecoder(nn.Module):
         channels = [width * 2**place for place in reversed(range(len(sizes) - 1))]
         layers: list[nn.Module] = []
         if hidden:
-            layers += [nn.Linear(inputs, hidden), activated(activation)]
+            layers.append(nn.Linear(inputs, hidden))
+            layers += [nn.BatchNorm1d(hidden)] if batch_norm else []
+            layers.append(activated(activation))
             inputs = hidden
         start = (channels[0], *sizes[-1])
         layers += [nn.Linear(inputs, math.prod(start)), nn.Unflatten(1, start)]
