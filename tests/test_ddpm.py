@@ -300,14 +300,19 @@ def test_dpm_solver_is_nearer_than_ddim_with_the_same_evaluations():
     assert error_on_a_gaussian(DPMSolver, 32) < error_on_a_gaussian(DDIM, 32) / 4
 
 
-def test_ancestral_samples_of_a_gaussian_are_that_gaussian():
+@pytest.mark.parametrize(
+    "sampler",
+    [Ancestral(clip=False), DPMSolver(40, eta=1, clip=False), DPMSolver(40, eta=0.5, clip=False)],
+    ids=["ancestral", "dpm_solver", "dpm_solver, half"],
+)
+def test_noisy_samples_of_a_gaussian_are_that_gaussian(sampler):
     m, s = 0.4, 0.3
     bar = bars(Cosine(200))
 
     def noise(x: Tensor, t: int) -> Tensor:
         return math.sqrt(1 - bar[t]) * (x - math.sqrt(bar[t]) * m) / (bar[t] * s**2 + 1 - bar[t])
 
-    *_, last = Ancestral(clip=False).path(noise, normal(20_000, 1, 1, 1), torch.from_numpy(bar), seeded())
+    *_, last = sampler.path(noise, normal(20_000, 1, 1, 1), torch.from_numpy(bar), seeded())
     assert last.mean().item() == pytest.approx(m, abs=0.01) and last.std().item() == pytest.approx(s, rel=0.03)
 
 
@@ -375,8 +380,9 @@ def test_options_out_of_range_are_refused():
         with pytest.raises(ValueError, match=r"model\.sampler\.steps: expected at least 1, got 0"):
             kind(0)
     for eta in (-0.1, 1.1):
-        with pytest.raises(ValueError, match=rf"model\.sampler\.eta: expected 0 to 1, got {eta}"):
-            DDIM(5, eta)
+        for kind in (DDIM, DPMSolver):
+            with pytest.raises(ValueError, match=rf"model\.sampler\.eta: expected 0 to 1, got {eta}"):
+                kind(5, eta)
     with pytest.raises(ValueError, match=r"model\.gradient_weight: expected a number of at least 0, got -1"):
         ddpm(gradient_weight=-1)
     with pytest.raises(ValueError, match=r"model\.label_dropout: expected 0 to 1, got 2"):
@@ -397,7 +403,7 @@ def test_the_velocity_is_the_noise_and_the_image_turned_by_an_angle():
         method.predict = lambda x, time, labels, k=k: velocity[k : k + 1]
         torch.testing.assert_close(method.noise_in(noised[k : k + 1], int(t[k]), None), noise[k : k + 1])
     generator = seeded(3)
-    drawn = torch.randint(1, 8, (5,), generator=generator)
+    drawn = (7 * torch.rand(5, generator=generator, dtype=torch.float64)).floor().long() + 1
     noise = torch.randn(5, *SHAPE, generator=generator, dtype=torch.float64)
     angle = torch.from_numpy(np.arcsin(np.sqrt(1 - bars(Linear(7, 0.01, 0.4))[drawn.numpy()]))).view(-1, 1, 1, 1)
     with torch.no_grad():

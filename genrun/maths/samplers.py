@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -119,20 +120,26 @@ class DPMSolver(StridingSampler):
 
     With a_t = √ᾱ_t, σ_t = √(1 - ᾱ_t), λ_t = log a_t/σ_t and h = λ_s - λ_t, from t to an earlier s,
 
-        x_s = σ_s/σ_t x_t + a_s (1 - e^{-h}) D,   D = x̂_0(t) + h/(2 h') (x̂_0(t) - x̂_0(t')),   t', h': of the step before
+        x_s = σ_s/σ_t e^{-ηh} x_t + a_s (1 - e^{-(1+η)h}) D + σ_s √(1 - e^{-2ηh}) ε
+        D = x̂_0(t) + h/(2 h') (x̂_0(t) - x̂_0(t')),   t', h': of the step before
 
     and D = x̂_0(t) in the first step and in the last one, which ends at x̂_0.
 
     Args:
         steps: S.
+        eta: η; 0 follows the ordinary differential equation, 1 the stochastic one, whose fresh noise makes good for what the network gets
+            wrong, in more steps.
         clip: see `DiffusionSampler`.
 
     References:
-        Lu et al., DPM-Solver++, 2022, algorithm 2.
+        Lu et al., DPM-Solver++, 2022, algorithm 2 (η = 0) and section 6 (SDE-DPM-Solver++(2M), η = 1).
     """
 
-    def __init__(self, steps: int = 20, clip: bool = True) -> None:
+    def __init__(self, steps: int = 20, eta: float = 0.0, clip: bool = True) -> None:
         super().__init__(steps, clip)
+        if not 0 <= eta <= 1:
+            raise ValueError(f"model.sampler.eta: expected 0 to 1, got {eta}")
+        self.eta = eta
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times(len(alpha_bars) - 1)
@@ -146,8 +153,10 @@ class DPMSolver(StridingSampler):
                 return
             h = lambdas[s] - lambdas[t]
             between = image if before is None else image + h / (2 * before[1]) * (image - before[0])
-            keep = ((1 - then) / (1 - now)) ** 0.5
-            x = keep * x + (then**0.5 - keep * now**0.5) * between  # a_s (1 - e^{-h}) = a_s - a_t σ_s/σ_t
+            keep = ((1 - then) / (1 - now)) ** 0.5 * math.exp(-self.eta * h)
+            x = keep * x + then**0.5 * -math.expm1(-(1 + self.eta) * h) * between
+            if self.eta:
+                x = x + (-(1 - then) * math.expm1(-2 * self.eta * h)) ** 0.5 * normal_like(x, generator)
             before = image, h
             yield x
 

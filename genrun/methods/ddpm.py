@@ -12,7 +12,7 @@ from genrun.maths import schedules
 from genrun.maths.draws import normal_like
 from genrun.maths.rates import Schedule
 from genrun.maths.samplers import DiffusionSampler
-from genrun.methods.denoiser import Denoiser, shown
+from genrun.methods.denoiser import Denoiser, Times, shown
 
 
 class DDPM(Denoiser):
@@ -29,7 +29,7 @@ class DDPM(Denoiser):
     How x_T ~ N(0, I) turns to an image (18, 19) is the sampler's: any of them serves a trained model.
 
     Args:
-        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after: see `Denoiser`.
+        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, times, schedule, halve_after: see `Denoiser`.
         beta_schedule: β_1 … β_T.
         sampler: from noise to images.
         target: the network answers with the `noise` ε̂, as the document's does, or with the `velocity` v̂.
@@ -52,11 +52,21 @@ class DDPM(Denoiser):
         guidance: float = 1.0,
         target: Literal["noise", "velocity"] = "velocity",
         gradient_weight: float = 0.0,
+        times: Times = "uniform",
         schedule: Schedule = "cosine",
         halve_after: int | None = None,
     ) -> None:
         super().__init__(
-            image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after
+            image_shape,
+            num_classes,
+            network,
+            optimizer,
+            conditional,
+            label_dropout,
+            guidance,
+            times,
+            schedule,
+            halve_after,
         )
         if gradient_weight < 0:
             raise ValueError(f"model.gradient_weight: expected a number of at least 0, got {gradient_weight}")
@@ -75,7 +85,8 @@ class DDPM(Denoiser):
         return of_image * images + of_noise * noise
 
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
-        t = torch.randint(1, len(self.alpha_bars), (len(images),), generator=generator, device=images.device)
+        last = len(self.betas)
+        t = (self.draw_times(images, generator) * last).long().clamp(max=last - 1) + 1  # 1 … T
         target = noise = normal_like(images, generator)
         if self.target == "velocity":
             of_image, of_noise = self.shares(t, images)

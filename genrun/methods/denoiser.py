@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,6 +14,8 @@ from genrun.maths.draws import normal_like
 from genrun.maths.rates import Schedule, rate_share, warm_up
 from genrun.methods.method import Method
 from genrun.types import Batch
+
+Times = Literal["uniform", "logit_normal"]
 
 
 class Denoiser(Method):
@@ -34,6 +36,8 @@ class Denoiser(Method):
         conditional: draw images of given classes.
         label_dropout: share of the labels that are left out in training.
         guidance: w; 1 is the network as it is.
+        times: in training, as shares of the way, are `uniform`, or σ(N(0, 1)), most often in the middle, where it is decided what an image
+            shows (`logit_normal`; Esser et al., Scaling rectified flow transformers, 2024).
         schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
         halve_after: halve the rate when the epoch's mean loss has not fallen for more than so many epochs; None: do not.
 
@@ -50,6 +54,7 @@ class Denoiser(Method):
         conditional: bool,
         label_dropout: float,
         guidance: float,
+        times: Times,
         schedule: Schedule,
         halve_after: int | None,
     ) -> None:
@@ -60,7 +65,7 @@ class Denoiser(Method):
             raise ValueError(f"model.halve_after={halve_after} needs model.schedule=constant, got {schedule}")
         self.network = network(self.image_shape, self.num_classes)
         self.optimizer, self.label_dropout, self.guidance = optimizer, label_dropout, guidance
-        self.schedule, self.halve_after = schedule, halve_after
+        self.times, self.schedule, self.halve_after = times, schedule, halve_after
         self.plateau: ReduceLROnPlateau | None = None
 
     # ------------------------------------------------------------------------------------------------- of each subclass
@@ -74,6 +79,12 @@ class Denoiser(Method):
         """The states from noise x (n, C, H, W) to images on [-1, 1], after each step."""
 
     # ------------------------------------------------------------------------------------------------------------ training
+
+    def draw_times(self, images: Tensor, generator: Generator | None) -> Tensor:
+        """A share of the way in [0, 1] for each of the images: (n,)."""
+        if self.times == "logit_normal":
+            return normal_like(images[:, 0, 0, 0], generator).sigmoid()
+        return torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         if self.schedule != "constant":

@@ -3,7 +3,6 @@ r"""Flow matching: a network learns the velocity of straight lines from noise to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,7 +10,7 @@ from torch import Generator, Tensor, nn
 from genrun.maths.draws import normal_like
 from genrun.maths.rates import Schedule
 from genrun.maths.samplers import FlowSampler
-from genrun.methods.denoiser import Denoiser, shown
+from genrun.methods.denoiser import Denoiser, Times, shown
 
 TIME_SCALE = 1000.0  # the networks' sinusoids are made for times of some hundreds
 
@@ -24,9 +23,8 @@ class FlowMatching(Denoiser):
         dx/dt = v(x, t) from x_0 = ε to an image x_1
 
     Args:
-        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after: see `Denoiser`.
+        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, times, schedule, halve_after: see `Denoiser`.
         sampler: follows dx/dt.
-        times: t in training is `uniform`, or σ(N(0, 1)), most often in the middle (`logit_normal`; Esser et al., 2024).
     """
 
     def __init__(
@@ -39,19 +37,26 @@ class FlowMatching(Denoiser):
         conditional: bool = False,
         label_dropout: float = 0.1,
         guidance: float = 1.0,
-        times: Literal["uniform", "logit_normal"] = "uniform",
+        times: Times = "uniform",
         schedule: Schedule = "cosine",
         halve_after: int | None = None,
     ) -> None:
         super().__init__(
-            image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, schedule, halve_after
+            image_shape,
+            num_classes,
+            network,
+            optimizer,
+            conditional,
+            label_dropout,
+            guidance,
+            times,
+            schedule,
+            halve_after,
         )
-        self.sampler, self.times = sampler, times
+        self.sampler = sampler
 
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
-        t = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
-        if self.times == "logit_normal":
-            t = normal_like(t, generator).sigmoid()
+        t = self.draw_times(images, generator)
         noise = normal_like(images, generator)
         x = torch.lerp(noise, images, t.view(-1, 1, 1, 1))
         error = self.network(x, TIME_SCALE * t, labels) - (images - noise)
