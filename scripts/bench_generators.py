@@ -125,10 +125,7 @@ def built(model: str, images: Stored) -> tuple[Method, object]:
         "train_size": len(images),
         "checksum": "",
     }
-    method = build_method(cfg)
-    if isinstance(method, RBM):
-        method.on_fit_end = lambda: None  # log Z is not part of an epoch
-    return method, cfg
+    return build_method(cfg), cfg
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Generator, Tensor, nn
 
-from genrun.maths.samplers import Euler, Heun
+from genrun.maths.samplers import Euler, FlowDPMSolver, Heun
 from genrun.methods.flow_matching import FlowMatching
 
 SHAPE = (2, 3, 4)
@@ -122,11 +122,37 @@ def test_a_step_asks_the_network_once_or_twice_at_times_from_0_to_1(sampler, eva
 @pytest.mark.parametrize("steps", [1, 3, 10])
 def test_a_straight_way_to_one_image_is_followed_exactly(steps):
     image = torch.rand(2, *SHAPE, generator=seeded(), dtype=torch.float64)
-    *_, last = Euler(steps).path(lambda x, t: (image - x) / (1 - t), normal(2, *SHAPE))
+    *_, last = Euler(steps).path(lambda x, t: (image - x) / (1 - t), normal(2, *SHAPE), None)
     torch.testing.assert_close(last, image, rtol=0, atol=1e-12)
     start = normal(2, *SHAPE)
-    *_, last = Heun(steps).path(lambda x, t: image - start, start)
+    *_, last = Heun(steps).path(lambda x, t: image - start, start, None)
     torch.testing.assert_close(last, image, rtol=0, atol=1e-12)
+    for eta in (0.0, 0.5, 1.0):
+        *_, last = FlowDPMSolver(steps, eta).path(lambda x, t: (image - x) / (1 - t), start, seeded())
+        torch.testing.assert_close(last, image, rtol=0, atol=1e-12)
+
+
+def velocity_of_a_gaussian(x: Tensor, t: float) -> Tensor:
+    with torch.no_grad():
+        return Velocity(SHAPE, 0)(x, torch.full((len(x),), 1000 * t, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_noisy_samples_of_a_gaussian_are_that_gaussian(eta):
+    *_, last = FlowDPMSolver(200, eta, clip=False).path(velocity_of_a_gaussian, normal(4000, *SHAPE), seeded(1))
+    assert last.mean().item() == pytest.approx(M, abs=0.01) and last.std().item() == pytest.approx(S, rel=0.03)
+
+
+def test_without_fresh_noise_a_single_step_is_eulers_and_many_are_nearer():
+    noise = normal(50, *SHAPE)
+    paths = [
+        list(sampler.path(velocity_of_a_gaussian, noise, None))
+        for sampler in (Euler(10), FlowDPMSolver(10, clip=False))
+    ]
+    torch.testing.assert_close(paths[0][0], paths[1][0])
+    exact = 0.8 * M + math.sqrt(0.8**2 * S**2 + 0.2**2) * noise  # at t = 0.8
+    errors = [(path[7] - exact).abs().mean().item() for path in paths]
+    assert errors[1] < errors[0] / 2
 
 
 def test_samples_draw_nothing_but_their_noise_and_are_shown_in_0_to_1():
@@ -158,9 +184,11 @@ def test_the_way_to_noise_is_the_line_back():
 
 
 def test_options_out_of_range_are_refused():
-    for kind in (Euler, Heun):
+    for kind in (Euler, Heun, FlowDPMSolver):
         with pytest.raises(ValueError, match=r"model\.sampler\.steps: expected at least 1, got 0"):
             kind(0)
+    with pytest.raises(ValueError, match=r"model\.sampler\.eta: expected 0 to 1, got 2"):
+        FlowDPMSolver(5, 2)
 
 
 def test_the_closed_form_is_the_derivative_of_the_exact_way():

@@ -293,13 +293,14 @@ def test_persistent_chains_go_on_where_they_were(conditional):
 @both_kinds
 def test_contrastive_divergence_starts_at_the_data(conditional):
     method = in_training(rbm(conditional, persistent=False, visible="threshold"))
-    starts, real = [], method.gibbs
-    method.gibbs = lambda v, betas: starts.append(v) or real(v, betas)
+    asked, real = [], method.means_h
+    method.means_h = lambda v, beta=1.0: asked.append(v) or real(v, beta)
     given = batch()
     method.training_step(given, 0)
     seen = (given.image.flatten(1) > 0.5).double()
     labels = torch.eye(CLASSES, dtype=torch.float64)[given.label]
-    assert torch.equal(starts[0], torch.cat([seen, labels], 1) if conditional else seen)
+    assert torch.equal(asked[0], torch.cat([seen, labels], 1) if conditional else seen)
+    assert len(asked) == 2  # the hidden states of the data, drawn once, begin the chain
     assert method.fantasies.numel() == 0
 
 
@@ -318,8 +319,9 @@ def test_a_step_of_sgd_adds_the_documents_update():
         return (torch.rand(means.shape, dtype=torch.float64) < means).double()
 
     v = given.image.flatten(1)
-    v_k = drawn(torch.sigmoid(drawn(torch.sigmoid(v @ W + b_h)) @ W.T + b_v))
-    h, h_k = drawn(torch.sigmoid(v @ W + b_h)), drawn(torch.sigmoid(v_k @ W + b_h))
+    h = drawn(torch.sigmoid(v @ W + b_h))
+    v_k = drawn(torch.sigmoid(h @ W.T + b_v))
+    h_k = drawn(torch.sigmoid(v_k @ W + b_h))
     rate = 0.1 * 0.5
     torch.testing.assert_close(method.W.detach(), W + rate * (v.T @ h - v_k.T @ h_k))
     torch.testing.assert_close(method.b_v.detach(), b_v + rate * (v - v_k).mean(0))
@@ -423,3 +425,16 @@ def test_samples_that_start_at_the_chains_of_training_are_further_steps_of_these
     torch.testing.assert_close(method.sample(4, generator=torch.Generator().manual_seed(1)), expected.detach())
     with pytest.raises(ValueError, match=r"model\.start=fantasies needs model\.persistent=true"):
         rbm(start="fantasies", persistent=False)
+
+
+def test_samples_of_a_class_start_at_chains_of_that_class():
+    method = rbm(True, start="fantasies")
+    classes = torch.arange(len(method.fantasies)) % (CLASSES - 1)  # the last class has none
+    method.fantasies.zero_()
+    method.fantasies[torch.arange(len(classes)), method.pixels + classes] = 1
+    labels = torch.arange(CLASSES).repeat(50)
+    at = method.starts(len(labels), labels, Generator().manual_seed(0))
+    has_some = labels < CLASSES - 1
+    assert torch.equal(classes[at[has_some]], labels[has_some])
+    assert len(at[~has_some].unique()) > 1
+    assert len(at[labels == 0].unique()) > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -99,9 +99,7 @@ class DDIM(StridingSampler):
 
     def __init__(self, steps: int = 50, eta: float = 0.0, clip: bool = True) -> None:
         super().__init__(steps, clip)
-        if not 0 <= eta <= 1:
-            raise ValueError(f"model.sampler.eta: expected 0 to 1, got {eta}")
-        self.eta = eta
+        self.eta = checked(eta)
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times(len(alpha_bars) - 1)
@@ -116,49 +114,74 @@ class DDIM(StridingSampler):
 
 
 class DPMSolver(StridingSampler):
-    r"""DPM-Solver++(2M): the exact solution of the linear part, a line through the last two x̂_0 for the rest.
-
-    With a_t = √ᾱ_t, σ_t = √(1 - ᾱ_t), λ_t = log a_t/σ_t and h = λ_s - λ_t, from t to an earlier s,
-
-        x_s = σ_s/σ_t e^{-ηh} x_t + a_s (1 - e^{-(1+η)h}) D + σ_s √(1 - e^{-2ηh}) ε
-        D = x̂_0(t) + h/(2 h') (x̂_0(t) - x̂_0(t')),   t', h': of the step before
-
-    and D = x̂_0(t) in the first step and in the last one, which ends at x̂_0.
+    r"""DPM-Solver++(2M), see `multistep`, at a = √ᾱ_t and σ = √(1 - ᾱ_t).
 
     Args:
         steps: S.
-        eta: η; 0 follows the ordinary differential equation, 1 the stochastic one, whose fresh noise makes good for what the network gets
-            wrong, in more steps.
+        eta: η.
         clip: see `DiffusionSampler`.
-
-    References:
-        Lu et al., DPM-Solver++, 2022, algorithm 2 (η = 0) and section 6 (SDE-DPM-Solver++(2M), η = 1).
     """
 
     def __init__(self, steps: int = 20, eta: float = 0.0, clip: bool = True) -> None:
         super().__init__(steps, clip)
-        if not 0 <= eta <= 1:
-            raise ValueError(f"model.sampler.eta: expected 0 to 1, got {eta}")
-        self.eta = eta
+        self.eta = checked(eta)
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times(len(alpha_bars) - 1)
-        lambdas = ((alpha_bars / (1 - alpha_bars)).log() / 2).tolist()
-        before: tuple[Tensor, float] | None = None  # x̂_0 and h' of the step before
-        for t, s in pairwise(times):
-            now, then = alpha_bars[t].item(), alpha_bars[s].item()
-            image, _ = self.denoised(x, predict(x, t), now)
-            if s == 0:
-                yield image
-                return
-            h = lambdas[s] - lambdas[t]
-            between = image if before is None else image + h / (2 * before[1]) * (image - before[0])
-            keep = ((1 - then) / (1 - now)) ** 0.5 * math.exp(-self.eta * h)
-            x = keep * x + then**0.5 * -math.expm1(-(1 + self.eta) * h) * between
-            if self.eta:
-                x = x + (-(1 - then) * math.expm1(-2 * self.eta * h)) ** 0.5 * normal_like(x, generator)
-            before = image, h
-            yield x
+        bars = alpha_bars[times].tolist()
+
+        def image(x: Tensor, k: int) -> Tensor:
+            return self.denoised(x, predict(x, times[k]), bars[k])[0]
+
+        yield from multistep(image, x, [(bar**0.5, (1 - bar) ** 0.5) for bar in bars], self.eta, generator)
+
+
+def multistep(
+    image: Callable[[Tensor, int], Tensor],
+    x: Tensor,
+    levels: Sequence[tuple[float, float]],
+    eta: float,
+    generator: Generator | None,
+) -> Iterator[Tensor]:
+    r"""From noise to images by DPM-Solver++(2M): the exact solution of the linear part, a line through the last two x̂ for the rest.
+
+    With x_t = a_t x_0 + σ_t ε, λ_t = log a_t/σ_t and h = λ_s - λ_t, from a level t to the next one s,
+
+        x_s = σ_s/σ_t e^{-ηh} x_t + a_s (1 - e^{-(1+η)h}) D + σ_s √(1 - e^{-2ηh}) ε
+        D = x̂(t) + h/(2 h') (x̂(t) - x̂(t')),   t', h': of the step before
+
+    and D = x̂(t) in the first step and in the last one, which ends at x̂.
+
+    Args:
+        image: (x, k) → x̂ of a state x at level k.
+        x: at the first level.
+        levels: (a, σ), the last with σ = 0.
+        eta: η in [0, 1]; 0 follows the ordinary differential equation, 1 the stochastic one, whose fresh noise makes good for what the
+            network gets wrong.
+
+    References:
+        Lu et al., DPM-Solver++, 2022, algorithm 2 (η = 0) and section 6 (SDE-DPM-Solver++(2M), η = 1).
+    """
+    before: tuple[Tensor, float] | None = None  # x̂ and h' of the step before
+    for k, ((a, sigma), (next_a, next_sigma)) in enumerate(pairwise(levels)):
+        expected = image(x, k)
+        if not next_sigma:
+            yield expected
+            return
+        h = math.log(next_a * sigma / (a * next_sigma)) if a else math.inf
+        between = expected if before is None else expected + h / (2 * before[1]) * (expected - before[0])
+        keep = next_sigma / sigma * (math.exp(-eta * h) if eta else 1.0)
+        x = keep * x + next_a * -math.expm1(-(1 + eta) * h) * between
+        if eta:
+            x = x + next_sigma * (-math.expm1(-2 * eta * h)) ** 0.5 * normal_like(x, generator)
+        before = expected, h
+        yield x
+
+
+def checked(eta: float) -> float:
+    if not 0 <= eta <= 1:
+        raise ValueError(f"model.sampler.eta: expected 0 to 1, got {eta}")
+    return eta
 
 
 class FlowSampler:
@@ -173,7 +196,7 @@ class FlowSampler:
             raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
         self.steps = steps
 
-    def path(self, velocity: Predict, x: Tensor) -> Iterator[Tensor]:
+    def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         """The states after each step, (n, C, H, W) each; velocity: (x_t, t) → v, t in [0, 1]."""
         for k in range(self.steps):
             x = self.step(velocity, x, k / self.steps, 1 / self.steps)
@@ -197,3 +220,26 @@ class Heun(FlowSampler):
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
         first = velocity(x, t)
         return x + length / 2 * (first + velocity(x + length * first, t + length))
+
+
+class FlowDPMSolver(FlowSampler):
+    """DPM-Solver++(2M), see `multistep`, at a = t and σ = 1 - t, where x̂ = x_t + (1 - t) v(x_t, t).
+
+    Args:
+        steps: S, evaluations of the network.
+        eta: η.
+        clip: keep x̂ within [-1, 1].
+    """
+
+    def __init__(self, steps: int, eta: float = 0.0, clip: bool = True) -> None:
+        super().__init__(steps)
+        self.eta, self.clip = checked(eta), clip
+
+    def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
+        def image(x: Tensor, k: int) -> Tensor:
+            t = k / self.steps
+            image = x + (1 - t) * velocity(x, t)
+            return image.clamp(-1, 1) if self.clip else image
+
+        levels = [(k / self.steps, 1 - k / self.steps) for k in range(self.steps + 1)]
+        yield from multistep(image, x, levels, self.eta, generator)

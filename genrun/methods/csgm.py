@@ -254,7 +254,7 @@ class CSGM(Method):
     def budget_dependence(self) -> str | None:
         if self.ramp == "training":
             return "model.ramp=training rises over the whole budget"
-        return "model.schedule=cosine falls over the whole budget" if self.schedule == "cosine" else None
+        return super().budget_dependence()
 
     # ------------------------------------------------------------------------------------------ algorithm 2, generation
 

@@ -76,8 +76,8 @@ class DDPM(Denoiser):
 
     def shares(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """√ᾱ_t and √(1 - ᾱ_t) at times t (n,) in 0 … T: (n, 1, 1, 1) each."""
-        alpha_bar = self.alpha_bars[t.cpu()].view(-1, 1, 1, 1)
-        return alpha_bar.sqrt().to(like), (1 - alpha_bar).sqrt().to(like)
+        of_image, of_noise = self.alpha_bars.sqrt(), (1 - self.alpha_bars).sqrt()
+        return of_image.to(like)[t].view(-1, 1, 1, 1), of_noise.to(like)[t].view(-1, 1, 1, 1)
 
     def noised(self, images: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """x_t of images x_0 (n, C, H, W) on [-1, 1] at times t (n,), (17)."""

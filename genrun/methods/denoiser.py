@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -58,9 +57,13 @@ class Denoiser(Method):
         schedule: Schedule,
         halve_after: int | None,
     ) -> None:
-        super().__init__(image_shape, num_classes if conditional else 0)
+        super().__init__(image_shape, self.classes(num_classes, conditional))
         if not 0 <= label_dropout <= 1:
             raise ValueError(f"model.label_dropout: expected 0 to 1, got {label_dropout}")
+        if guidance != 1 and not (conditional and label_dropout):
+            raise ValueError(
+                f"model.guidance={guidance} needs model.conditional=true and model.label_dropout above 0, to learn images of no label"
+            )
         if halve_after is not None and schedule != "constant":
             raise ValueError(f"model.halve_after={halve_after} needs model.schedule=constant, got {schedule}")
         self.network = network(self.image_shape, self.num_classes)
@@ -70,13 +73,13 @@ class Denoiser(Method):
 
     # ------------------------------------------------------------------------------------------------- of each subclass
 
-    @abstractmethod
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
         """Terms whose sum is trained on, at random times: images (n, C, H, W) on [-1, 1], labels (n,)."""
+        raise NotImplementedError
 
-    @abstractmethod
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
         """The states from noise x (n, C, H, W) to images on [-1, 1], after each step."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------------------ training
 
@@ -131,9 +134,6 @@ class Denoiser(Method):
 
     _plateau_state: dict[str, Any] | None = None  # of a checkpoint, which is read before there is an optimizer
 
-    def budget_dependence(self) -> str | None:
-        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
-
     # ---------------------------------------------------------------------------------------------------------- generation
 
     def predict(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
@@ -160,7 +160,7 @@ class Denoiser(Method):
         self.check_labels(n, labels)
         x = self.noise(n, generator)
         states = [shown(x), *map(shown, self.states(x, labels, generator))]
-        kept = torch.linspace(0, len(states) - 1, min(frames, len(states))).round().long().tolist()
+        kept = torch.linspace(len(states) - 1, 0, min(frames, len(states))).round().long().flip(0).tolist()
         return torch.stack([states[k] for k in kept])
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:

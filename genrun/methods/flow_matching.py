@@ -63,7 +63,7 @@ class FlowMatching(Denoiser):
         return {"velocity": error.float().square().mean()}
 
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
-        return self.sampler.path(lambda x, t: self.predict(x, TIME_SCALE * t, labels), x)
+        return self.sampler.path(lambda x, t: self.predict(x, TIME_SCALE * t, labels), x, generator)
 
     # ---------------------------------------------------------------------------------------------------- the way to noise
 

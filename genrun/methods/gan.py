@@ -57,7 +57,7 @@ class GAN(Method):
         critic_steps: int = 1,
         schedule: Schedule = "constant",
     ) -> None:
-        super().__init__(image_shape, num_classes if conditional else 0)
+        super().__init__(image_shape, self.classes(num_classes, conditional))
         if code_size < 1 or critic_steps < 1:
             raise ValueError(
                 f"expected model.code_size and model.critic_steps of at least 1, got {code_size} and {critic_steps}"
@@ -130,9 +130,6 @@ class GAN(Method):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Nothing: neither loss says how good the images are. Averaged weights are looked at where there is validation."""
-
-    def budget_dependence(self) -> str | None:
-        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
 
     # ---------------------------------------------------------------------------------------------------------- generation
 

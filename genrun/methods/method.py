@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 from genrun.errors import NotFinite
+from genrun.maths.rates import Schedule
 
 # On an accelerator looking at a value waits for everything before it: there the terms are looked at once in so many steps.
 STEPS_BETWEEN_LOOKS = 50
@@ -29,11 +30,13 @@ class Method(LightningModule):
         binary: its likelihood is one of images that are 0 or 1, so `log_prob` and `elbo` are log masses.
         best_by: the metric whose lowest value makes `best.ckpt`.
         steps_per_batch: steps of the optimizer in one batch.
+        schedule: of the rates over the training.
     """
 
     binary = False
     best_by = "val/score"
     steps_per_batch = 1
+    schedule: Schedule = "constant"
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
@@ -68,7 +71,18 @@ class Method(LightningModule):
 
     def budget_dependence(self) -> str | None:
         """Why a longer training is not a continuation of a shorter one (a schedule over the budget); None when it is."""
-        return None
+        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
+
+    @staticmethod
+    def classes(num_classes: int, conditional: bool) -> int:
+        """The number of classes that a method has which may go without.
+
+        Raises:
+            ValueError: conditional, and there are none.
+        """
+        if conditional and not num_classes:
+            raise ValueError("model.conditional=true needs data with labels; this data has none")
+        return num_classes if conditional else 0
 
     def check_labels(self, n: int, labels: Tensor | None) -> None:
         """Raise the errors that `sample` promises."""

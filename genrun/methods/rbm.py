@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from genrun.maths.annealing import log_ratio_of_constants
 from genrun.maths.draws import bernoulli
 from genrun.maths.rates import Schedule, rate_share
 from genrun.methods.method import Method
@@ -94,7 +94,7 @@ class RBM(Method):
         ais_chains: int = 100,
         ais_temperatures: int = 10000,
     ) -> None:
-        super().__init__(image_shape, num_classes if conditional else 0)
+        super().__init__(image_shape, self.classes(num_classes, conditional))
         counts = {"hidden": hidden, "cd_steps": cd_steps, "chains": chains, "gibbs_steps": gibbs_steps}
         counts |= {"ais_chains": ais_chains, "ais_temperatures": ais_temperatures}
         for name, count in counts.items():
@@ -167,16 +167,20 @@ class RBM(Method):
     # ----------------------------------------------------------------------------------------------------- training, (26)
 
     def training_step(self, batch: Batch, _: int) -> None:
-        with torch.no_grad():
+        with (
+            torch.no_grad(),
+            torch.autocast(self.device.type, enabled=False),
+        ):  # the products are written into 32-bit gradients
             v = self.seen(batch.image, batch.label)
             mean_h = self.means_h(v)
-            start = self.fantasies if self.persistent else v
-            *_, (_, v_k) = self.gibbs(start, [1.0] * self.cd_steps)  # the model's fantasy, (chains, V)
+            h = bernoulli(mean_h)
+            v_k = self.fantasies if self.persistent else self.states_v(self.means_v(h))
+            for _, state in self.gibbs(v_k, [1.0] * (self.cd_steps - (not self.persistent))):
+                v_k = state  # at last the model's fantasy, (chains, V)
             mean_h_k = self.means_h(v_k)
             if self.persistent:
                 self.fantasies.copy_(v_k)
-            h, h_k = (mean_h, mean_h_k) if self.units == "means" else (bernoulli(mean_h), bernoulli(mean_h_k))
-            self.descend(v, h, v_k, h_k)
+            self.descend(v, *((mean_h, v_k, mean_h_k) if self.units == "means" else (h, v_k, bernoulli(mean_h_k))))
         optimizer = self.optimizers()
         self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
         optimizer.step()
@@ -230,9 +234,11 @@ class RBM(Method):
         if self.base.any():
             return
         train = self.trainer.datamodule.train
-        some = torch.arange(min(len(train), MEAN_IMAGES), device=self.device)
-        mean = train.images(some).flatten(1).mean(0)
-        mean = mean.clamp(1 / len(some), 1 - 1 / len(some))  # a pixel that is always off has no log odds
+        # from all over the set, which may be sorted by class
+        some = torch.linspace(0, len(train) - 1, min(len(train), MEAN_IMAGES), device=self.device).long()
+        mean = train.images(some).flatten(1).mean(0).to(self.W)
+        least = 1 / (len(some) + 1)
+        mean = mean.clamp(least, 1 - least)  # a pixel that is always off has no log odds
         self.base[: self.pixels] = mean.logit()
         if self.pixel_means:
             self.b_v[: self.pixels] = self.base[: self.pixels]
@@ -243,9 +249,6 @@ class RBM(Method):
     def base_means(self, n: int) -> Tensor:
         """The means of v at β = 0: (n, V)."""
         return self.means_v(self.W.new_zeros(n, self.W.shape[1]), beta=0.0)
-
-    def budget_dependence(self) -> str | None:
-        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
 
     # ------------------------------------------------------------------------------------------------------- generation
 
@@ -259,8 +262,7 @@ class RBM(Method):
         """Means and states of v in each step of n chains, (n, V) each."""
         betas = [1.0] * self.gibbs_steps
         if self.start == "fantasies":
-            at = torch.randint(len(self.fantasies), (n,), generator=generator, device=self.device)
-            v = self.fantasies[at]
+            v = self.fantasies[self.starts(n, labels, generator)]
         elif self.start == "tempered":
             v = self.states_v(self.base_means(n), labels, generator)
             # the last tenth at β = 1
@@ -269,6 +271,13 @@ class RBM(Method):
             h = torch.rand(n, self.W.shape[1], generator=generator, device=self.device, dtype=self.W.dtype)
             v = self.states_v(self.means_v(h), labels, generator)
         yield from self.gibbs(v, betas, labels, generator)
+
+    def starts(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
+        """Places (n,) of persistent chains drawn among those of each label's class, or among all where a class has none."""
+        if labels is None:
+            return torch.randint(len(self.fantasies), (n,), generator=generator, device=self.device)
+        weights = self.fantasies[:, self.pixels :].T.clamp(min=1e-9)[labels]  # (n, chains)
+        return torch.multinomial(weights, 1, generator=generator).squeeze(1)
 
     def shown(self, step: tuple[Tensor, Tensor]) -> Tensor:
         """Means and states (n, V) of a step → images (n, C, H, W) in [0, 1], those that `output` asks for."""
@@ -279,9 +288,9 @@ class RBM(Method):
     def sample_trajectory(
         self, n: int, labels: Tensor | None = None, *, frames: int = 40, generator: Generator | None = None
     ) -> Tensor:
-        """Steps of the chains, close to each other at the end: (frames, n, C, H, W)."""
+        """Evenly chosen steps of the chains, to the last: (T, n, C, H, W), T ≤ frames."""
         self.check_labels(n, labels)
-        kept = torch.linspace(0, self.gibbs_steps - 1, frames).round().unique().long().tolist()
+        kept = torch.linspace(self.gibbs_steps - 1, 0, min(frames, self.gibbs_steps)).round().long().tolist()
         return torch.stack([self.shown(step) for at, step in enumerate(self.chain(n, labels, generator)) if at in kept])
 
     # --------------------------------------------------------------------------------------------------------- likelihood
@@ -292,9 +301,8 @@ class RBM(Method):
 
         log Z is estimated by annealed importance sampling, so this is as exact as that.
         """
-        if self.log_z.isnan().any():
-            self.estimate_log_z()
-        v = images.flatten(1)
+        self.know_log_z()
+        v = images.flatten(1).to(self.W)
         if not self.num_classes:
             return -self.free_energy(v) - self.log_z[0]
         each = [
@@ -303,40 +311,35 @@ class RBM(Method):
         ]
         return torch.stack(each).logsumexp(0) - self.log_z[0]
 
-    def on_fit_end(self) -> None:
-        self.estimate_log_z()
+    def know_log_z(self) -> None:
+        if self.log_z[0].isnan():
+            self.estimate_log_z()
 
     @torch.no_grad()
     def estimate_log_z(self) -> None:
-        r"""Annealed importance sampling: log Z ≈ log Z_0 + log mean_r w_r, with
-
-            log w = Σ_k log p*_βk+1(v_k) - log p*_βk(v_k),   v_k ~ a step of the chain at β_k
-
-        from β = 0, where log Z_0 is known, to 1. The standard error is of the mean of w, by the spread over the runs.
-        """
+        """log Z by annealed importance sampling from β = 0, where it is known, to 1 (see `gibbs`); always with the same draws."""
         generator = Generator(self.device).manual_seed(0)
-        betas = torch.linspace(0, 1, self.ais_temperatures + 1, dtype=torch.float64).tolist()
-        v = self.states_v(self.base_means(self.ais_chains), None, generator)
-        log_w = torch.zeros(len(v), dtype=torch.float64, device=self.device)
-        for below, beta in pairwise(betas):
-            log_w += self.log_unnormalised(v, beta) - self.log_unnormalised(v, below)
-            ((_, v),) = self.gibbs(v, [beta], None, generator)
-        pixels, classes = self.base[: self.pixels].double(), self.base[self.pixels :].double()
-        log_z0 = F.softplus(pixels).sum() + self.W.shape[1] * math.log(2)
-        if self.num_classes:
-            log_z0 = log_z0 + classes.logsumexp(0)
-        w = (log_w - log_w.max()).exp()
-        self.log_z[0] = log_z0 + log_w.max() + w.mean().log()
-        self.log_z[1] = w.std() / w.mean() / len(w) ** 0.5 if len(w) > 1 else math.nan
 
-    def log_unnormalised(self, v: Tensor, beta: float) -> Tensor:
-        """log p*_β(v), see `gibbs`: (B, V) → (B,) float64."""
-        of_v = v @ torch.lerp(self.base, self.b_v, beta)
-        of_h = F.softplus(torch.addmm(self.b_h, v, self.W, beta=beta, alpha=beta)).sum(1)
-        return of_v.double() + of_h.double()
+        def step(v: Tensor, beta: float) -> Tensor:
+            ((_, v),) = self.gibbs(v, [beta], None, generator)
+            return v
+
+        start = self.states_v(self.base_means(self.ais_chains), None, generator)
+        ratio, error = log_ratio_of_constants(start, self.ais_temperatures, self.log_ratio, step)
+        log_z0 = F.softplus(self.base[: self.pixels].double()).sum() + self.W.shape[1] * math.log(2)
+        if self.num_classes:
+            log_z0 = log_z0 + self.base[self.pixels :].double().logsumexp(0)
+        self.log_z[0], self.log_z[1] = log_z0 + ratio, error
+
+    def log_ratio(self, v: Tensor, below: float, beta: float) -> Tensor:
+        """log p*_β(v) - log p*_below(v), see `gibbs`: (B, V) → (B,) float64."""
+        field = torch.addmm(self.b_h, v, self.W)
+        of_h = (F.softplus(beta * field) - F.softplus(below * field)).sum(1)
+        return (beta - below) * (v @ (self.b_v - self.base)).double() + of_h.double()
 
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
         """log Z of the likelihood, and how sure it is, nats."""
+        self.know_log_z()
         return {"log Z, nats": self.log_z[0].item(), "log Z, standard error": self.log_z[1].item()}
 
     # -------------------------------------------------------------------------------------------------------------- codes
@@ -344,8 +347,8 @@ class RBM(Method):
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Means of v given the means of h given the images, grey as they are: (n, C, H, W) in [0, 1]."""
-        v = images.flatten(1)
+        v = images.flatten(1).to(self.W)
         if self.num_classes:
             share = v.new_full((len(v), self.num_classes), 1 / self.num_classes)
             v = torch.cat([v, share if labels is None else F.one_hot(labels, self.num_classes).to(v)], 1)
-        return self.means_v(self.means_h(v))[:, : self.pixels].reshape(images.shape)
+        return self.means_v(self.means_h(v))[:, : self.pixels].reshape(images.shape).float()

@@ -65,7 +65,7 @@ class VAE(Method):
         components: int = 0,
         schedule: Schedule = "cosine",
     ) -> None:
-        super().__init__(image_shape, num_classes if conditional else 0)
+        super().__init__(image_shape, self.classes(num_classes, conditional))
         for name, value, least in (("code_size", code_size, 1), ("beta", beta, 0), ("components", components, 0)):
             if value < least:
                 raise ValueError(f"model.{name}: expected at least {least}, got {value}")
@@ -113,9 +113,6 @@ class VAE(Method):
         if self.binary:
             images = bernoulli(images, generator)
         self.log("val/score", -self.elbo(images, generator=generator).mean(), batch_size=len(images))
-
-    def budget_dependence(self) -> str | None:
-        return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
 
     # ---------------------------------------------------------------------------------------------------------- generation
 

@@ -1,4 +1,4 @@
-"""Numbers as vectors of sinusoids."""
+"""Times and labels as vectors."""
 
 from __future__ import annotations
 
@@ -21,3 +21,16 @@ class Sinusoids(nn.Module):
         omega = torch.exp(-math.log(10000) * torch.arange(self.half).to(times) / self.half)
         angles = times.unsqueeze(1) * omega
         return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+class Labels(nn.Embedding):
+    """A learned vector for each of the classes, and a last one for no label: labels (n,), num_classes for none → (n, size)."""
+
+    def __init__(self, num_classes: int, size: int) -> None:
+        super().__init__(num_classes + 1, size)
+
+    def forward(self, labels: Tensor | None, n: int) -> Tensor:
+        """labels: None for none of the n."""
+        if labels is None:
+            return self.weight[-1].expand(n, -1)
+        return super().forward(labels)

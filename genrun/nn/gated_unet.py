@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.nn.embedding import Sinusoids
+from genrun.nn.embedding import Labels, Sinusoids
 
 
 class GatedUNet(nn.Module):
@@ -32,7 +32,7 @@ class GatedUNet(nn.Module):
         super().__init__()
         channels, w = image_shape[0], width
         self.time = nn.Sequential(Sinusoids(time_size), nn.Linear(time_size, 4 * w), nn.ReLU())
-        self.label = nn.Embedding(num_classes + 1, 4 * w) if num_classes else None
+        self.label = Labels(num_classes, 4 * w) if num_classes else None
         self.down = nn.ModuleList([Residual(channels, w), Residual(w, 2 * w), Gated(2 * w, 4 * w)])
         self.bottleneck = Gated(4 * w, 8 * w)
         self.up = nn.ModuleList([Gated(8 * w + 4 * w, 4 * w), Residual(4 * w + 2 * w, 2 * w), Residual(2 * w + w, w)])
@@ -42,8 +42,7 @@ class GatedUNet(nn.Module):
     def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
         embedding = self.time(times)
         if self.label is not None:
-            none = torch.full_like(times, self.label.num_embeddings - 1, dtype=torch.long)
-            embedding = embedding + self.label(none if labels is None else labels)
+            embedding = embedding + self.label(labels, len(x))
         first = self.down[0](x.contiguous(memory_format=torch.channels_last))
         second = self.down[1](F.max_pool2d(first, 2))
         third = self.down[2](F.max_pool2d(second, 2)) + embedding[:, :, None, None]

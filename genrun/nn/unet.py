@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.nn.embedding import Sinusoids
+from genrun.nn.embedding import Labels, Sinusoids
 
 TIME_SIZE = 64  # length of the time's sinusoids
 
@@ -47,6 +47,9 @@ class UNet(nn.Module):
         embedding: int = 128,
     ) -> None:
         super().__init__()
+        for name, value in (("blocks", blocks), ("patch", patch), ("heads", heads), ("embedding", embedding)):
+            if value < 1:
+                raise ValueError(f"model.network.{name}: expected at least 1, got {value}")
         if any(width % 8 or width % heads for width in widths):
             raise ValueError(f"model.network.widths: expected multiples of 8 and of {heads} heads, got {list(widths)}")
         channels = image_shape[0] * patch**2
@@ -57,7 +60,7 @@ class UNet(nn.Module):
             nn.SiLU(),
             nn.Linear(embedding, embedding),
         )
-        self.label = nn.Embedding(num_classes + 1, embedding) if num_classes else None
+        self.label = Labels(num_classes, embedding) if num_classes else None
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList([levels(width, width, blocks, embedding) for width in widths[:-1]])
         self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
@@ -75,8 +78,7 @@ class UNet(nn.Module):
         height, width = x.shape[2:]
         embedding = self.time(times)
         if self.label is not None:
-            none = torch.full_like(times, self.label.num_embeddings - 1, dtype=torch.long)
-            embedding = embedding + self.label(none if labels is None else labels)
+            embedding = embedding + self.label(labels, len(x))
         embedding = F.silu(embedding)
         x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         h = self.stem(F.pixel_unshuffle(x, self.patch))
