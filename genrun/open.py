@@ -63,7 +63,7 @@ class OpenRun:
             key, equals, value = text.partition("=")
             if not equals or not key.startswith(("model/", "model.")):
                 raise Refused(
-                    f"{text}: expected an option of the run's model, such as model.name=value or model/group=choice"
+                    f"{text}: expected an option of the run's model, such as model.option=value or model/group=choice"
                 )
             name = key[len("model/") :]
             if key.startswith("model/"):

@@ -123,7 +123,8 @@ def stage_keys(cfg: DictConfig) -> dict[str, str]:
         "fit": trained,
         "refit": trained,
         "sample": sampled,
-        "figures": digest([trained, plain(cfg.callbacks.watching)]),
+        # samples are sorted by the judge's classifier
+        "figures": digest([sampled, plain(cfg.callbacks.watching), plain(cfg.evaluation.get("classifier"))]),
         "evaluate": evaluate_key(sampled, cfg),
     }
 
@@ -174,6 +175,8 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
     if cfg.hardware.precision == "64-true":
         method.double()
     if cfg.hardware.compile:
+        if (reason := method.not_compiled()) is not None:
+            raise Refused(f"hardware.compile=true: {reason}")
         for network in method.children():
             network.compile()
     if not method.automatic_optimization and (
@@ -192,6 +195,10 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         raise Refused(f"model.optimizer: {error}") from error
     if cfg.run.extend and not folder.last.is_file():
         extended_run(cfg, folder, method)
+    try:
+        method.check_data(data.train.labels)
+    except ValueError as error:
+        raise Refused(str(error)) from error
     judge = build_judge(cfg, data, console)
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     signals = Signals()

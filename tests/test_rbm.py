@@ -433,7 +433,7 @@ def test_samples_of_a_class_start_at_chains_of_that_class():
     method.fantasies.zero_()
     method.fantasies[torch.arange(len(classes)), method.pixels + classes] = 1
     labels = torch.arange(CLASSES).repeat(50)
-    at = method.starts(len(labels), labels, Generator().manual_seed(0))
+    at = method.starts(len(labels), labels, torch.Generator().manual_seed(0))
     has_some = labels < CLASSES - 1
     assert torch.equal(classes[at[has_some]], labels[has_some])
     assert len(at[~has_some].unique()) > 1

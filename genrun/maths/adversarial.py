@@ -28,17 +28,30 @@ class Adversarial:
 class NonSaturating(Adversarial):
     r"""Binary cross-entropy with D = σ(logit) ("Generative Imaging", (27) to (30)).
 
-        C_D = -½ (mean log D(x) + mean log(1 - D(x̄))),   C_G = -mean log D(x̄)
+        C_D = -½ (mean log D(x) + mean log(1 - D(x̄))) + γ/2 mean ‖∇ logit(x)‖²,   C_G = -mean log D(x̄)
+
+    Args:
+        weight: γ, of the gradient at real images (R1); 0: without it.
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014.
+        Mescheder, Geiger and Nowozin, Which training methods for GANs do actually converge?, 2018, (9).
     """
+
+    def __init__(self, weight: float = 0.0) -> None:
+        self.weight = weight
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
 
     def generator(self, fake: Tensor) -> Tensor:
         return F.softplus(-fake).mean()
+
+    def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
+        if not self.weight:
+            return None
+        real = real.detach().requires_grad_()
+        return self.weight / 2 * slopes(discriminate, real).square().sum(1).mean()
 
 
 class LeastSquares(Adversarial):
@@ -90,6 +103,11 @@ class Wasserstein(Adversarial):
 
     def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
         at = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-        between = torch.lerp(real, fake, at).requires_grad_()
-        (gradient,) = torch.autograd.grad(discriminate(between).sum(), between, create_graph=True)
-        return self.weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+        between = torch.lerp(real, fake.to(real), at).requires_grad_()
+        return self.weight * (slopes(discriminate, between).norm(dim=1) - 1).square().mean()
+
+
+def slopes(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The gradient of each image's logit by its values, which can be differentiated again: (B, C, H, W) → (B, C·H·W)."""
+    (gradient,) = torch.autograd.grad(discriminate(images).sum(), images, create_graph=True)
+    return gradient.flatten(1)

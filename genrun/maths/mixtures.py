@@ -31,21 +31,30 @@ class ClassMixture(nn.Module):
         self.register_buffer("means", torch.zeros(num_classes, components, size))  # μ (K, M, D)
         self.register_buffer("factors", torch.eye(size).repeat(num_classes, components, 1, 1))  # Σ = F Fᵀ (K, M, D, D)
 
+    def check(self, labels: Tensor) -> None:
+        """Refuse too few codes, known by their labels (N,).
+
+        Raises:
+            ValueError: a class has fewer than two, or fewer than components.
+        """
+        needed = max(2, self.weights.shape[1])
+        least, label = labels.cpu().bincount(minlength=len(self.means)).min(0)
+        if least < needed:
+            raise ValueError(
+                f"the prior needs at least {needed} codes in class {label}, there are {least}: "
+                "use more images, or fewer components"
+            )
+
     def fit(self, codes: Tensor, labels: Tensor) -> None:
         """Fit to codes (N, D) of classes labels (N,).
 
         Raises:
             ValueError: a class has fewer than two codes, or fewer than components.
         """
+        self.check(labels)
         codes = codes.detach().double().cpu()
         for label in range(len(self.means)):
             of_class = codes[labels.cpu() == label]
-            needed = max(2, self.weights.shape[1])
-            if len(of_class) < needed:
-                raise ValueError(
-                    f"the prior needs at least {needed} codes in class {label}, there are {len(of_class)}: "
-                    "use more images, or fewer components"
-                )
             ridge = RIDGE * of_class.var(0).mean().item() + 1e-12
             if self.weights.shape[1] == 1:
                 weights, means = torch.ones(1), of_class.mean(0, keepdim=True)

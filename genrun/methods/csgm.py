@@ -333,7 +333,10 @@ class CSGM(Method):
 
     def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
         """Fit p(L | y) of `sampler=prior` to codes (N, D) and labels (N,)."""
-        self.prior.fit(codes, labels if self.num_classes else torch.zeros_like(labels))
+        self.prior.fit(codes, self.classes_of(labels))
+
+    def check_data(self, labels: Tensor) -> None:
+        self.prior.check(self.classes_of(labels))
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Fit codes to unseen images by descent on ½|x - g|² over all pixels, the weights fixed, from the class's mean code.

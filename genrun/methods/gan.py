@@ -34,10 +34,13 @@ class GAN(Method):
         conditional: draw images of given classes.
         code_size: the length of z.
         critic_steps: steps of D in each batch, the last of which shares its generated images with the step of G.
+        penalty_every: the gradient penalty of a loss that has one is in the loss of every so-maniest batch, so many times over (Karras et
+            al., 2020).
         schedule: of both rates over the training.
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014.
+        Karras et al., Analyzing and improving the image quality of StyleGAN, 2020, appendix B (the lazy penalty).
         Radford et al., Unsupervised representation learning with deep convolutional GANs, 2016 (DCGAN).
     """
 
@@ -55,17 +58,22 @@ class GAN(Method):
         conditional: bool = False,
         code_size: int = 100,
         critic_steps: int = 1,
+        penalty_every: int = 1,
         schedule: Schedule = "constant",
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
-        if code_size < 1 or critic_steps < 1:
-            raise ValueError(
-                f"expected model.code_size and model.critic_steps of at least 1, got {code_size} and {critic_steps}"
-            )
+        for name, value in (
+            ("code_size", code_size),
+            ("critic_steps", critic_steps),
+            ("penalty_every", penalty_every),
+        ):
+            if value < 1:
+                raise ValueError(f"model.{name}: expected at least 1, got {value}")
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)
         self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)
-        self.loss, self.code_size, self.critic_steps, self.schedule = loss, code_size, critic_steps, schedule
+        self.loss, self.code_size, self.schedule = loss, code_size, schedule
+        self.critic_steps, self.penalty_every = critic_steps, penalty_every
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
 
     # --------------------------------------------------------------------------------------------------- the two networks
@@ -104,9 +112,10 @@ class GAN(Method):
         """A step of D on real and generated images (B, C, H, W), (29); returns its loss."""
         # a pass each: a batch norm in D sees only real or only generated images, as in the step of G
         loss = self.loss.discriminator(self.discriminate(real, labels), self.discriminate(fake, labels))
-        penalty = self.loss.penalty(lambda images: self.discriminate(images, labels), real, fake)
-        if penalty is not None:
-            loss = loss + penalty
+        if self.global_step % self.penalty_every == 0:
+            penalty = self.loss.penalty(lambda images: self.discriminate(images, labels), real, fake)
+            if penalty is not None:
+                loss = loss + self.penalty_every * penalty
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()

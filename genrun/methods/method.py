@@ -73,6 +73,17 @@ class Method(LightningModule):
         """Why a longer training is not a continuation of a shorter one (a schedule over the budget); None when it is."""
         return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
 
+    def check_data(self, labels: Tensor) -> None:
+        """Know before training what the training images' labels (N,) would let fail after it.
+
+        Raises:
+            ValueError: there are too few images of a class.
+        """
+
+    def not_compiled(self) -> str | None:
+        """Why `torch.compile` cannot serve the networks; None when it can."""
+        return None if any(True for _ in self.children()) else f"{type(self).__name__} has no networks to compile"
+
     @staticmethod
     def classes(num_classes: int, conditional: bool) -> int:
         """The number of classes that a method has which may go without.
@@ -83,6 +94,10 @@ class Method(LightningModule):
         if conditional and not num_classes:
             raise ValueError("model.conditional=true needs data with labels; this data has none")
         return num_classes if conditional else 0
+
+    def classes_of(self, labels: Tensor) -> Tensor:
+        """Labels (n,) as a prior for each class takes them: those of an unconditional method are all of one class, 0."""
+        return labels if self.num_classes else labels.new_zeros(len(labels))
 
     def check_labels(self, n: int, labels: Tensor | None) -> None:
         """Raise the errors that `sample` promises."""

@@ -80,6 +80,7 @@ class VAE(Method):
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z | x), (8): (n, C, H, W) in [0, 1] → twice (n, D)."""
+        images = images.to(next(self.parameters()))
         mean, log_variance = self.encoder(2 * images - 1).chunk(2, 1)
         return mean, log_variance
 
@@ -107,12 +108,14 @@ class VAE(Method):
         return self.optimizer(self.parameters())
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The negative bound on held-out images, with the same noise each time, nats."""
+        """The negative bound on held-out images (of a conditional model, given their labels), with the same noise each time, nats."""
         generator = Generator(self.device).manual_seed(0)
         images = batch.image
         if self.binary:
             images = bernoulli(images, generator)
-        self.log("val/score", -self.elbo(images, generator=generator).mean(), batch_size=len(images))
+        # given its label, where there is one: the sum over all classes would cost as many times more
+        labels = batch.label if self.num_classes else None
+        self.log("val/score", -self.bound(images, labels, 1, generator).mean(), batch_size=len(images))
 
     # ---------------------------------------------------------------------------------------------------------- generation
 
@@ -128,7 +131,11 @@ class VAE(Method):
     def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
         """Fit the mixture, where there is one, to codes (N, D) and labels (N,)."""
         if self.prior is not None:
-            self.prior.fit(codes, labels if self.num_classes else torch.zeros_like(labels))
+            self.prior.fit(codes, self.classes_of(labels))
+
+    def check_data(self, labels: Tensor) -> None:
+        if self.prior is not None:
+            self.prior.check(self.classes_of(labels))
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
