@@ -33,15 +33,15 @@ demo: install  ## train CSGM on scikit-learn's digits, two to three minutes, no 
 	$(GENRUN)
 
 test: .venv/.testable lint  ## the suite that CI runs
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m 'not slow' -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2
 
 test-all: .venv/.testable lint  ## the longer suite
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machine
-	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
-	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_judge.py
-	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_generators.py
+	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_judge.py
+	$(BIN)/python scripts/bench_generators.py
 
 lint: .venv/.testable
 	$(BIN)/ruff check .

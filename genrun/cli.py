@@ -21,7 +21,6 @@ GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evalua
 def main() -> NoReturn:
     """The command `genrun`; ends the process with status 0, 1, 2, 130 or 143."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving with 1
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads stall each other where cores are shared
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

@@ -84,6 +84,10 @@ def test_it_has_exactly_these_capabilities(model, asked):
 @every_model
 @pytest.mark.parametrize(("shape", "classes"), SHAPES)
 def test_samples_are_images_and_repeat_and_leave_the_global_stream_alone(model, asked, shape, classes):
+    if asked and not classes:
+        with pytest.raises(ValueError, match=r"model\.conditional=true needs data with labels"):
+            build(model, asked, shape, classes)
+        return
     method = build(model, asked, shape, classes)
     before = torch.get_rng_state()
     images = method.sample(6, labels_for(method, 6), generator=seeded())
@@ -106,13 +110,15 @@ def test_labels_that_are_missing_unasked_or_out_of_range_raise(model, asked):
         with pytest.raises(ValueError, match=r"expected labels of shape \(2,\), got \(3,\)"):
             method.sample(2, torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match=r"is unconditional: expected no labels"):
-        build(model, asked, classes=0).sample(2, torch.tensor([0, 0]))
+        build(model, classes=0).sample(2, torch.tensor([0, 0]))
 
 
 @every_model
-@pytest.mark.parametrize(("shape", "classes"), SHAPES[:2])
-def test_each_capability_answers_in_its_shapes(model, asked, shape, classes):
+@pytest.mark.parametrize(("shape", "classes", "bits"), [(*SHAPES[0], 32), (*SHAPES[1], 32), (*SHAPES[0], 64)])
+def test_each_capability_answers_in_its_shapes(model, asked, shape, classes, bits):
     method, n = build(model, asked, shape, classes), 4
+    if bits == 64:
+        method.double()  # as hardware.precision=64-true does; images stay as they are
     labels = labels_for(method, n)
     images = torch.rand(n, *shape, generator=seeded())
     has = CAPABILITIES[model]
@@ -161,11 +167,10 @@ def test_each_capability_answers_in_its_shapes(model, asked, shape, classes):
 
 @pytest.fixture(params=["grey", "colour", "unlabelled"])
 def images(request, tmp_path):
-    """8×8 grey digits, 32×32 colour, and colour without labels, as npz files."""
+    """8×8 grey digits, 32×32 colour, and 8×12 colour without labels, as npz files."""
     generator = np.random.default_rng(0)
-    side = 8 if request.param == "grey" else 32
-    shape = (90, side, side) if request.param == "grey" else (90, side, side, 3)
-    arrays = {"images": generator.integers(0, 256, shape, dtype=np.uint8)}
+    shape = {"grey": (8, 8), "colour": (32, 32, 3), "unlabelled": (8, 12, 3)}[request.param]
+    arrays = {"images": generator.integers(0, 256, (90, *shape), dtype=np.uint8)}
     if request.param != "unlabelled":
         arrays["labels"] = np.arange(90) % 3
     np.savez(tmp_path / "images.npz", **arrays)
@@ -173,7 +178,9 @@ def images(request, tmp_path):
 
 
 @every_model
-def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, asked, images, tmp_path):
+def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, asked, images, tmp_path, request):
+    if asked and "unlabelled" in request.node.name:
+        asked = ()  # with labels it is refused, see above
     options = [
         f"model={model}",
         *SMALL.get(model, []),
@@ -199,3 +206,29 @@ def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, a
     again = method.sample(12, torch.from_numpy(labels) if method.num_classes else None, generator=seeded(0))
     assert np.array_equal(kept, (again * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
     assert labels.tolist() == ([0, 1, 2] * 4 if method.num_classes else [-1] * 12)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+@pytest.mark.parametrize(
+    "asked",
+    [["model=rbm"], ["model=gan", "model/loss=wasserstein"], ["model=vae"], ["model=flow_matching"]],
+    ids=["rbm", "gan", "vae", "flow_matching"],
+)
+def test_it_trains_in_other_precisions(asked, precision, tmp_path):
+    np.savez(tmp_path / "images.npz", images=np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8))
+    options = [
+        *asked,
+        *SMALL.get(asked[0].removeprefix("model="), []),
+        f"hardware.precision={precision}",
+        "data=npz",
+        f"data.source.path={tmp_path / 'images.npz'}",
+        "data.batch_size=30",
+        "trainer.max_epochs=1",
+        "sample.n=12",
+        "evaluation=none",
+        "callbacks=none",
+        f"paths.outputs={tmp_path}",
+    ]
+    folder = run(compose(options), options, Console(quiet=True))
+    assert folder.status()["state"] == "done"
+    assert all(weight.isfinite().all() for weight in open_run(folder.path).method().parameters())
