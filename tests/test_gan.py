@@ -121,9 +121,34 @@ def test_the_penalty_is_that_of_finite_differences_between_real_and_generated_im
     assert found == pytest.approx(10 * np.mean((np.array(norms) - 1) ** 2), rel=1e-6)
 
 
-def test_the_penaltys_gradient_reaches_the_critic():
+def test_r1_is_half_the_squared_slope_at_real_images():
+    w, real = normal(*SHAPE, seed=3), normal(6, *SHAPE)
+    found = NonSaturating(7.0).penalty(lambda x: (x.square() * w).sum((1, 2, 3)), real, normal(6, *SHAPE, seed=1))
+    assert found.item() == pytest.approx(3.5 * (2 * real * w).square().sum((1, 2, 3)).mean().item())
+
+
+def test_a_lazy_penalty_is_in_every_so_maniest_batch_so_many_times_over(monkeypatch):
+    monkeypatch.setattr(GAN, "manual_backward", lambda self, loss: loss.backward())
+    real, fake = normal(6, *SHAPE).float().tanh(), normal(6, *SHAPE, seed=1).float().tanh()
+
+    def losses(steps: int, **options) -> float:
+        torch.manual_seed(0)
+        method = gan(MLP, **options)
+        monkeypatch.setattr(GAN, "global_step", steps)
+        _, of_d = method.configure_optimizers()
+        return method.descend_discriminator(of_d, real, fake, torch.zeros(6, dtype=torch.long)).item()
+
+    without = losses(0, loss=NonSaturating())
+    penalty = losses(0, loss=NonSaturating(0.5)) - without
+    assert penalty > 0
+    assert losses(6, loss=NonSaturating(0.5), penalty_every=3) == pytest.approx(without + 3 * penalty, rel=1e-5)
+    assert losses(7, loss=NonSaturating(0.5), penalty_every=3) == without
+
+
+@pytest.mark.parametrize("loss", [Wasserstein(), NonSaturating(1.0)], ids=["wasserstein", "r1"])
+def test_the_penaltys_gradient_reaches_the_critic(loss):
     critic = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Tanh(), nn.Linear(5, 1)).double()
-    penalty = Wasserstein().penalty(lambda x: critic(x)[:, 0], normal(4, *SHAPE), normal(4, *SHAPE, seed=1))
+    penalty = loss.penalty(lambda x: critic(x)[:, 0], normal(4, *SHAPE), normal(4, *SHAPE, seed=1))
     penalty.backward()
     assert all(critic[layer].weight.grad.abs().sum() > 0 for layer in (1, 3))
 
@@ -280,9 +305,9 @@ def test_a_batch_counts_as_one_step_and_both_rates_follow_the_schedule_to_the_en
 
 
 def test_options_out_of_range_are_refused():
-    for options in ({"code_size": 0}, {"critic_steps": 0}):
-        with pytest.raises(ValueError, match=r"model\.code_size and model\.critic_steps of at least 1"):
-            gan(**options)
+    for name in ("code_size", "critic_steps", "penalty_every"):
+        with pytest.raises(ValueError, match=rf"model\.{name}: expected at least 1, got 0"):
+            gan(**{name: 0})
 
 
 # -------------------------------------------------------------------------------------------- resumption, of every generator

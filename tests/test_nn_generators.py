@@ -16,6 +16,7 @@ from genrun.nn.conv import ConvDecoder, ConvEncoder, halvings
 from genrun.nn.embedding import Sinusoids
 from genrun.nn.gated_unet import Gated, GatedUNet
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
+from genrun.nn.muon import Muon
 from genrun.nn.unet import Attention, UNet
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 8, 12), (1, 28, 48), (1, 7, 9)]
@@ -255,3 +256,40 @@ def test_dropout_leaves_out_hidden_units_in_training_only():
     off = (hidden[1] == 0) & (hidden[0] != 0)
     assert off[hidden[0] != 0].float().mean().item() == pytest.approx(0.3, abs=0.03)
     assert isinstance(network[1][-1], nn.Linear)  # none behind the output
+
+
+def test_a_discriminator_can_see_how_much_a_batch_differs():
+    network = as_if_trained(ConvEncoder((1, 8, 8), 1, width=4, batch_deviation=True))
+    images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hidden = network.layers[:-2](images.contiguous(memory_format=torch.channels_last))
+    deviation = hidden.std(0, unbiased=False).mean()
+    last = network.layers[-1]
+    expected = hidden @ last.weight[:, :-1].T + last.weight[:, -1:].T * deviation + last.bias
+    torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+    alike = images[:1].expand(5, -1, -1, -1)
+    torch.testing.assert_close(network(alike), network(alike[:1]).expand(5, -1), rtol=1e-3, atol=1e-3)
+
+
+def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
+    torch.manual_seed(0)
+    network = UNet((1, 8, 8), 3, widths=(8, 16), heads=2, embedding=16)
+    names = {id(weight): name for name, weight in network.named_parameters()}
+    optimizer = Muon(network.parameters(), lr=0.5, adam_lr=0.01, adam_betas=(0.9, 0.99))
+    kernels, rest = optimizer.param_groups
+    of_kernels = {names[id(weight)] for weight in kernels["params"]}
+    assert {"before.conv1.weight", "attention.qkv.weight", "grow.0.weight", "down.0.0.conv2.weight"} <= of_kernels
+    assert not of_kernels & {"stem.weight", "out.weight", "label.weight", "time.1.weight"}
+    assert len(of_kernels) + len(rest["params"]) == len(names)
+    for weight in network.parameters():
+        weight.grad = torch.randn_like(weight)
+    before = [weight.detach().clone() for weight in network.parameters()]
+    optimizer.step()
+    for old, weight in zip(before, network.parameters(), strict=True):
+        step = (weight - old).detach()
+        if names[id(weight)] in of_kernels:
+            matrix = step.flatten(1)
+            scale = 0.5 * max(1, matrix.shape[0] / matrix.shape[1]) ** 0.5
+            singular = torch.linalg.svdvals(matrix / scale)
+            assert singular.min() > 0.6 and singular.max() < 1.3, names[id(weight)]  # five iterations come that near to 1
+        else:
+            torch.testing.assert_close(step.abs(), torch.full_like(step, 0.01), rtol=0.01, atol=1e-5)  # Adam's first

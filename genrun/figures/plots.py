@@ -99,7 +99,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
         shown = [named[split] for split in named if any(split == other for _, other in series)]
         lines = [Line2D([], [], color=colour, linewidth=1.4) for _, colour in shown]
         figure.legend(lines, [name for name, _ in shown], loc="outside upper right", ncols=2, handlelength=1.5)
-        return _picture(figure)
+        return picture_of(figure)
 
 
 def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Image.Image:
@@ -141,7 +141,7 @@ def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_
     from matplotlib.lines import Line2D
 
     with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
-        palette = _palette(len(class_names))
+        palette = palette_of(len(class_names))
         classed = bool(class_names) and bool((labels >= 0).any())
         colours = [palette[label] if label >= 0 else NEUTRAL for label in labels] if classed else TRAIN
         names = [*class_names] + (["no label"] if (labels < 0).any() else []) if classed else []
@@ -164,7 +164,7 @@ def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_
                 for colour in [*palette, NEUTRAL][: len(names)]
             ]
             figure.legend(handles, names, loc="outside right center", ncols=columns, handletextpad=0.1)
-        return _picture(figure)
+        return picture_of(figure)
 
 
 def _series(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[tuple[float, float]]]:
@@ -217,7 +217,7 @@ def _titles(first: float, last: float) -> list[str]:
     return [f"first epoch{times[0]}", f"last epoch{times[1]}"]
 
 
-def _palette(classes: int) -> list[Any]:
+def palette_of(classes: int) -> list[Any]:
     """Ten qualitative colours, twenty, or as many as are needed around the spectrum."""
     import matplotlib
 
@@ -226,7 +226,7 @@ def _palette(classes: int) -> list[Any]:
     return list(matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, classes)))
 
 
-def _picture(figure: Figure) -> Image.Image:
+def picture_of(figure: Figure) -> Image.Image:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genrun.figures.gif import MOST_BYTES, gif_bytes
 from genrun.figures.grid import image_grid
-from genrun.figures.plots import STYLE, _palette, _picture
+from genrun.figures.plots import STYLE, palette_of, picture_of
 
 FILMS = ((5, 40), (5, 24), (5, 16), (4, 16), (3, 16), (3, 12), (2, 12))  # columns and frames, the best first
 STEPS = (64, 24, 16, 12, 8, 6, 5)  # of grey
@@ -88,7 +88,7 @@ def schedule(curves: Mapping[str, Tensor]) -> Image.Image:
     with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
         figure = Figure(figsize=(3.4 * across + 0.3, 2.5 * down + 0.3))
         drawn = list(figure.subplots(down, across, squeeze=False).flat)
-        colours = dict(zip(values, _palette(len(values)), strict=True))
+        colours = dict(zip(values, palette_of(len(values)), strict=True))
         for panel, names in zip(drawn, panels, strict=False):
             for name in names:
                 times = np.linspace(0, 1, len(values[name]))
@@ -107,7 +107,7 @@ def schedule(curves: Mapping[str, Tensor]) -> Image.Image:
             panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.5, borderaxespad=0.2)
         for panel in drawn[len(panels) :]:
             panel.set_axis_off()
-        return _picture(figure)
+        return picture_of(figure)
 
 
 def _check(states: Tensor) -> None:

@@ -10,7 +10,13 @@ from torch.nn import functional as F
 
 
 class Adversarial:
-    """A pair of losses; a logit is large where the discriminator takes an image for a real one."""
+    """A pair of losses; a logit is large where the discriminator takes an image for a real one.
+
+    Attributes:
+        weight: of the gradient penalty; 0: there is none.
+    """
+
+    weight = 0.0
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """What the discriminator descends: logits (B,) of real and of generated images → a scalar."""

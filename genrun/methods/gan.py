@@ -140,6 +140,11 @@ class GAN(Method):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Nothing: neither loss says how good the images are. Averaged weights are looked at where there is validation."""
 
+    def not_compiled(self) -> str | None:
+        if self.loss.weight:
+            return "a gradient penalty (model.loss.weight) needs second derivatives, which torch.compile does not have"
+        return super().not_compiled()
+
     # ---------------------------------------------------------------------------------------------------------- generation
 
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:

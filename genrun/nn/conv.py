@@ -26,6 +26,8 @@ class ConvEncoder(nn.Module):
         hidden: units of a linear layer between; 0: none.
         activation: behind every layer but the last.
         batch_norm: normalise the channels of every convolution but the first over the batch.
+        batch_deviation: the last linear layer sees the mean standard deviation over the batch too, which tells images that are all alike
+            (Karras et al., Progressive growing of GANs, 2018).
         spectral_norm: divide every layer's weights by their largest singular value (Miyato et al., 2018).
 
     Shape: (n, C, H, W) → (n, outputs).
@@ -39,6 +41,7 @@ class ConvEncoder(nn.Module):
         hidden: int = 0,
         activation: Activation = "leaky_relu",
         batch_norm: bool = False,
+        batch_deviation: bool = False,
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
@@ -56,6 +59,9 @@ class ConvEncoder(nn.Module):
         if hidden:
             layers += [normed(nn.Linear(before, hidden), spectral_norm), activated(activation)]
             before = hidden
+        if batch_deviation:
+            layers.append(BatchDeviation())
+            before += 1
         self.layers = nn.Sequential(*layers, normed(nn.Linear(before, outputs), spectral_norm))
         self.to(memory_format=torch.channels_last)
         self.padding = padding(image_shape, sizes)
@@ -74,7 +80,7 @@ class ConvDecoder(nn.Module):
         width: w.
         hidden: units of a linear layer before; 0: none.
         activation: behind every layer but the last.
-        batch_norm: normalise the units or channels of every layer but the last over the batch.
+        batch_norm: normalise the channels of every image but the last over the batch.
 
     Shape: (n, inputs) → (n, C, H, W).
     """
@@ -94,9 +100,7 @@ class ConvDecoder(nn.Module):
         channels = [width * 2**place for place in reversed(range(len(sizes) - 1))]
         layers: list[nn.Module] = []
         if hidden:
-            layers.append(nn.Linear(inputs, hidden))
-            layers += [nn.BatchNorm1d(hidden)] if batch_norm else []
-            layers.append(activated(activation))
+            layers += [nn.Linear(inputs, hidden), activated(activation)]
             inputs = hidden
         start = (channels[0], *sizes[-1])
         layers += [nn.Linear(inputs, math.prod(start)), nn.Unflatten(1, start)]
@@ -108,6 +112,14 @@ class ConvDecoder(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.layers(codes)[..., : self.image_shape[1], : self.image_shape[2]]
+
+
+class BatchDeviation(nn.Module):
+    """(n, D) → (n, D + 1): the mean over the D of the standard deviations over the batch stands behind each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation = x.var(0, unbiased=False).add(1e-8).sqrt().mean()
+        return torch.cat([x, deviation.expand(len(x), 1)], 1)
 
 
 def halvings(image_shape: Sequence[int]) -> list[tuple[int, int]]:

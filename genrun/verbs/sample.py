@@ -60,12 +60,13 @@ def main(arguments: list[str]) -> int:
     from genrun.figures.grid import image_grid, png_bytes, to_uint8
     from genrun.open import open_run
     from genrun.runs import atomic, write_atomic
-    from genrun.sampling import balanced_labels, seeded
+    from genrun.sampling import balanced_labels, sample_chunks, seeded
+    from genrun.stages import device_of
     from genrun.types import Continuous
 
     run = open_run(asked.run)
     run.override(asked.overrides)
-    method = run.method(trust=asked.trust)
+    method = run.method(trust=asked.trust).to(device_of(run.config))
     n = asked.n or (len(labels) if labels else 100)
     sorts = bool(labels) and not method.num_classes
     if asked.confidence is not None and not sorts:
@@ -79,14 +80,15 @@ def main(arguments: list[str]) -> int:
         wanted = balanced_labels(n, method.num_classes).sort().values  # a row for each class
     if asked.resolution and not isinstance(method, Continuous):
         raise Refused(f"--resolution: the method of {asked.run} draws at {method.image_shape[1:]} pixels only")
-    generator = seeded(asked.seed)
     try:
         if sorts:
             images = drawn_and_sorted(run, method, wanted.tolist(), asked)
         elif asked.resolution:
-            images = method.sample_at(n, asked.resolution, wanted, generator=generator)
+            here = None if wanted is None else wanted.to(method.device)
+            noise = seeded(asked.seed, device=method.device)
+            images = method.sample_at(n, asked.resolution, here, generator=noise).cpu()
         else:
-            images = method.sample(n, wanted, generator=generator)
+            images = torch.cat([chunk for chunk, _ in sample_chunks(method, n, asked.seed, labels=wanted)])
     except ValueError as error:
         raise Refused(str(error)) from error
     try:
@@ -118,12 +120,10 @@ def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Nam
 
     from genrun.evaluation.rejection import CERTAIN, draw_classes
     from genrun.run import screen
-    from genrun.stages import device_of
 
     console = screen()
     judge = sorting_judge(run, console, trust=asked.trust)
     least = CERTAIN if asked.confidence is None else asked.confidence
-    method = method.to(device_of(run.config))
     kept = draw_classes(method, labels, judge.classifier, names, console, asked.seed, least)
     console.print(
         f"an unconditional run: drew {kept.drawn:,} images for {len(labels):,}, each taken for its class by the reference classifier "
