@@ -410,3 +410,22 @@ def test_the_velocity_is_the_noise_and_the_image_turned_by_an_angle():
         answer = method.network(angle.cos() * x + angle.sin() * noise, drawn.double())
     expected = (answer - (angle.cos() * noise - angle.sin() * x)).square().mean().item()
     assert method.losses(x, None, seeded(3))["velocity"].item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("times", ["uniform", "logit_normal"])
+def test_training_draws_times_from_1_to_t_as_often_as_it_says(times):
+    method = ddpm(times=times)
+    method.losses(normal(20_000, *SHAPE), None, seeded(5))
+    _, asked, _ = method.network.asked[-1]
+    found = torch.bincount(asked.long(), minlength=8)[1:] / len(asked)
+    edges = torch.arange(8) / 7
+    below = edges if times == "uniform" else torch.special.ndtr(edges.logit())
+    torch.testing.assert_close(found, below.diff().float(), rtol=0, atol=0.012)
+
+
+def test_guidance_without_a_label_or_an_untrained_one_is_refused():
+    for options in ({"guidance": 2.0}, {"guidance": 2.0, "conditional": True, "label_dropout": 0.0}):
+        with pytest.raises(
+            ValueError, match=r"model\.guidance=2\.0 needs model\.conditional=true and model\.label_dropout"
+        ):
+            ddpm(**options)

@@ -290,6 +290,8 @@ def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
             matrix = step.flatten(1)
             scale = 0.5 * max(1, matrix.shape[0] / matrix.shape[1]) ** 0.5
             singular = torch.linalg.svdvals(matrix / scale)
-            assert singular.min() > 0.6 and singular.max() < 1.3, names[id(weight)]  # five iterations come that near to 1
+            assert singular.min() > 0.6 and singular.max() < 1.3, names[
+                id(weight)
+            ]  # five iterations come that near to 1
         else:
             torch.testing.assert_close(step.abs(), torch.full_like(step, 0.01), rtol=0.01, atol=1e-5)  # Adam's first
