@@ -208,6 +208,23 @@ def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, a
     assert labels.tolist() == ([0, 1, 2] * 4 if method.num_classes else [-1] * 12)
 
 
+def trained(folder, *asked: str):
+    """The folder of a short run on 8×8 grey noise."""
+    np.savez(folder / "images.npz", images=np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8))
+    options = [
+        *asked,
+        "data=npz",
+        f"data.source.path={folder / 'images.npz'}",
+        "data.batch_size=30",
+        "trainer.max_epochs=1",
+        "sample.n=12",
+        "evaluation=none",
+        "callbacks=none",
+        f"paths.outputs={folder}",
+    ]
+    return run(compose(options), options, Console(quiet=True))
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 @pytest.mark.parametrize(
     "asked",
@@ -215,20 +232,33 @@ def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, a
     ids=["rbm", "gan", "vae", "flow_matching"],
 )
 def test_it_trains_in_other_precisions(asked, precision, tmp_path):
-    np.savez(tmp_path / "images.npz", images=np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8))
-    options = [
-        *asked,
-        *SMALL.get(asked[0].removeprefix("model="), []),
-        f"hardware.precision={precision}",
-        "data=npz",
-        f"data.source.path={tmp_path / 'images.npz'}",
-        "data.batch_size=30",
-        "trainer.max_epochs=1",
-        "sample.n=12",
-        "evaluation=none",
-        "callbacks=none",
-        f"paths.outputs={tmp_path}",
-    ]
-    folder = run(compose(options), options, Console(quiet=True))
+    small = SMALL.get(asked[0].removeprefix("model="), [])
+    folder = trained(tmp_path, *asked, *small, f"hardware.precision={precision}")
     assert folder.status()["state"] == "done"
     assert all(weight.isfinite().all() for weight in open_run(folder.path).method().parameters())
+
+
+@pytest.mark.slow  # the compiler takes its time
+def test_compiled_networks_learn_the_same_and_are_saved_as_ever(tmp_path):
+    asked = ["model=vae_paper", "model.encoder.hidden=[16]", "model.decoder.hidden=[16]"]
+    plain, compiled = (trained(tmp_path, *asked, f"hardware.compile={on}") for on in ("false", "true"))
+    assert plain.path != compiled.path
+    weights = [open_run(folder.path).method().state_dict() for folder in (plain, compiled)]
+    assert weights[0].keys() == weights[1].keys()
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weight, weights[1][name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [(["model=rbm"], "RBM has no networks to compile"), (["model=gan"], "needs second derivatives")],
+    ids=["rbm", "gan"],
+)
+def test_what_cannot_be_compiled_is_refused_before_training(asked, why, tmp_path):
+    with pytest.raises(Refused, match=why):
+        trained(tmp_path, *asked, "hardware.compile=true")
+
+
+def test_too_few_codes_for_a_prior_are_known_before_training(tmp_path):
+    with pytest.raises(Refused, match="the prior needs at least 100 codes in class 0, there are 90"):
+        trained(tmp_path, "model=vae", "model.components=100", "data.validation=0")
