@@ -10,6 +10,7 @@ from rich.console import Console
 
 from genrun import types
 from genrun.cli import compose
+from genrun.errors import Refused
 from genrun.open import open_run
 from genrun.run import build_method, run
 from genrun.sampling import balanced_labels
