@@ -128,7 +128,7 @@ def test_a_straight_way_to_one_image_is_followed_exactly(steps):
     *_, last = Heun(steps).path(lambda x, t: image - start, start, None)
     torch.testing.assert_close(last, image, rtol=0, atol=1e-12)
     for eta in (0.0, 0.5, 1.0):
-        *_, last = FlowDPMSolver(steps, eta).path(lambda x, t: (image - x) / (1 - t), start, seeded())
+        *_, last = FlowDPMSolver(steps, eta=eta).path(lambda x, t: (image - x) / (1 - t), start, seeded())
         torch.testing.assert_close(last, image, rtol=0, atol=1e-12)
 
 
@@ -139,7 +139,7 @@ def velocity_of_a_gaussian(x: Tensor, t: float) -> Tensor:
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
 def test_noisy_samples_of_a_gaussian_are_that_gaussian(eta):
-    *_, last = FlowDPMSolver(200, eta, clip=False).path(velocity_of_a_gaussian, normal(4000, *SHAPE), seeded(1))
+    *_, last = FlowDPMSolver(200, eta=eta, clip=False).path(velocity_of_a_gaussian, normal(4000, *SHAPE), seeded(1))
     assert last.mean().item() == pytest.approx(M, abs=0.01) and last.std().item() == pytest.approx(S, rel=0.03)
 
 
@@ -187,8 +187,10 @@ def test_options_out_of_range_are_refused():
     for kind in (Euler, Heun, FlowDPMSolver):
         with pytest.raises(ValueError, match=r"model\.sampler\.steps: expected at least 1, got 0"):
             kind(0)
+        with pytest.raises(ValueError, match=r"model\.sampler\.shift: expected more than 0, got 0"):
+            kind(5, 0)
     with pytest.raises(ValueError, match=r"model\.sampler\.eta: expected 0 to 1, got 2"):
-        FlowDPMSolver(5, 2)
+        FlowDPMSolver(5, eta=2)
 
 
 def test_the_closed_form_is_the_derivative_of_the_exact_way():
@@ -202,3 +204,9 @@ def test_the_closed_form_is_the_derivative_of_the_exact_way():
         with torch.no_grad():
             velocity = Velocity(SHAPE, 0)(at(t), torch.tensor([1000 * t], dtype=torch.float64))
         torch.testing.assert_close(velocity, (at(t + h) - at(t - h)) / (2 * h), rtol=1e-6, atol=1e-6)
+
+
+def test_a_shift_shortens_the_steps_near_the_noise():
+    assert Euler(4).times() == [0, 0.25, 0.5, 0.75, 1]
+    assert Euler(4, shift=3).times() == pytest.approx([0, 1 / 10, 1 / 4, 1 / 2, 1])  # t/(1-t) is a third of what it was
+    assert len(list(Heun(4, shift=3).path(lambda x, t: x, normal(1, *SHAPE), None))) == 4

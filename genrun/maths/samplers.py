@@ -185,21 +185,32 @@ def checked(eta: float) -> float:
 
 
 class FlowSampler:
-    """A way along dx/dt = v(x, t), from noise at t = 0 to images at t = 1, in equal steps.
+    """A way along dx/dt = v(x, t), from noise at t = 0 to images at t = 1, by t_k = u/(u + s (1 - u)), u = k/S.
 
     Args:
         steps: S.
+        shift: s; 1 makes the steps equal, more makes them shorter near the noise, where it is decided what an image shows.
+
+    References:
+        Esser et al., Scaling rectified flow transformers, 2024, (23) (the shift).
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, shift: float = 1.0) -> None:
         if steps < 1:
             raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
-        self.steps = steps
+        if shift <= 0:
+            raise ValueError(f"model.sampler.shift: expected more than 0, got {shift}")
+        self.steps, self.shift = steps, shift
+
+    def times(self) -> list[float]:
+        """0 = t_0 < t_1 < … < t_S = 1."""
+        even = [k / self.steps for k in range(self.steps + 1)]
+        return [u / (u + self.shift * (1 - u)) for u in even]
 
     def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         """The states after each step, (n, C, H, W) each; velocity: (x_t, t) → v, t in [0, 1]."""
-        for k in range(self.steps):
-            x = self.step(velocity, x, k / self.steps, 1 / self.steps)
+        for t, s in pairwise(self.times()):
+            x = self.step(velocity, x, t, s - t)
             yield x
 
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
@@ -227,19 +238,20 @@ class FlowDPMSolver(FlowSampler):
 
     Args:
         steps: S, evaluations of the network.
+        shift: see `FlowSampler`.
         eta: η.
         clip: keep x̂ within [-1, 1].
     """
 
-    def __init__(self, steps: int, eta: float = 0.0, clip: bool = True) -> None:
-        super().__init__(steps)
+    def __init__(self, steps: int, shift: float = 1.0, eta: float = 0.0, clip: bool = True) -> None:
+        super().__init__(steps, shift)
         self.eta, self.clip = checked(eta), clip
 
     def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
-        def image(x: Tensor, k: int) -> Tensor:
-            t = k / self.steps
-            image = x + (1 - t) * velocity(x, t)
-            return image.clamp(-1, 1) if self.clip else image
+        times = self.times()
 
-        levels = [(k / self.steps, 1 - k / self.steps) for k in range(self.steps + 1)]
-        yield from multistep(image, x, levels, self.eta, generator)
+        def image(x: Tensor, k: int) -> Tensor:
+            expected = x + (1 - times[k]) * velocity(x, times[k])
+            return expected.clamp(-1, 1) if self.clip else expected
+
+        yield from multistep(image, x, [(t, 1 - t) for t in times], self.eta, generator)
