@@ -127,7 +127,7 @@ def test_r1_is_half_the_squared_slope_at_real_images():
     assert found.item() == pytest.approx(3.5 * (2 * real * w).square().sum((1, 2, 3)).mean().item())
 
 
-def test_a_lazy_penalty_is_in_every_so_maniest_batch_so_many_times_over(monkeypatch):
+def test_a_lazy_penalty_is_in_every_kth_batch_k_times_over(monkeypatch):
     monkeypatch.setattr(GAN, "manual_backward", lambda self, loss: loss.backward())
     real, fake = normal(6, *SHAPE).float().tanh(), normal(6, *SHAPE, seed=1).float().tanh()
 
@@ -308,6 +308,15 @@ def test_options_out_of_range_are_refused():
     for name in ("code_size", "critic_steps", "penalty_every"):
         with pytest.raises(ValueError, match=rf"model\.{name}: expected at least 1, got 0"):
             gan(**{name: 0})
+    with pytest.raises(ValueError, match=r"model\.truncation: expected more than 0, got 0"):
+        gan(truncation=0)
+
+
+def test_truncated_samples_are_of_shorter_codes():
+    method = gan(MLP, truncation=0.5)
+    codes = torch.randn(3, method.code_size, generator=torch.Generator().manual_seed(4))
+    samples = method.sample(3, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(samples, method.decode_codes(codes / 2))
 
 
 # -------------------------------------------------------------------------------------------- resumption, of every generator

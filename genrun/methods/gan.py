@@ -34,12 +34,14 @@ class GAN(Method):
         conditional: draw images of given classes.
         code_size: the length of z.
         critic_steps: steps of D in each batch, the last of which shares its generated images with the step of G.
-        penalty_every: the gradient penalty of a loss that has one is in the loss of every so-maniest batch, so many times over (Karras et
-            al., 2020).
+        penalty_every: k; the gradient penalty of a loss that has one is in every k-th batch's loss, k times over (Karras et al., 2020).
         schedule: of both rates over the training.
+        truncation: ψ; samples are of codes ψ z, below 1 nearer to the middle, where G has seen more (after Brock et al., 2019, who cut
+            the normal distribution's tails).
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014.
+        Brock, Donahue and Simonyan, Large scale GAN training for high fidelity natural image synthesis, 2019, section 3.1.
         Karras et al., Analyzing and improving the image quality of StyleGAN, 2020, appendix B (the lazy penalty).
         Radford et al., Unsupervised representation learning with deep convolutional GANs, 2016 (DCGAN).
     """
@@ -60,6 +62,7 @@ class GAN(Method):
         critic_steps: int = 1,
         penalty_every: int = 1,
         schedule: Schedule = "constant",
+        truncation: float = 1.0,
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
         for name, value in (
@@ -69,11 +72,14 @@ class GAN(Method):
         ):
             if value < 1:
                 raise ValueError(f"model.{name}: expected at least 1, got {value}")
+        if truncation <= 0:
+            raise ValueError(f"model.truncation: expected more than 0, got {truncation}")
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)
         self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)
         self.loss, self.code_size, self.schedule = loss, code_size, schedule
         self.critic_steps, self.penalty_every = critic_steps, penalty_every
+        self.truncation = truncation
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
 
     # --------------------------------------------------------------------------------------------------- the two networks
@@ -150,7 +156,7 @@ class GAN(Method):
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
         self.check_labels(n, labels)
         codes = torch.randn(n, self.code_size, generator=generator, device=self.device)
-        return self.decode_codes(codes, labels)
+        return self.decode_codes(self.truncation * codes, labels)
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
