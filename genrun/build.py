@@ -208,7 +208,8 @@ def check_arguments(
         if key not in parameters and not takes_any:
             raise Refused(f"{path}.{key}: {_name(target)} takes no such option{nearest(key, parameters)}")
         if not _fits(value, hints.get(key, Any)):
-            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}")
+            part = f"; a part is chosen by {path.replace('.', '/')}/{key}=…" if isinstance(value, str) else ""
+            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}{part * _is_part(hints[key])}")
         if other := _of_another_class(value, hints.get(key), f"{path}.{key}"):
             raise Refused(f"{path}.{key}: expected a {hints[key].__name__}, got {other}")
     if not partial:
@@ -246,6 +247,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint in (bool, str):
         return isinstance(value, hint)
+    if _is_part(hint):
+        return not isinstance(value, str | int | float | list)
     kind = origin or hint
     if kind in (list, tuple, set) or (
         inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)
@@ -256,7 +259,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return all(_fits(item, each) for item in value)
     if kind is dict or kind is Mapping:
         return isinstance(value, Mapping)
-    return not (kind is Callable and isinstance(value, str | int | float | list))
+    return True
+
+
+def _is_part(hint: Any) -> bool:
+    """Whether an annotation asks for an object that YAML describes by its `_target_`: one of genrun's classes, or what makes one."""
+    kind = typing.get_origin(hint) or hint
+    return kind is Callable or (inspect.isclass(kind) and kind.__module__.startswith("genrun."))
 
 
 def _describe(hint: Any) -> str:

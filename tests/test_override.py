@@ -49,6 +49,10 @@ def test_the_verb_takes_them(folder, tmp_path, capsys):
         ("model/samler=ddim", r"model/samler: no such group \(did you mean 'sampler'\?\); there are beta_schedule, "),
         ("model/sampler=ddm", r"model/sampler=ddm: expected ancestral, ddim, .* \(did you mean 'ddim'\?\)"),
         ("model/sampler=euler", r"model.sampler: expected a DiffusionSampler, got Euler"),
+        (
+            "model.sampler=ddim",
+            r"model.sampler: expected DiffusionSampler, got 'ddim'; a part is chosen by model/sampler=…",
+        ),
         ("model.sampler.stps=5", r"model.sampler.stps: DPMSolver takes no such option \(did you mean 'steps'\?\)"),
         ("model.smpler.steps=5", r"model.smpler.steps: no such option \(did you mean 'model.sampler.steps'\?\)"),
         ("model.sampler.steps=0", r"model.sampler.steps: expected at least 1, got 0"),

@@ -42,7 +42,7 @@ class ClassMixture(nn.Module):
         if least < needed:
             raise ValueError(
                 f"the prior needs at least {needed} codes in class {label}, there are {least}: "
-                "use more images, or fewer components"
+                "use more images (data.limit), or fewer components (model.components)"
             )
 
     def fit(self, codes: Tensor, labels: Tensor) -> None:
