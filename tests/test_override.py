@@ -51,7 +51,7 @@ def test_the_verb_takes_them(folder, tmp_path, capsys):
         ("model/sampler=euler", r"model.sampler: expected a DiffusionSampler, got Euler"),
         (
             "model.sampler=ddim",
-            r"model.sampler: expected DiffusionSampler, got 'ddim'; a part is chosen by model/sampler=…",
+            r"model.sampler: expected DiffusionSampler, got 'ddim'; a part is chosen by model/s",
         ),
         ("model.sampler.stps=5", r"model.sampler.stps: DPMSolver takes no such option \(did you mean 'steps'\?\)"),
         ("model.smpler.steps=5", r"model.smpler.steps: no such option \(did you mean 'model.sampler.steps'\?\)"),

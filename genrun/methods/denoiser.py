@@ -62,7 +62,7 @@ class Denoiser(Method):
             raise ValueError(f"model.label_dropout: expected 0 to 1, got {label_dropout}")
         if guidance != 1 and not (conditional and label_dropout):
             raise ValueError(
-                f"model.guidance={guidance} needs model.conditional=true and model.label_dropout above 0, in training, to learn images of no label"
+                f"model.guidance={guidance} needs model.conditional=true and model.label_dropout above 0 in training"
             )
         if halve_after is not None and schedule != "constant":
             raise ValueError(f"model.halve_after={halve_after} needs model.schedule=constant, got {schedule}")
