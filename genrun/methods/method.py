@@ -82,7 +82,7 @@ class Method(LightningModule):
 
     def not_compiled(self) -> str | None:
         """Why `torch.compile` cannot serve the networks; None when it can."""
-        return None if any(True for _ in self.children()) else f"{type(self).__name__} has no networks to compile"
+        return f"{type(self).__name__} has no networks to compile" if next(self.children(), None) is None else None
 
     @staticmethod
     def classes(num_classes: int, conditional: bool) -> int:

@@ -167,20 +167,24 @@ class RBM(Method):
     # ----------------------------------------------------------------------------------------------------- training, (26)
 
     def training_step(self, batch: Batch, _: int) -> None:
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, enabled=False),
-        ):  # the products are written into 32-bit gradients
+        # no mixed precision: the products are written into the gradients
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             v = self.seen(batch.image, batch.label)
             mean_h = self.means_h(v)
             h = bernoulli(mean_h)
-            v_k = self.fantasies if self.persistent else self.states_v(self.means_v(h))
-            for _, state in self.gibbs(v_k, [1.0] * (self.cd_steps - (not self.persistent))):
+            if self.persistent:
+                v_k, steps = self.fantasies, self.cd_steps
+            else:  # the first step is from the h of the data's term
+                v_k, steps = self.states_v(self.means_v(h)), self.cd_steps - 1
+            for _, state in self.gibbs(v_k, [1.0] * steps):
                 v_k = state  # at last the model's fantasy, (chains, V)
             mean_h_k = self.means_h(v_k)
             if self.persistent:
                 self.fantasies.copy_(v_k)
-            self.descend(v, *((mean_h, v_k, mean_h_k) if self.units == "means" else (h, v_k, bernoulli(mean_h_k))))
+            if self.units == "means":
+                self.descend(v, mean_h, v_k, mean_h_k)
+            else:
+                self.descend(v, h, v_k, bernoulli(mean_h_k))
         optimizer = self.optimizers()
         self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
         optimizer.step()

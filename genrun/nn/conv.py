@@ -80,7 +80,7 @@ class ConvDecoder(nn.Module):
         width: w.
         hidden: units of a linear layer before; 0: none.
         activation: behind every layer but the last.
-        batch_norm: normalise the channels of every image but the last over the batch.
+        batch_norm: normalise the channels before every transposed convolution over the batch.
 
     Shape: (n, inputs) → (n, C, H, W).
     """
