@@ -75,7 +75,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",
         "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
         "parameters": f"{sum(weight.numel() for weight in job.method.parameters()):,}",
-        "device": f"{job.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {cfg.hardware.precision}",
+        "device": f"{job.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}",
         "training": f"{cfg.trainer.max_epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step: about {duration(total)}",
     }.items():
         table.add_row(name, value)

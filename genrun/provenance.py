@@ -27,13 +27,15 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
     """A plain record of the command, the code and the machine."""
     import torch
 
+    from genrun.hardware import precision
+
     return {
         "command": ["genrun", *sys.argv[1:]],
         "overrides": overrides,
         "git": git_state(),
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
-        "machine": machine(),
+        "machine": machine() | {"precision": precision(cfg)},
         "device": torch.cuda.get_device_name()
         if torch.cuda.is_available() and cfg.hardware.accelerator != "cpu"
         else "cpu",
@@ -92,7 +94,7 @@ def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolde
         first = json.loads(file.read_text())
         later = {key: value for key, value in record.items() if first.get(key) != value}
         write_json(file, first | {"resumed": [*first["resumed"], later]})
-        changed = [key for key, value in record["machine"].items() if first["machine"].get(key) != value]
+        changed = [key for key, value in record["machine"].items() if first["machine"].get(key, value) != value]
         if changed:
             line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
             log.warning(line)

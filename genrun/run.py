@@ -162,17 +162,16 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
     from pytorch_lightning import seed_everything
 
     from genrun.callbacks.keeper import Keeper
+    from genrun.hardware import precision
     from genrun.training import load_weights, make_trainer
 
     if cfg.hardware.threads is not None:
         torch.set_num_threads(cfg.hardware.threads)
-    # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
-    torch.utils.deterministic.fill_uninitialized_memory = False
     seed_everything(cfg.seed, verbose=False)
     method = build_method(cfg)
     if cfg.run.init_from is not None:
         load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
-    if cfg.hardware.precision == "64-true":
+    if precision(cfg) == "64-true":
         method.double()
     if cfg.hardware.compile:
         if (reason := method.not_compiled()) is not None:

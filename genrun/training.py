@@ -21,6 +21,7 @@ from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.keeper import AtomicCheckpointIO, Keeper
 from genrun.callbacks.progress import TrainingProgress
 from genrun.errors import Failed, Interrupted, Refused
+from genrun.hardware import precision
 from genrun.methods.method import Method
 from genrun.runs import RunFolder, write_atomic
 
@@ -102,6 +103,8 @@ def make_trainer(
     """
     looks = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
     callbacks = [*looks, *watchers(cfg, folder), TrainingProgress(console), keeper]
+    # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()
     node.max_time = None
     if cfg.trainer.max_time is not None:
@@ -117,7 +120,7 @@ def make_trainer(
             "trainer",
             accelerator=cfg.hardware.accelerator,
             devices=cfg.hardware.devices,
-            precision=cfg.hardware.precision,
+            precision=precision(cfg),
             callbacks=callbacks,
             logger=loggers(cfg, folder) or False,
             plugins=[AtomicCheckpointIO()],

@@ -46,7 +46,10 @@ def plain_loop(step: Loop, images: Stored, batch_size: int) -> float:
 
 def rbm_step(method: RBM) -> Loop:
     """Persistent contrastive divergence by autograd of the free energy."""
-    optimizer, state = torch.optim.Adam([method.W, method.b_v, method.b_h]), torch.rand(method.fantasies.shape).round()
+    optimizer, state = (
+        torch.optim.Adam([method.W, method.b_v, method.b_h]),
+        torch.rand(len(method.fantasies), len(method.W)).round(),
+    )
 
     def step(image: Tensor) -> None:
         nonlocal state

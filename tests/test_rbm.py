@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from genrun.maths.draws import bernoulli
 from genrun.methods.rbm import RBM
 from genrun.types import Batch
 
@@ -277,16 +278,19 @@ def batch(n: int = 8, seed: int = 1) -> Batch:
 @both_kinds
 def test_persistent_chains_go_on_where_they_were(conditional):
     method = in_training(rbm(conditional, cd_steps=3, chains=10))
-    method.fantasies.copy_(torch.from_numpy(states_of(method)[:10]))
-    starts, real = [], method.gibbs
-    method.gibbs = lambda v, betas: starts.append((v.clone(), betas)) or real(v, betas)
+    method.fantasies.copy_(torch.from_numpy(STATES_H[:10]))
+    starts, steps, real, step = [], [], method.fantasy, method.gibbs
+    method.fantasy = lambda h: starts.append(h.clone()) or real(h)
+    method.gibbs = lambda v, betas: steps.append((v, betas)) or step(v, betas)
     ends = [method.fantasies.clone()]
     for _ in range(3):
         method.training_step(batch(), 0)
         ends.append(method.fantasies.clone())
-        assert frequencies(ends[-1], states_of(method)).sum() == pytest.approx(1)  # states, one label each
-    for (start, betas), end in zip(starts, ends, strict=False):
-        assert torch.equal(start, end) and betas == [1.0] * 3
+        assert frequencies(ends[-1], STATES_H).sum() == pytest.approx(1)
+        v, betas = steps[-1]
+        assert frequencies(v, states_of(method)).sum() == pytest.approx(1)  # states, one label each
+        assert betas == [1.0] * 2  # the first of the three is from h to v
+    assert all(torch.equal(start, end) for start, end in zip(starts, ends[:-1], strict=True))
     assert not torch.equal(ends[0], ends[1]) and not torch.equal(ends[1], ends[2])
 
 
@@ -314,14 +318,10 @@ def test_a_step_of_sgd_adds_the_documents_update():
     torch.manual_seed(3)
     method.training_step(given, 0)
     torch.manual_seed(3)
-
-    def drawn(means: Tensor) -> Tensor:
-        return (torch.rand(means.shape, dtype=torch.float64) < means).double()
-
     v = given.image.flatten(1)
-    h = drawn(torch.sigmoid(v @ W + b_h))
-    v_k = drawn(torch.sigmoid(h @ W.T + b_v))
-    h_k = drawn(torch.sigmoid(v_k @ W + b_h))
+    h = bernoulli(torch.sigmoid(v @ W + b_h))
+    v_k = bernoulli(torch.sigmoid(h @ W.T + b_v))
+    h_k = bernoulli(torch.sigmoid(v_k @ W + b_h))
     rate = 0.1 * 0.5
     torch.testing.assert_close(method.W.detach(), W + rate * (v.T @ h - v_k.T @ h_k))
     torch.testing.assert_close(method.b_v.detach(), b_v + rate * (v - v_k).mean(0))
@@ -346,7 +346,7 @@ def test_training_begins_at_the_mean_pixels_once(conditional):
     torch.testing.assert_close(method.b_v.detach()[:PIXELS], expected)
     torch.testing.assert_close(method.mean_v[:PIXELS], mean)
     assert torch.equal(method.b_v[PIXELS:], classes)
-    torch.testing.assert_close(method.fantasies[:, :PIXELS].mean(0), mean, rtol=0, atol=0.02)
+    assert frequencies(method.fantasies, STATES_H) == pytest.approx(1 / 16, abs=0.01)
     begun = method.fantasies.clone()
     method.on_fit_start()  # as after a checkpoint
     assert torch.equal(method.fantasies, begun)
@@ -391,7 +391,7 @@ def test_tempered_samples_reach_both_modes_as_often_as_they_should():
 @pytest.mark.parametrize("start", ["tempered", "noise", "fantasies"])
 def test_samples_of_a_class_are_of_its_own_distribution(start):
     method = rbm(conditional=True, start=start, gibbs_steps=40, output="states")
-    method.fantasies.copy_(method.states_v(method.base_means(10), None, torch.Generator().manual_seed(0)))
+    method.fantasies.copy_(torch.from_numpy(STATES_H[:10]))
     of_label = exact(method).reshape(64, CLASSES)
     of_label /= of_label.sum(0)
     for label in range(CLASSES):
@@ -415,12 +415,14 @@ def test_counts_below_one_are_refused():
 
 def test_samples_that_start_at_the_chains_of_training_are_further_steps_of_these():
     method = rbm(start="fantasies", gibbs_steps=1, output="means")
-    method.fantasies.copy_(torch.eye(PIXELS, dtype=torch.float64).repeat(2, 1)[:10])
+    method.fantasies.copy_(torch.from_numpy(STATES_H[:10]))
     generator = torch.Generator().manual_seed(1)
+
+    def drawn(means: Tensor) -> Tensor:
+        return (torch.rand(means.shape, generator=generator, dtype=torch.float64) < means).double()
+
     at = torch.randint(10, (4,), generator=generator)
-    h = (
-        torch.rand(4, HIDDEN, generator=generator, dtype=torch.float64) < method.means_h(method.fantasies[at])
-    ).double()
+    h = drawn(method.means_h(drawn(method.means_v(method.fantasies[at]))))
     expected = method.means_v(h).reshape(4, 1, 2, 3).float()
     torch.testing.assert_close(method.sample(4, generator=torch.Generator().manual_seed(1)), expected.detach())
     with pytest.raises(ValueError, match=r"model\.start=fantasies needs model\.persistent=true"):
@@ -430,8 +432,10 @@ def test_samples_that_start_at_the_chains_of_training_are_further_steps_of_these
 def test_samples_of_a_class_start_at_chains_of_that_class():
     method = rbm(True, start="fantasies")
     classes = torch.arange(len(method.fantasies)) % (CLASSES - 1)  # the last class has none
-    method.fantasies.zero_()
-    method.fantasies[torch.arange(len(classes)), method.pixels + classes] = 1
+    with torch.no_grad():  # a hidden unit for each class, which makes its label all but certain
+        method.W[method.pixels :] = 50 * torch.eye(CLASSES, HIDDEN)
+        method.b_v.zero_()
+    method.fantasies.copy_(torch.eye(HIDDEN)[classes])
     labels = torch.arange(CLASSES).repeat(50)
     at = method.starts(len(labels), labels, torch.Generator().manual_seed(0))
     has_some = labels < CLASSES - 1

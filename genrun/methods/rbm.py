@@ -21,6 +21,7 @@ Units = Literal["states", "means"]
 Start = Literal["fantasies", "tempered", "noise"]
 
 MEAN_IMAGES = 10000  # training images whose pixel means are the base rates
+WATCHED = 10  # images of a batch whose reconstruction error is shown
 
 
 class RBM(Method):
@@ -115,7 +116,7 @@ class RBM(Method):
         self.b_v = nn.Parameter(torch.zeros(units_seen))
         self.b_h = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("base", torch.zeros(units_seen))  # log odds of the data's mean pixels
-        self.register_buffer("fantasies", torch.full((chains if persistent else 0, units_seen), -1.0))  # -1: not begun
+        self.register_buffer("fantasies", torch.full((chains if persistent else 0, hidden), 0.5))  # h of the chains
         self.register_buffer("mean_v", torch.full((units_seen,), 0.5))  # μ of the centred gradient
         self.register_buffer("mean_h", torch.full((hidden,), 0.5))  # λ
         self.register_buffer("log_z", torch.full((2,), math.nan, dtype=torch.float64))  # log Z and its standard error
@@ -128,12 +129,12 @@ class RBM(Method):
 
     def means_h(self, v: Tensor, beta: float = 1.0) -> Tensor:
         """P(h_j = 1 | v) at the inverse temperature β, (24): (B, V) → (B, H)."""
-        return torch.addmm(self.b_h, v, self.W, beta=beta, alpha=beta).sigmoid_()
+        return torch.addmm(self.b_h, v, self.W, beta=beta, alpha=beta).to(self.W).sigmoid_()
 
     def means_v(self, h: Tensor, beta: float = 1.0) -> Tensor:
         """P(v_i = 1 | h), (25): (B, H) → (B, V); a class's unit: the probability that it is the one that is on."""
         b_v = self.b_v if beta == 1 else torch.lerp(self.base, self.b_v, beta)
-        field = torch.addmm(b_v, h, self.W.T, alpha=beta)
+        field = torch.addmm(b_v, h, self.W.T, alpha=beta).to(self.W)
         if not self.num_classes:
             return field.sigmoid_()
         return torch.cat([field[:, : self.pixels].sigmoid(), field[:, self.pixels :].softmax(1)], 1)
@@ -167,28 +168,28 @@ class RBM(Method):
     # ----------------------------------------------------------------------------------------------------- training, (26)
 
     def training_step(self, batch: Batch, _: int) -> None:
-        # no mixed precision: the products are written into the gradients
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        states = self.units == "states"
+        with torch.no_grad():
             v = self.seen(batch.image, batch.label)
             mean_h = self.means_h(v)
-            h = bernoulli(mean_h)
-            if self.persistent:
-                v_k, steps = self.fantasies, self.cd_steps
-            else:  # the first step is from the h of the data's term
-                v_k, steps = self.states_v(self.means_v(h)), self.cd_steps - 1
-            for _, state in self.gibbs(v_k, [1.0] * steps):
-                v_k = state  # at last the model's fantasy, (chains, V)
+            h = bernoulli(mean_h) if states or not self.persistent else mean_h
+            v_k = self.fantasy(self.fantasies if self.persistent else h)
             mean_h_k = self.means_h(v_k)
+            h_k = bernoulli(mean_h_k) if states or self.persistent else mean_h_k
             if self.persistent:
-                self.fantasies.copy_(v_k)
-            if self.units == "means":
-                self.descend(v, mean_h, v_k, mean_h_k)
-            else:
-                self.descend(v, h, v_k, bernoulli(mean_h_k))
+                self.fantasies.copy_(h_k)
+            self.descend(v, h if states else mean_h, v_k, h_k if states else mean_h_k)
+            self.track(reconstruction=self.error_of(v[:WATCHED], mean_h[:WATCHED]))
         optimizer = self.optimizers()
         self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
         optimizer.step()
-        self.track(reconstruction=self.error_of(v, mean_h))
+
+    def fantasy(self, h: Tensor) -> Tensor:
+        """Visible states of chains with the hidden states h, `cd_steps` steps on: (chains, H) → (chains, V)."""
+        v = self.states_v(self.means_v(h))
+        for _, v in self.gibbs(v, [1.0] * (self.cd_steps - 1)):  # noqa: B007, the last one is returned
+            pass
+        return v
 
     def seen(self, images: Tensor, labels: Tensor) -> Tensor:
         """What images (B, C, H, W) in [0, 1] and labels (B,) are to the visible units: (B, V)."""
@@ -208,12 +209,10 @@ class RBM(Method):
             v, h: (B, V) and (B, H) at the data.
             v_k, h_k: (chains, V) and (chains, H) at the model's fantasies.
         """
-        W, b_v, b_h = (torch.empty_like(p) if p.grad is None else p.grad for p in (self.W, self.b_v, self.b_h))
-        torch.mm(v_k.T, h_k, out=W)
-        W.addmm_(v.T, h, beta=1 / len(v_k), alpha=-1 / len(v))
+        # both terms in one product, whose sums are exact enough in mixed precision too
+        W = (torch.cat([v_k, v]).T @ torch.cat([h_k / len(v_k), h / -len(v)])).to(self.W)
         means = [units.mean(0) for units in (v, v_k, h, h_k)]
-        torch.sub(means[1], means[0], out=b_v)
-        torch.sub(means[3], means[2], out=b_h)
+        b_v, b_h = means[1] - means[0], means[3] - means[2]
         if self.centred:
             self.mean_v.lerp_((means[0] + means[1]) / 2, 0.01)
             self.mean_h.lerp_((means[2] + means[3]) / 2, 0.01)
@@ -247,7 +246,7 @@ class RBM(Method):
         if self.pixel_means:
             self.b_v[: self.pixels] = self.base[: self.pixels]
         if self.persistent:
-            self.fantasies.copy_(self.states_v(self.base_means(len(self.fantasies))))
+            self.fantasies.copy_(bernoulli(self.fantasies))
         self.mean_v[: self.pixels] = mean
 
     def base_means(self, n: int) -> Tensor:
@@ -266,21 +265,22 @@ class RBM(Method):
         """Means and states of v in each step of n chains, (n, V) each."""
         betas = [1.0] * self.gibbs_steps
         if self.start == "fantasies":
-            v = self.fantasies[self.starts(n, labels, generator)]
+            means = self.means_v(self.fantasies[self.starts(n, labels, generator)])
         elif self.start == "tempered":
-            v = self.states_v(self.base_means(n), labels, generator)
+            means = self.base_means(n)
             # the last tenth at β = 1
             betas = (torch.arange(1, self.gibbs_steps + 1) / (0.9 * self.gibbs_steps)).clamp(max=1).tolist()
         else:
             h = torch.rand(n, self.W.shape[1], generator=generator, device=self.device, dtype=self.W.dtype)
-            v = self.states_v(self.means_v(h), labels, generator)
+            means = self.means_v(h)
+        v = self.states_v(means, labels, generator)
         yield from self.gibbs(v, betas, labels, generator)
 
     def starts(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
-        """Places (n,) of persistent chains drawn among those of each label's class, or among all where a class has none."""
+        """Places (n,) of persistent chains, each drawn as probable as its label is to it."""
         if labels is None:
             return torch.randint(len(self.fantasies), (n,), generator=generator, device=self.device)
-        weights = self.fantasies[:, self.pixels :].T.clamp(min=1e-9)[labels]  # (n, chains)
+        weights = self.means_v(self.fantasies)[:, self.pixels :].T.clamp(min=1e-9)[labels]  # (n, chains)
         return torch.multinomial(weights, 1, generator=generator).squeeze(1)
 
     def shown(self, step: tuple[Tensor, Tensor]) -> Tensor:
