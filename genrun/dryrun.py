@@ -15,6 +15,7 @@ from rich.table import Table
 
 from genrun.beginning import extended_run
 from genrun.data.module import ImageData
+from genrun.hardware import precision
 from genrun.run import prepare, state_of
 from genrun.runs import RunFolder
 

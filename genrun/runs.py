@@ -27,6 +27,22 @@ RECIPE_VERSION = 1  # raised when the same configuration would come to train dif
 # An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
 # identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
 NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False}
+# An option that took another's place stands here with the value that does the same, and the other with its own: they name the same runs.
+REPLACED: dict[str, tuple[Any, str, Any]] = {
+    "model.prior": (
+        {
+            "_target_": "genrun.maths.mixtures.ClassMixture",
+            "_partial_": True,
+            "components": 1,
+            "covariance": "full",
+            "covariance_scale": 1.0,
+            "reg_covar": 0.0001,
+            "relative": True,
+        },
+        "components",
+        1,
+    )
+}
 
 # Keys that do not decide the result: where things are, how they are loaded, what they are called.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
@@ -107,13 +123,23 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         "recipe_version": RECIPE_VERSION,
     }
     for path, value in NEUTRAL.items():
-        *parents, last = path.split(".")
-        node = result
-        for parent in parents:
-            node = node.get(parent, {})
+        node, last = parent_of(path, result)
         if last in node and node[last] == value:
             del node[last]
+    for path, (value, before, was) in REPLACED.items():
+        node, last = parent_of(path, result)
+        if node.get(last) == value:
+            del node[last]
+            node[before] = was
     return result
+
+
+def parent_of(path: str, node: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Where a dotted path leads but for its last key, and that key."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        node = node.get(parent, {})
+    return node, last
 
 
 def data_identity(cfg: DictConfig) -> dict[str, Any]:

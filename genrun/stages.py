@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,10 +43,13 @@ def refit(job: Job) -> list[Path]:
     """Fit the prior to the codes of the training images."""
     from genrun.training import save_weights
 
+    def progress(parts: Iterable[Any], n: int) -> Iterable[Any]:
+        return counted(parts, n, f"fitting the prior to {len(codes):,} codes", job.console)
+
     labels = job.data.train.labels.to(job.method.device)
     codes = job.method.stored_codes() if isinstance(job.method, KeepsCodes) else encode_all(job)
     try:
-        job.method.refit_prior(codes, labels)
+        job.method.refit_prior(codes, labels, progress=progress)
     except ValueError as error:
         raise Failed(f"refit: {error}") from error
     save_weights(job.folder, job.method)

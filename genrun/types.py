@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Generator, Tensor
 
 
@@ -66,8 +68,12 @@ class KeepsCodes(Protocol):
 
 @runtime_checkable
 class Refits(Protocol):
-    def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
-        """Fit the prior that `sample` draws codes from to codes (N, D) and their labels (N,)."""
+    def refit_prior(self, codes: Tensor, labels: Tensor, *, progress: Callable | None = None) -> None:
+        """Fit the prior that `sample` draws codes from to codes (N, D) and their labels (N,).
+
+        Args:
+            progress: is given the fit's parts as they are done, and their number, and gives them back.
+        """
 
 
 @runtime_checkable

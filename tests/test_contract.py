@@ -43,7 +43,7 @@ CAPABILITIES = {
 }
 # less of the same, so that the suite stays short
 SMALL = {
-    "vae": ["model.components=2"],
+    "vae": ["model.prior.components=2"],
     "rbm": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "ddpm": ["model.network.widths=[8,16]"],
@@ -262,4 +262,4 @@ def test_what_cannot_be_compiled_is_refused_before_training(asked, why, tmp_path
 
 def test_too_few_codes_for_a_prior_are_known_before_training(tmp_path):
     with pytest.raises(Refused, match="the prior needs at least 100 codes in class 0, there are 81"):
-        trained(tmp_path, "model=vae", "model.components=100", "data.validation=0")
+        trained(tmp_path, "model=vae", "model.prior.components=100", "data.validation=0")

@@ -352,7 +352,7 @@ GENERATORS = {
     "gan_paper": ["model=gan_paper", "model.generator.hidden=[16]", "model.discriminator.hidden=[32,16]"],
     "rbm": ["model=rbm", "model.hidden=20", "model.chains=10", "model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm-labels": ["model=rbm", "model.conditional=true", "model.hidden=20", "model.ais_temperatures=20"],
-    "vae": ["model=vae", "model.encoder.width=8", "model.decoder.width=8", "model.components=2"],
+    "vae": ["model=vae", "model.encoder.width=8", "model.decoder.width=8", "model.prior.components=2"],
     "ddpm": ["model=ddpm", "model.network.widths=[8,16]", "model.sampler.steps=3"],
     "ddpm-labels": ["model=ddpm", "model.conditional=true", "model.network.widths=[8,16]", "model.sampler.steps=3"],
     "ddpm_paper": ["model=ddpm_paper", "model.network.width=8", "model.beta_schedule.steps=9", "model.halve_after=0"],

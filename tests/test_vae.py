@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch.distributions import Bernoulli as BernoulliLaw
 from torch.distributions import Normal
 
 from genrun.maths.likelihoods import Bernoulli, Gaussian, Likelihood
+from genrun.maths.mixtures import ClassMixture
 from genrun.methods.vae import VAE, kl_divergence
 from genrun.types import Batch
 
@@ -245,16 +247,15 @@ def drawn_codes(method: VAE, n: int, labels: Tensor | None) -> Tensor:
     return seen[0]
 
 
-def test_without_components_codes_are_standard_normal():
+def test_by_default_codes_are_standard_normal():
     method = vae()
     method.refit_prior(*clusters(300))
-    assert method.prior is None
     codes = drawn_codes(method, 5000, None)
     assert stats.kstest(codes.flatten().numpy(), "norm").pvalue > 0.01
 
 
 def test_a_fitted_prior_draws_from_the_codes_gaussians():
-    method, (codes, labels) = vae(conditional=True, components=2), clusters(3000)
+    method, (codes, labels) = vae(conditional=True, prior=partial(ClassMixture, components=2)), clusters(3000)
     method.refit_prior(codes, labels)
     for label, centre in enumerate((5.0, -5.0, 0.0)):
         drawn = drawn_codes(method, 4000, torch.full((4000,), label))
@@ -266,7 +267,7 @@ def test_a_fitted_prior_draws_from_the_codes_gaussians():
 
 
 def test_an_unconditional_prior_is_of_all_codes():
-    method, (codes, labels) = vae(components=1), clusters(3000)
+    method, (codes, labels) = vae(prior=ClassMixture), clusters(3000)
     method.refit_prior(codes, labels)
     drawn = drawn_codes(method, 20_000, None)
     torch.testing.assert_close(drawn.mean(0), codes.mean(0), rtol=0, atol=0.1)
@@ -294,6 +295,6 @@ def test_a_conditional_model_rebuilds_images_as_of_their_likeliest_class():
 
 
 def test_options_out_of_range_are_refused():
-    for name, value, least in (("code_size", 0, 1), ("beta", -1.0, 0), ("components", -1, 0)):
+    for name, value, least in (("code_size", 0, 1), ("beta", -1.0, 0)):
         with pytest.raises(ValueError, match=rf"model\.{name}: expected at least {least}, got {value}"):
             vae(**{name: value})

@@ -1,82 +1,213 @@
-"""Gaussians and mixtures of them, one for each class, fitted to codes and stored as tensors."""
+"""Priors of codes: standard normal, Gaussians and mixtures of them for each class, stored as tensors."""
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
 import torch
+from joblib import Parallel, cpu_count, delayed
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor, nn
 
-# Added to each variance, relative to the mean variance of the class: codes of few images have a singular covariance.
-RIDGE = 1e-4
+Covariance = Literal["full", "tied", "diagonal"]
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # (parts, how many) → the parts, watched
+
+HELD_OUT = 10  # one code of so many is held out where the number of components is chosen
 
 
-class ClassMixture(nn.Module):
-    r"""A mixture of Gaussians for each class.
-
-        p(L | y) = Σ_m π_ym N(L; μ_ym, Σ_ym)
-
-    One component is the sample mean and covariance; more are fitted by scikit-learn's EM from a k-means start.
+class Prior(nn.Module):
+    """A distribution p(L | y) of the codes of each class.
 
     Args:
         num_classes: number of classes, at least 1 (an unconditional method has one).
         size: D, the length of a code.
-        components: M, Gaussians in each class.
     """
 
-    def __init__(self, num_classes: int, size: int, components: int = 1) -> None:
+    def __init__(self, num_classes: int, size: int) -> None:
         super().__init__()
-        if components < 1:
-            raise ValueError(f"expected at least 1 component, got {components}")
-        self.register_buffer("weights", torch.full((num_classes, components), 1 / components))  # π (K, M)
-        self.register_buffer("means", torch.zeros(num_classes, components, size))  # μ (K, M, D)
-        self.register_buffer("factors", torch.eye(size).repeat(num_classes, components, 1, 1))  # Σ = F Fᵀ (K, M, D, D)
+        self.num_classes, self.size = num_classes, size
 
     def check(self, labels: Tensor) -> None:
-        """Refuse too few codes, known by their labels (N,).
+        """Know by the labels (N,) of the codes whether `fit` can do with them.
 
         Raises:
-            ValueError: a class has fewer than two, or fewer than components.
+            ValueError: there are too few codes of a class.
         """
-        needed = max(2, self.weights.shape[1])
-        least, label = labels.cpu().bincount(minlength=len(self.means)).min(0)
-        if least < needed:
-            raise ValueError(
-                f"the prior needs at least {needed} codes in class {label}, there are {least}: "
-                "use more images (data.limit), or fewer components (model.components)"
-            )
 
-    def fit(self, codes: Tensor, labels: Tensor) -> None:
+    def fit(self, codes: Tensor, labels: Tensor, *, progress: Progress | None = None) -> None:
         """Fit to codes (N, D) of classes labels (N,).
 
+        Args:
+            progress: is given the classes as they are done, and their number.
+
         Raises:
-            ValueError: a class has fewer than two codes, or fewer than components.
+            ValueError: as of `check`, or the codes allow no such distribution.
         """
-        self.check(labels)
-        codes = codes.detach().double().cpu()
-        for label in range(len(self.means)):
-            of_class = codes[labels.cpu() == label]
-            ridge = RIDGE * of_class.var(0).mean().item() + 1e-12
-            if self.weights.shape[1] == 1:
-                weights, means = torch.ones(1), of_class.mean(0, keepdim=True)
-                covariances = (of_class.T.cov() + ridge * torch.eye(codes.shape[1])).unsqueeze(0)
-            else:
-                mixture = GaussianMixture(self.weights.shape[1], reg_covar=ridge, random_state=0).fit(of_class.numpy())
-                weights, means = torch.from_numpy(mixture.weights_), torch.from_numpy(mixture.means_)
-                covariances = torch.from_numpy(mixture.covariances_)
-            self.weights[label] = weights
-            self.means[label] = means
-            self.factors[label] = torch.linalg.cholesky(covariances)
 
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
         """One code for each label: (n,) → (n, D)."""
-        shape = len(labels), self.means.shape[2], 1
+        raise NotImplementedError
+
+    def log_prob(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """log p(L | y) of codes (n, D) and labels (n,), in nats: (n,)."""
+        raise NotImplementedError
+
+
+class StandardNormal(Prior):
+    """N(0, I) for every class: nothing is fitted."""
+
+    def __init__(self, num_classes: int, size: int) -> None:
+        super().__init__(num_classes, size)
+        self.register_buffer("mean", torch.zeros(size), persistent=False)
+
+    def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
+        shape = len(labels), self.size
+        return torch.randn(shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+
+    def log_prob(self, codes: Tensor, labels: Tensor) -> Tensor:
+        return -0.5 * (codes.square().sum(1) + self.size * math.log(2 * math.pi))
+
+
+class ClassMixture(Prior):
+    r"""A mixture of Gaussians for each class ("Image Generation Using an Autoencoder", section 2.4).
+
+        p(L | y) = Σ_i π_yi N(L; μ_yi, s Σ_yi)                                      (4)
+
+    One component is the sample mean and covariance (2.4.1); more are fitted by scikit-learn's EM from a k-means start (2.4.2), the classes
+    side by side on all cores: each on one thread and from the same seed, so that the outcome does not depend on their number.
+
+    Args:
+        num_classes, size: see `Prior`.
+        components: K, Gaussians in each class; several numbers: for each class the one under which a held-out tenth of its codes is
+            likeliest.
+        covariance: `full`, one for all components (`tied`), or `diagonal`.
+        covariance_scale: s, of samples and of `log_prob`, not of the fit.
+        reg_covar: added to every variance: a component of fewer than D codes has a singular covariance.
+        relative: to the mean variance of the class's codes; False: as it is, as scikit-learn has it.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        size: int,
+        components: int | Sequence[int] = 1,
+        covariance: Covariance = "full",
+        covariance_scale: float = 1.0,
+        reg_covar: float = 1e-4,
+        relative: bool = True,
+    ) -> None:
+        super().__init__(num_classes, size)
+        choices = [components] if isinstance(components, int) else list(components)
+        if not choices or min(choices) < 1:
+            raise ValueError(f"model.prior.components: expected at least 1, got {components}")
+        for name, value in (("covariance_scale", covariance_scale), ("reg_covar", reg_covar)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"model.prior.{name}: expected a finite number, at least 0, got {value}")
+        self.choices, self.covariance, self.covariance_scale = choices, covariance, covariance_scale
+        self.reg_covar, self.relative = reg_covar, relative
+        most = max(choices)
+        # Σ = F Fᵀ: (classes, K, D, D), of tied ones (classes, 1, D, D), of diagonal ones (classes, K, D)
+        factors = torch.ones(size) if covariance == "diagonal" else torch.eye(size)
+        repeats = num_classes, 1 if covariance == "tied" else most, *(1 for _ in factors.shape)
+        self.register_buffer("weights", torch.full((num_classes, most), 1 / most))  # π (classes, K)
+        self.register_buffer("means", torch.zeros(num_classes, most, size))  # μ (classes, K, D)
+        self.register_buffer("factors", factors.repeat(repeats))
+
+    # -------------------------------------------------------------------------------------------------------------- fit
+
+    def check(self, labels: Tensor) -> None:
+        most = max(self.choices)
+        # where K is chosen, some codes are held out
+        needed = max(2, most if len(self.choices) == 1 else most + most // (HELD_OUT - 1) + 1)
+        least, label = labels.cpu().bincount(minlength=self.num_classes).min(0)
+        if least < needed:
+            raise ValueError(
+                f"the prior needs at least {needed} codes in class {label}, there are {least}: use more images (data.limit), "
+                "or fewer components (model.prior.components)"
+            )
+
+    def fit(self, codes: Tensor, labels: Tensor, *, progress: Progress | None = None) -> None:
+        self.check(labels)
+        if not codes.isfinite().all():
+            raise ValueError("codes must be finite, got NaN or Inf")
+        codes, labels = codes.detach().double().cpu(), labels.cpu()
+        jobs = (delayed(self.fit_class)(label, codes[labels == label].numpy()) for label in range(self.num_classes))
+        with threadpool_limits(1), warnings.catch_warnings():
+            # EM that has not settled in its hundred steps is good enough to draw from
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            done = Parallel(min(self.num_classes, cpu_count()), prefer="threads", return_as="generator_unordered")(jobs)
+            for label, weights, means, factors in progress(done, self.num_classes) if progress else done:
+                self.weights[label] = 0
+                self.weights[label, : len(weights)] = torch.from_numpy(weights)
+                self.means[label, : len(means)] = torch.from_numpy(means)
+                self.factors[label, : len(factors)] = torch.from_numpy(factors)
+
+    def fit_class(self, label: int, codes: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """π (K,), μ (K, D) and F of one class, for codes (N, D) float64.
+
+        Raises:
+            ValueError: a covariance is singular.
+        """
+        reg = self.reg_covar * (codes.var(0, ddof=1).mean() if self.relative else 1.0)
+        kind = {"full": "full", "tied": "tied", "diagonal": "diag"}[self.covariance]
+        try:
+            components = self.choices[0]
+            if len(self.choices) > 1:
+                order = np.random.default_rng(0).permutation(len(codes))
+                rest, held_out = np.split(codes[order], [len(codes) - len(codes) // HELD_OUT])
+                scores = [em(rest, components, kind, reg).score(held_out) for components in self.choices]
+                components = self.choices[int(np.argmax(scores))]
+            if components == 1:
+                covariance = np.atleast_2d(np.cov(codes.T)) + reg * np.eye(self.size)
+                factors = np.sqrt(np.diag(covariance)) if kind == "diag" else np.linalg.cholesky(covariance)
+                return label, np.ones(1), codes.mean(0, keepdims=True), factors[None]
+            mixture = em(codes, components, kind, reg)
+            covariances = mixture.covariances_[None] if kind == "tied" else mixture.covariances_
+            factors = np.sqrt(covariances) if kind == "diag" else np.linalg.cholesky(covariances)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise ValueError(
+                f"a covariance of class {label} is singular: raise model.prior.reg_covar ({self.reg_covar})"
+            ) from error
+        return label, mixture.weights_, mixture.means_, factors
+
+    def chosen(self) -> list[int]:
+        """Components of each class."""
+        return (self.weights > 0).sum(1).tolist()
+
+    # ------------------------------------------------------------------------------------------------------ distribution
+
+    def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
+        shape = len(labels), self.size
         noise = torch.randn(shape, generator=generator, device=self.means.device, dtype=self.means.dtype)
         component = torch.zeros_like(labels)
         if self.weights.shape[1] > 1:
             component = torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)
-        return self.means[labels, component] + (self.factors[labels, component] @ noise).squeeze(2)
+        factors = self.factors[labels, 0 if self.covariance == "tied" else component]
+        noise = factors * noise if self.covariance == "diagonal" else (factors @ noise.unsqueeze(2)).squeeze(2)
+        return self.means[labels, component] + self.covariance_scale**0.5 * noise
 
     def log_prob(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """log p(L | y) of codes (n, D) and labels (n,), in nats: (n,)."""
-        normal = torch.distributions.MultivariateNormal(self.means[labels], scale_tril=self.factors[labels])
-        return torch.logsumexp(self.weights[labels].log() + normal.log_prob(codes.unsqueeze(1)), 1)
+        result = codes.new_empty(len(codes))
+        for label in labels.unique():
+            at = labels == label
+            factors = self.covariance_scale**0.5 * self.factors[label]
+            difference = codes[at] - self.means[label].unsqueeze(1)  # (K, n, D)
+            if self.covariance == "diagonal":
+                white, log_det = difference / factors.unsqueeze(1), factors.log().sum(1)
+            else:
+                white = torch.linalg.solve_triangular(factors, difference.mT, upper=False).mT
+                log_det = factors.diagonal(dim1=1, dim2=2).log().sum(1)
+            normal = -0.5 * (white.square().sum(2) + self.size * math.log(2 * math.pi)) - log_det.unsqueeze(1)  # (K, n)
+            result[at] = torch.logsumexp(self.weights[label].log().unsqueeze(1) + normal, 0)
+        return result
+
+
+def em(codes: np.ndarray, components: int, kind: str, reg: float) -> GaussianMixture:
+    """scikit-learn's mixture, always from the same seed."""
+    return GaussianMixture(components, covariance_type=kind, reg_covar=reg, random_state=0).fit(codes)

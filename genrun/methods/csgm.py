@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from genrun.maths.codes import RowMoments, class_means, whitened
-from genrun.maths.mixtures import ClassMixture
+from genrun.maths.mixtures import ClassMixture, Prior
 from genrun.maths.rates import rate_share, warm_up
-from genrun.methods.method import Method
+from genrun.methods.coded import Coded
 from genrun.nn.mlp import MLP, Init, pixel_centres
 from genrun.types import Batch
 
@@ -22,7 +22,7 @@ Sampler = Literal["prior", "algorithm2"]
 PIXELS_AT_ONCE = 2**16  # decoded together: more does not fit the processor's caches
 
 
-class CSGM(Method):
+class CSGM(Coded):
     r"""CSGM ("Continuous Space Generative Model", chapter 3).
 
     One multilayer perceptron maps a class, a code and a place to a score and the value of the image there:
@@ -61,8 +61,8 @@ class CSGM(Method):
         init: of the network, see `MLP`.
         place_scale: factor on the initial weights of A: a function of two inputs that is to vary within pixels starts steep.
         code_scale: factor on the initial weights of L: codes start as noise, and grow into the network.
-        sampler: `algorithm2`, or `prior`: codes from a mixture fitted to the stored codes of each class.
-        components: Gaussians of each class in the prior.
+        sampler: `algorithm2`, or `prior`: codes from a distribution fitted to the stored codes of each class.
+        prior: makes it from (classes, code_size).
         mean_of: K of Algorithm 2.
         refine_steps: N of Algorithm 2.
         refine_rate: η of Algorithm 2, of the gradient averaged over the pixels looked at.
@@ -82,6 +82,7 @@ class CSGM(Method):
         train_size: int,
         optimizer: Callable[..., torch.optim.Optimizer],
         code_rate: float,
+        prior: Callable[[int, int], Prior] = ClassMixture,
         code_adam: bool = True,
         code_size: int = 20,
         code_noise: float | None = None,
@@ -98,7 +99,6 @@ class CSGM(Method):
         place_scale: float = 1.0,
         code_scale: float = 1.0,
         sampler: Sampler = "prior",
-        components: int = 1,
         mean_of: int = 2,
         refine_steps: int = 20,
         refine_rate: float = 1.0,
@@ -137,7 +137,7 @@ class CSGM(Method):
         self.register_buffer("codes", torch.randn(train_size, code_size))  # L_i ~ N(0, I)
         self.register_buffer("labels", torch.zeros(train_size, dtype=torch.long))
         self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
-        self.prior = ClassMixture(max(1, num_classes), code_size, components)
+        self.prior = prior(max(1, num_classes), code_size)
         self.visited = 0  # images since the codes were whitened
         self.code_moments = RowMoments(train_size, code_size)
 
@@ -279,9 +279,9 @@ class CSGM(Method):
 
     def draw_codes(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
         """Codes of new images by `sampler`: (n, D)."""
-        labels = self.labels.new_zeros(n) if labels is None else labels
         if self.sampler == "prior":
-            return self.prior.sample(labels, generator=generator)
+            return self.codes_from_prior(n, labels, generator)
+        labels = self.labels.new_zeros(n) if labels is None else labels
         shape = n * self.mean_of, self.codes.shape[1]
         codes = torch.randn(shape, generator=generator, device=self.device, dtype=self.codes.dtype)
         refined = self.refine(codes, labels.repeat_interleave(self.mean_of), generator)
@@ -330,13 +330,6 @@ class CSGM(Method):
     def stored_codes(self) -> Tensor:
         """L_i of the training images: (N, D)."""
         return self.codes
-
-    def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
-        """Fit p(L | y) of `sampler=prior` to codes (N, D) and labels (N,)."""
-        self.prior.fit(codes, self.classes_of(labels))
-
-    def check_data(self, labels: Tensor) -> None:
-        self.prior.check(self.classes_of(labels))
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Fit codes to unseen images by descent on ½|x - g|² over all pixels, the weights fixed, from the class's mean code.

@@ -187,8 +187,8 @@ class RBM(Method):
     def fantasy(self, h: Tensor) -> Tensor:
         """Visible states of chains with the hidden states h, `cd_steps` steps on: (chains, H) → (chains, V)."""
         v = self.states_v(self.means_v(h))
-        for _, v in self.gibbs(v, [1.0] * (self.cd_steps - 1)):  # noqa: B007, the last one is returned
-            pass
+        for _, state in self.gibbs(v, [1.0] * (self.cd_steps - 1)):
+            v = state
         return v
 
     def seen(self, images: Tensor, labels: Tensor) -> Tensor:

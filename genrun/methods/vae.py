@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 from genrun.maths.draws import bernoulli, normal_like
 from genrun.maths.likelihoods import Likelihood
-from genrun.maths.mixtures import ClassMixture
+from genrun.maths.mixtures import Prior, StandardNormal
 from genrun.maths.rates import Schedule, rate_share, warm_up
-from genrun.methods.method import Method
+from genrun.methods.coded import Coded
 from genrun.types import Batch
 
 DECODED_AT_ONCE = 2048  # images
 
 
-class VAE(Method):
+class VAE(Coded):
     r"""Variational autoencoder ("Generative Imaging", sections 3.2.3 and 3.4.1).
 
         (μ, log σ²) = f_enc(x)                                            (8)
@@ -41,8 +41,8 @@ class VAE(Method):
         conditional: draw images of given classes.
         code_size: D, the length of z.
         beta: β; 1 makes -C a lower bound of log p(x).
-        components: samples are drawn from a mixture of so many Gaussians for each class, fitted to the codes μ of the training images after
-            training; 0: from N(0, I), which the codes only approach. The bounds are of N(0, I) in either case.
+        prior: makes the distribution that samples' codes are drawn from, from (classes, code_size); it is fitted to the codes μ of the
+            training images after training, which only approach N(0, I). The bounds are of N(0, I) in any case.
         schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
 
     References:
@@ -59,21 +59,21 @@ class VAE(Method):
         decoder: Callable[..., nn.Module],
         likelihood: Likelihood,
         optimizer: Callable[..., torch.optim.Optimizer],
+        prior: Callable[[int, int], Prior] = StandardNormal,
         conditional: bool = False,
         code_size: int = 32,
         beta: float = 1.0,
-        components: int = 0,
         schedule: Schedule = "cosine",
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
-        for name, value, least in (("code_size", code_size, 1), ("beta", beta, 0), ("components", components, 0)):
+        for name, value, least in (("code_size", code_size, 1), ("beta", beta, 0)):
             if value < least:
                 raise ValueError(f"model.{name}: expected at least {least}, got {value}")
         self.encoder = encoder(self.image_shape, 2 * code_size)
         self.decoder = decoder(code_size + self.num_classes, self.image_shape)
         self.likelihood = likelihood
         self.binary = likelihood.binary
-        self.prior = ClassMixture(max(1, self.num_classes), code_size, components) if components else None
+        self.prior = prior(max(1, self.num_classes), code_size)
         self.optimizer, self.code_size, self.beta, self.schedule = optimizer, code_size, beta, schedule
 
     # --------------------------------------------------------------------------------------------------- the two networks
@@ -121,21 +121,7 @@ class VAE(Method):
 
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
         self.check_labels(n, labels)
-        if self.prior is None:
-            codes = torch.randn(n, self.code_size, generator=generator, device=self.device)
-        else:
-            of_class = torch.zeros(n, dtype=torch.long, device=self.device) if labels is None else labels
-            codes = self.prior.sample(of_class, generator=generator)
-        return self.decode_codes(codes, labels)
-
-    def refit_prior(self, codes: Tensor, labels: Tensor) -> None:
-        """Fit the mixture, where there is one, to codes (N, D) and labels (N,)."""
-        if self.prior is not None:
-            self.prior.fit(codes, self.classes_of(labels))
-
-    def check_data(self, labels: Tensor) -> None:
-        if self.prior is not None:
-            self.prior.check(self.classes_of(labels))
+        return self.decode_codes(self.codes_from_prior(n, labels, generator), labels)
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
