@@ -25,9 +25,14 @@ every_model = pytest.mark.parametrize(
     ("model", "asked"), [pytest.param(*one, id="-".join([one[0], *(["labels"] if one[1] else [])])) for one in MODELS]
 )
 OF_CSGM = {"Continuous", "Decodes", "Diagnoses", "Encodes", "KeepsCodes", "Reconstructs", "Refits"}
+OF_AUTOENCODER = {"Decodes", "Encodes", "Reconstructs", "Refits"}
 OF_VAE = {"Bounded", "Decodes", "Encodes", "Reconstructs", "Refits"}
 OF_DIFFUSION = {"Noises", "Trajectory"}
 CAPABILITIES = {
+    "autoencoder": OF_AUTOENCODER,
+    "autoencoder_paper": OF_AUTOENCODER,
+    "autoencoder_paper_1": OF_AUTOENCODER,
+    "autoencoder_paper_5": OF_AUTOENCODER,
     "csgm": OF_CSGM,
     "csgm_paper": OF_CSGM,
     "ddpm": OF_DIFFUSION,
@@ -43,6 +48,10 @@ CAPABILITIES = {
 }
 # less of the same, so that the suite stays short
 SMALL = {
+    "autoencoder": ["model.prior.components=2"],
+    "autoencoder_paper": ["model.prior.components=2"],
+    "autoencoder_paper_1": ["model.prior.components=2"],
+    "autoencoder_paper_5": ["model.prior.components=2"],
     "vae": ["model.prior.components=2"],
     "rbm": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],

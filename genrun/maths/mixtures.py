@@ -50,6 +50,9 @@ class Prior(nn.Module):
             ValueError: as of `check`, or the codes allow no such distribution.
         """
 
+    def fit_roughly(self, codes: Tensor, labels: Tensor) -> None:
+        """As `fit`, quick enough for a look after each epoch: one Gaussian for each class, none for a class of fewer than two codes."""
+
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
         """One code for each label: (n,) → (n, D)."""
         raise NotImplementedError
@@ -148,6 +151,20 @@ class ClassMixture(Prior):
                 self.means[label, : len(means)] = torch.from_numpy(means)
                 self.factors[label, : len(factors)] = torch.from_numpy(factors)
 
+    def fit_roughly(self, codes: Tensor, labels: Tensor) -> None:
+        codes, labels = codes.detach().double().cpu(), labels.cpu()
+        for label in (labels.bincount(minlength=self.num_classes) > 1).nonzero().flatten().tolist():
+            of_class = codes[labels == label].numpy()
+            mean, factors = self.gaussian(of_class, max(1e-4, self.reg_covar) * of_class.var(0, ddof=1).mean() + 1e-12)
+            self.means[label] = torch.from_numpy(mean)  # of all components
+            self.factors[label] = torch.from_numpy(factors)
+
+    def gaussian(self, codes: np.ndarray, reg: float) -> tuple[np.ndarray, np.ndarray]:
+        """Sample mean (D,), and F of the sample covariance, reg added to its diagonal, of codes (N, D)."""
+        covariance = np.atleast_2d(np.cov(codes.T)) + reg * np.eye(self.size)
+        factors = np.sqrt(np.diag(covariance)) if self.covariance == "diagonal" else np.linalg.cholesky(covariance)
+        return codes.mean(0), factors
+
     def fit_class(self, label: int, codes: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         """π (K,), μ (K, D) and F of one class, for codes (N, D) float64.
 
@@ -164,9 +181,8 @@ class ClassMixture(Prior):
                 scores = [em(rest, components, kind, reg).score(held_out) for components in self.choices]
                 components = self.choices[int(np.argmax(scores))]
             if components == 1:
-                covariance = np.atleast_2d(np.cov(codes.T)) + reg * np.eye(self.size)
-                factors = np.sqrt(np.diag(covariance)) if kind == "diag" else np.linalg.cholesky(covariance)
-                return label, np.ones(1), codes.mean(0, keepdims=True), factors[None]
+                mean, factors = self.gaussian(codes, reg)
+                return label, np.ones(1), mean[None], factors[None]
             mixture = em(codes, components, kind, reg)
             covariances = mixture.covariances_[None] if kind == "tied" else mixture.covariances_
             factors = np.sqrt(covariances) if kind == "diag" else np.linalg.cholesky(covariances)
