@@ -34,8 +34,10 @@ def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[
     """The checkpoint that training goes on from, and the run it comes from when that is another one.
 
     Raises:
-        Refused: see `extended_run`.
+        Refused: see `extended_run` and `refitted_run`.
     """
+    if cfg.run.refit_of is not None:
+        return None, refitted_run(cfg, folder)
     if whole(folder.last):
         return folder.last, None
     if not cfg.run.extend:
@@ -58,7 +60,7 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     found = []
     for sibling in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else []:
         other = RunFolder(sibling)
-        if sibling == folder.path or other.status()["state"] != "done" or not (sibling / "config.yaml").is_file():
+        if sibling == folder.path or other.status()["state"] != "done" or not other.last.is_file():  # a refit has none
             continue
         theirs = identity(OmegaConf.load(sibling / "config.yaml"))
         epochs = theirs["trainer"]["max_epochs"]
@@ -69,6 +71,23 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
             f"run.extend=true: no finished run in {folder.path.parent} differs from this one only by a smaller trainer.max_epochs"
         )
     return max(found, key=lambda pair: pair[0])[1]
+
+
+def refitted_run(cfg: DictConfig, folder: RunFolder) -> RunFolder:
+    """The finished run whose networks run.refit_of takes over: training does not see the prior, so they are this run's as well.
+
+    Raises:
+        Refused: it is not finished, or differs in more than its prior.
+    """
+    parent = RunFolder(Path(cfg.run.refit_of))
+    if parent.status()["state"] != "done" or not parent.weights.is_file():
+        raise Refused(f"run.refit_of={parent.path}: expected a finished run, it is {parent.status()['state']}")
+    keys = differing(identity(OmegaConf.load(parent.path / "config.yaml")), identity(cfg))
+    if others := [key for key in keys if not key.startswith(("model.prior", "model.components"))]:
+        raise Refused(
+            f"run.refit_of={parent.path}: expected another prior and nothing else, {', '.join(others)} differ"
+        )
+    return parent
 
 
 def whole(checkpoint: Path) -> bool:

@@ -37,6 +37,15 @@ TRUSTED_DATA = (
 
 TRUSTED_CLASSIFIER = ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim.")  # what sorts a saved run's images
 
+# What a saved run may build when it is run again.
+TRUSTED_RUN = {
+    "model": TRUSTED,
+    "data": TRUSTED_DATA,
+    "trainer": ("pytorch_lightning.Trainer",),
+    "callbacks": ("genrun.callbacks.", "pytorch_lightning.callbacks."),
+    "evaluation": ("genrun.evaluation.judge.Judge", *TRUSTED_CLASSIFIER),
+}
+
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
@@ -52,6 +61,7 @@ class Run:
     name: str | None
     resume: str
     extend: bool
+    refit_of: str | None
     init_from: str | None
     checkpoint_minutes: float
     dry_run: bool

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genrun.errors import Failed, GenrunError, Refused, nearest
 
-VERBS = ("evaluate", "sample")
+VERBS = ("evaluate", "refit", "sample")
 GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
 
 

@@ -211,7 +211,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     from genrun import stages
     from genrun.evaluation.results import evaluate
     from genrun.provenance import provenance, write_provenance
-    from genrun.training import fit, load_weights
+    from genrun.training import fit, load_weights, take_over
     from genrun.types import Refits
 
     cfg, folder, method = job.cfg, job.folder, job.method
@@ -226,7 +226,8 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
         for file in ("figures/codes_first.npz", "checkpoints/best.ckpt"):
             if (parent.path / file).is_file():
                 write_atomic(folder.path / file, (parent.path / file).read_bytes())
-    folder.run_stage("fit", keys["fit"], lambda: fit(job, start))
+    taken_over = cfg.run.refit_of is not None
+    folder.run_stage("fit", keys["fit"], lambda: take_over(job, parent) if taken_over else fit(job, start))
     load_weights(method, folder.weights, "the trained weights")
     method.eval().to(stages.device_of(cfg))
     if isinstance(method, Refits):

@@ -72,6 +72,29 @@ def fit(job: Job, start: Path | None) -> list[Path]:
     return [folder.weights, folder.path / "metrics.csv"]
 
 
+def take_over(job: Job, parent: RunFolder) -> list[Path]:
+    """Leave what a training leaves, but for its checkpoints, from a run that differs in its prior alone; the prior is not fitted yet.
+
+    Raises:
+        Refused: its weights are damaged.
+    """
+    folder = job.folder
+    state = job.method.state_dict()
+    state |= {name: value for name, value in read_weights(parent.weights, "refit").items() if not is_prior(name)}
+    job.method.load_state_dict(state)
+    save_weights(folder, job.method)
+    for file in [parent.path / "metrics.csv", *parent.samples.glob("epoch_*.png")]:
+        write_atomic(folder.path / file.relative_to(parent.path), file.read_bytes())
+    told = ("epoch", "step", "repeatable", "training_seconds", "peak_memory_gib", "training_images")
+    folder.record(**{key: value for key, value in parent.status().items() if key in told})
+    return [folder.weights, folder.path / "metrics.csv"]
+
+
+def is_prior(name: str) -> bool:
+    """Whether an entry of a method's state is its prior's."""
+    return name.startswith("prior.")
+
+
 def peak_memory_gib() -> float:
     """The most memory that this process has used so far: the accelerator's where there is one."""
     if torch.cuda.is_available():
@@ -157,6 +180,14 @@ def save_weights(folder: RunFolder, method: Method) -> None:
     write_atomic(folder.weights, save(state))
 
 
+def read_weights(weights: Path, why: str) -> dict[str, torch.Tensor]:
+    """The tensors of model.safetensors, by name; errors as of `load_weights`."""
+    try:
+        return load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise Refused(f"{why}: {weights} cannot be read ({error})") from error
+
+
 def load_weights(method: Method, weights: Path, why: str) -> None:
     """Put the weights of a run into a method.
 
@@ -166,10 +197,7 @@ def load_weights(method: Method, weights: Path, why: str) -> None:
     Raises:
         Refused: the file is damaged, or belongs to another architecture or data set.
     """
-    try:
-        state = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise Refused(f"{why}: {weights} cannot be read ({error})") from error
+    state = read_weights(weights, why)
     mine = method.state_dict()
     for name in sorted(mine.keys() | state.keys()):
         expected = tuple(mine[name].shape) if name in mine else "nothing"

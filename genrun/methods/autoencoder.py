@@ -83,18 +83,19 @@ class Autoencoder(Coded):
 
     def codes_of(self, images: Tensor) -> Tensor:
         """f_enc: (n, C, H, W) in [0, 1] → (n, D)."""
-        codes = self.encoder(images.to(next(self.parameters())))
+        weight = next(self.parameters())
+        codes = self.encoder(images.to(weight)).to(weight)  # in 32 bits where products are in 16
         return codes.relu() if self.code_relu else codes
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         if self.schedule != "constant":
             done = self.progress()
             self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
-        codes = self.codes_of(batch.image).float()
+        codes = self.codes_of(batch.image)
         seen = codes
         if self.code_noise:
             seen = codes + self.code_noise * codes.detach().std(0, correction=0) * normal_like(codes)
-        loss = error = self.error(self.decoder(seen).float(), batch.image).mean()
+        loss = error = self.error(self.decoder(seen).to(codes), batch.image.to(codes)).mean()
         terms = {"reconstruction": error}
         if self.sparsity:
             terms["sparsity"] = codes.abs().mean()

@@ -1,0 +1,130 @@
+"""`genrun refit`: the networks of a finished run with another prior."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from conftest import outcome
+from omegaconf import OmegaConf
+from rich.console import Console
+from safetensors.torch import load_file
+
+from genrun.cli import compose
+from genrun.errors import Refused
+from genrun.run import run
+from genrun.runs import RunFolder
+from genrun.verbs.refit import main
+
+TINY = (
+    "model=autoencoder",
+    "model/encoder=mlp",
+    "model/decoder=mlp",
+    "model.encoder.hidden=[16]",
+    "model.decoder.hidden=[16]",
+    "model.code_size=4",
+    "data=digits",
+    "data.limit=400",
+    "data.passes=1",
+    "trainer.max_epochs=2",
+    "sample.n=30",
+    "evaluation=none",
+)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    return tmp_path_factory.mktemp("outputs")
+
+
+def trained(outputs, *overrides) -> RunFolder:
+    every = [*TINY, f"paths.outputs={outputs}", *overrides]
+    return run(compose(every), every, Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def gaussian(outputs) -> RunFolder:
+    return trained(outputs, "model/prior=gaussian")
+
+
+def contents(folder: RunFolder) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in sorted(folder.path.rglob("*")) if file.is_file()}
+
+
+def refitted(parent: RunFolder, *overrides) -> RunFolder:
+    """The child that the command leaves."""
+    there = set(parent.path.parent.iterdir())
+    assert main([str(parent.path), *overrides]) == 0
+    (new,) = set(parent.path.parent.iterdir()) - there
+    return RunFolder(new)
+
+
+def test_it_is_the_run_that_training_with_this_prior_comes_to(gaussian, tmp_path):
+    before = contents(gaussian)
+    child = refitted(gaussian, "model/prior=mixture", "model.prior.components=3")
+    assert contents(gaussian) == before
+    plain = trained(tmp_path, "model/prior=mixture", "model.prior.components=3")
+    assert child.path.name == plain.path.name  # so its command finds the child
+    assert outcome(child) == outcome(plain)
+    status = child.status()
+    assert status["state"] == "done" and status["epoch"] == 2
+    record = json.loads((child.path / "provenance.json").read_text())
+    assert record["parent"] == gaussian.path.name
+    assert load_file(child.weights)["prior.weights"].shape == (10, 3)
+
+
+def test_the_same_command_again_does_nothing(gaussian, capsys):
+    child = refitted(gaussian, "model/prior=mixture", "model.prior.components=2")
+    before = contents(child)
+    assert main([str(gaussian.path), "model/prior=mixture", "model.prior.components=2"]) == 0
+    assert contents(child) == before
+    assert str(child.path) in capsys.readouterr().out
+
+
+def test_a_child_can_be_refitted_too(gaussian):
+    child = refitted(gaussian, "model.prior.covariance_scale=0.25")
+    grandchild = refitted(child, "model.prior.covariance_scale=0.5")
+    assert OmegaConf.load(grandchild.path / "config.yaml").model.prior.covariance_scale == 0.5
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["model.code_size=3"], "expected model/prior=choice or model.prior.option=value"),
+        (["sample.n=10"], "expected model/prior=choice or model.prior.option=value"),
+        (["model/prior=gausian"], r"expected gaussian, mixture, normal \(did you mean 'gaussian'"),
+        (["model.prior.componets=3"], "componets.*did you mean.*components"),
+        (["model.prior.components=0"], "model.prior.components: expected at least 1, got 0"),
+        (["model/prior=mixture", "model.prior.components=36"], "at least 36 codes in class"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(gaussian, overrides, why):
+    there = set(gaussian.path.parent.iterdir())
+    with pytest.raises(Refused, match=why):
+        main([str(gaussian.path), *overrides])
+    assert set(gaussian.path.parent.iterdir()) == there
+
+
+def test_only_finished_runs_with_a_prior_are_taken(gaussian, tiny, tmp_path):
+    with pytest.raises(Refused, match=r"expected a run folder"):
+        main([str(tmp_path), "model/prior=gaussian"])
+    with pytest.raises(Refused, match="has no prior of codes to fit"):
+        every = ["model=gan", "data=digits", "data.limit=100", "data.passes=1", "trainer.max_epochs=1", "sample.n=10"]
+        every += ["evaluation=none", "callbacks=none", "model.generator.width=8", "model.discriminator.width=8"]
+        other = run(compose([*every, f"paths.outputs={tmp_path}"]), every, Console(quiet=True))
+        main([str(other.path), "model/prior=gaussian"])
+    with pytest.raises(
+        Refused, match=r"run.refit_of=.*expected another prior and nothing else, trainer.max_epochs differ"
+    ):
+        trained(tmp_path, "model/prior=gaussian", "trainer.max_epochs=3", f"run.refit_of={gaussian.path}")
+
+
+def test_a_foreign_target_is_not_built(gaussian, tmp_path):
+    copy = tmp_path / "autoencoder-digits" / "copy"
+    shutil.copytree(gaussian.path, copy)
+    config = OmegaConf.load(copy / "config.yaml")
+    config.callbacks.watching.samples._target_ = "os.system"
+    OmegaConf.save(config, copy / "config.yaml")
+    with pytest.raises(Refused, match=r"callbacks.watching.samples._target_=os.system: expected a class of"):
+        main([str(copy), "model.prior.covariance_scale=0.5"])
