@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from genrun.data.images import Images, shuffled
-from genrun.figures.grid import png_bytes
+from genrun.figures.components import components
+from genrun.figures.grid import beside, image_grid, png_bytes
 from genrun.figures.latent import interpolation, latent_plane
 from genrun.figures.processes import film, schedule, strip
+from genrun.maths.mixtures import ClassMixture
 from genrun.sampling import balanced_labels, seeded
-from genrun.types import KeepsCodes, Noises
+from genrun.types import KeepsCodes, Noises, Refits
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 SHOWN = 25  # images of a trajectory
 CODES = 500  # at most so many span the plane
+POINTS = 2000  # codes in the picture of their components
+BASIS = 64  # at most so many unit vectors are decoded
+COLUMNS = 10  # images beside each other
 ROWS = 8  # lines between two codes
 
 
@@ -83,6 +88,101 @@ def latent_figures(job: Job) -> dict[str, bytes]:
         lines = interpolation(images.unflatten(0, (-1, 2)), codes.unflatten(0, (-1, 2)), decode)
         made["interpolation.png"] = png_bytes(lines)
     return made
+
+
+@torch.no_grad()
+def code_figures(job: Job) -> dict[str, bytes]:
+    """Where the classes' codes lie, and what the decoder makes of codes that are no image's.
+
+    Figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", of any method with codes. A conditional decoder is given the class
+    whose mean is nearer, and of unit vectors class 2 where there is one of that number.
+    """
+    method, facts = job.method, job.data.facts()
+    index = shuffled(len(job.data.train))
+    labels = job.data.train.labels[index]
+    most = labels[:POINTS]
+    codes = training_codes(job, index[:POINTS])
+    classes = range(facts.num_classes)
+    means = [codes[(most == k).to(codes.device)].mean(0) for k in classes]
+    some = [pair for pair in ((1, 0), (4, 9)) if max(pair) in classes] or [(0, 1)][: facts.num_classes // 2]
+    drawn = components(codes.cpu().numpy(), most.numpy(), facts.class_names, some)
+    made = {"components.png": png_bytes(drawn)}
+
+    basis = torch.eye(codes.shape[1], device=method.device)[:BASIS]
+    label = torch.full((len(basis),), min(2, method.num_classes - 1))
+    made["basis.png"] = png_bytes(image_grid(method.decode_codes(basis, given(label, method)).cpu(), 16))
+
+    if facts.num_classes > 1 and all(bool((most == k).any()) for k in classes):
+        step = max(1, 3 * facts.num_classes // 5)  # of ten digits: 1 and 7 among them
+        ends = [(k, (k + step) % facts.num_classes) for k in classes][:10]
+        weights = torch.linspace(0, 1, 10, device=method.device)[:, None]
+        lines = torch.cat([(1 - weights) * means[a] + weights * means[b] for a, b in ends])
+        nearer = torch.tensor([[a] * 5 + [b] * 5 for a, b in ends]).flatten()
+        names = [f"{facts.class_names[a]} → {facts.class_names[b]}" for a, b in ends]
+        images = method.decode_codes(lines, given(nearer, method)).cpu()
+        made["class_means.png"] = png_bytes(image_grid(images, 10, row_names=names))
+    if isinstance(method, Refits) and method.num_classes:
+        gaussian = ClassMixture(method.num_classes, codes.shape[1], covariance_scale=0.5).to(method.device)
+        gaussian.fit_roughly(codes, most)
+        wanted = torch.arange(method.num_classes, device=method.device).repeat_interleave(10)[:100]
+        noise = seeded(job.cfg.seed, device=method.device)
+        left = method.decode_codes(gaussian.sample(wanted, generator=noise), wanted)
+        right = method.sample(len(wanted), wanted, generator=seeded(job.cfg.seed, device=method.device))
+        grids = [image_grid(images.cpu(), 10, scale=max(1, 42 // images.shape[3])) for images in (left, right)]
+        made["priors.png"] = png_bytes(beside(grids, ["a Gaussian for each class, half its covariance", "samples"]))
+    return made
+
+
+def training_codes(job: Job, index: Tensor) -> Tensor:
+    """Codes of training images, kept or found: (n, D)."""
+    method, train = job.method, job.data.train
+    if isinstance(method, KeepsCodes):
+        return method.stored_codes()[index.to(method.device)]
+    parts = index.split(job.cfg.sample.chunk)
+    return torch.cat([method.encode(images_at(train, i, method), given(train.labels[i], method)) for i in parts])
+
+
+@torch.no_grad()
+def reconstruction_figure(job: Job) -> bytes | None:
+    """Test images, and what is rebuilt of them; None where there are none."""
+    method = job.method
+    index = shuffled(len(job.data.test))[:COLUMNS]
+    if not len(index):
+        return None
+    images = images_at(job.data.test, index, method)
+    rebuilt = method.reconstruct(images, given(job.data.test.labels[index], method))
+    both = torch.cat([images, rebuilt]).cpu()
+    return png_bytes(image_grid(both, len(index), row_names=["image", "rebuilt"]))
+
+
+@torch.no_grad()
+def originality_figure(job: Job, samples: Tensor, labels: Tensor) -> bytes:
+    """Samples, the rebuilt training images that are nearest to them by cross-entropy, and these images.
+
+    "Image Generation Using an Autoencoder", figure 4. With x a sample and r a rebuilt image, both flat:
+
+        -Σ_i x_i log r_i + (1 - x_i) log(1 - r_i) = -xᵀ logit(r) - Σ_i log(1 - r_i)
+
+    Args:
+        samples: (n, C, H, W) uint8.
+        labels: (n,) classes, -1 where there are none; one of each is shown.
+    """
+    method, train = job.method, job.data.train
+    places = [int((labels == k).nonzero()[0]) for k in labels.unique().tolist()]
+    shown = (samples[places] if len(places) > 1 else samples)[:COLUMNS].float().div(255).to(method.device)
+    x = shown.flatten(1)
+    least = torch.full((len(x),), torch.inf, device=method.device)
+    nearest, rebuilt = torch.zeros(len(x), dtype=torch.long), torch.empty_like(shown)
+    for part in torch.arange(len(train)).split(job.cfg.sample.chunk):
+        images = method.reconstruct(images_at(train, part, method), given(train.labels[part], method))
+        r = images.flatten(1).clamp(1e-4, 1 - 1e-4)
+        distance, at = (-x @ r.logit().T - torch.log1p(-r).sum(1)).min(1)
+        better = distance < least
+        least = torch.where(better, distance, least)
+        rebuilt[better] = images[at[better]]
+        nearest[better.cpu()] = part[at[better].cpu()]
+    three = torch.cat([shown.cpu(), rebuilt.cpu(), train.images(nearest)])
+    return png_bytes(image_grid(three, len(x), row_names=["sample", "nearest rebuilt", "its image"]))
 
 
 def pairs(labels: Tensor, *, alike: bool, most: int = ROWS) -> Tensor:

@@ -19,11 +19,18 @@ from genrun.figures.classes import sorted_classes
 from genrun.figures.gif import timelapse, zoom
 from genrun.figures.grid import beside, image_grid, magnified, picture, png_bytes, to_uint8
 from genrun.figures.plots import code_scatter, curves
-from genrun.pictures import latent_figures, noise_figures, trajectory_figures
+from genrun.pictures import (
+    code_figures,
+    latent_figures,
+    noise_figures,
+    originality_figure,
+    reconstruction_figure,
+    trajectory_figures,
+)
 from genrun.progress import counted
 from genrun.runs import atomic, write_atomic
 from genrun.sampling import class_grid, sample_chunks, seeded
-from genrun.types import Continuous, Decodes, Encodes, KeepsCodes, Noises, Trajectory
+from genrun.types import Continuous, Decodes, Encodes, KeepsCodes, Noises, Reconstructs, Trajectory
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method
@@ -104,7 +111,13 @@ def figures(job: Job) -> list[Path]:
     if isinstance(job.method, Noises):
         made |= noise_figures(job)
     if isinstance(job.method, Decodes) and isinstance(job.method, Encodes | KeepsCodes):
-        made |= latent_figures(job)
+        made |= latent_figures(job) | code_figures(job)
+    if isinstance(job.method, Reconstructs) and (rebuilt := reconstruction_figure(job)):
+        made["reconstruction.png"] = rebuilt
+        if isinstance(job.method, Encodes) and not isinstance(job.method, KeepsCodes):  # these search for each code
+            with np.load(folder.path / "samples.npz") as samples:
+                images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
+                made["originality.png"] = originality_figure(job, images, torch.from_numpy(samples["labels"][:SORTED]))
     if job.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(job))
     codes_first = folder.figures / "codes_first.npz"

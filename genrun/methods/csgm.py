@@ -378,7 +378,7 @@ class CSGM(Coded):
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The images that fitted codes decode to: (n, C, H, W) in [0, 1]."""
         codes, labels = self.encode_with_labels(images, labels)
-        return self.decode_codes(codes, labels)
+        return self.decode_codes(codes, labels if self.num_classes else None)
 
     # ------------------------------------------------------------------------------------------ watching
 

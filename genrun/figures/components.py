@@ -1,0 +1,78 @@
+"""Codes in their principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from genrun.figures.plots import MOST_POINTS, NEUTRAL, STYLE, TRAIN, palette_of, picture_of
+
+
+def components(
+    codes: np.ndarray, labels: np.ndarray, class_names: Sequence[str], pairs: Sequence[tuple[int, int]]
+) -> Image.Image:
+    """Eigenvalues of the covariance of codes, and the codes in their first two components: all classes, then pairs of them.
+
+    "Image Generation Using an Autoencoder", figure 7: whether few components would do, and which classes lie apart in two.
+
+    Args:
+        codes: (N, D), N ≥ 2, finite; at most 2,000 of each panel are drawn.
+        labels: (N,) integers; -1 for an image without a label.
+        class_names: the classes; empty: one colour for all.
+        pairs: classes that are shown in a panel of their own.
+
+    Raises:
+        ValueError: shapes that do not fit, too few codes, NaN or Inf.
+    """
+    codes, labels = np.asarray(codes, dtype=np.float64), np.asarray(labels)
+    if codes.ndim != 2 or len(codes) < 2 or not codes.shape[1] or labels.shape != codes.shape[:1]:
+        raise ValueError(f"expected codes (N, D) and labels (N,), N ≥ 2, got {codes.shape} and {labels.shape}")
+    if not np.isfinite(codes).all():
+        raise ValueError("codes must be finite, got NaN or Inf")
+    values, cloud = principal(codes)
+
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
+        palette = palette_of(len(class_names))
+        figure = Figure(figsize=(3.4 * (2 + len(pairs)), 3.5))
+        first, *panels = figure.subplots(1, 2 + len(pairs))
+        first.plot(np.arange(1, len(values) + 1), values, color=TRAIN, marker="o", markersize=3, linewidth=1)
+        first.set(title="eigenvalues", xlabel="component", ylim=(0, None))
+        share = values / max(values.sum(), np.finfo(float).tiny)
+        groups = [range(-1, len(class_names)), *pairs]
+        for panel, group in zip(panels, groups, strict=True):
+            at = np.flatnonzero(np.isin(labels, list(group)))[:MOST_POINTS]
+            known = bool(class_names)
+            colours = [palette[label] if label >= 0 else NEUTRAL for label in labels[at]] if known else TRAIN
+            panel.scatter(*cloud[at].T, s=7, c=colours, alpha=0.75, linewidths=0)
+            title = " and ".join(class_names[k] for k in group) if isinstance(group, tuple) else f"{len(at):,} codes"
+            panel.set(title=title, xlabel=f"first component ({share[0]:.0%})")
+            panel.set_ylabel(f"second component ({share[1]:.0%})" if len(share) > 1 else "")
+            panel.set(xlim=limits(cloud[:, 0]), ylim=limits(cloud[:, 1]))
+            present = [k for k in group if k >= 0 and (labels[at] == k).any()]
+            for k in present if len(present) <= 20 else ():  # each class is named at its middle
+                x, y = np.median(cloud[at][labels[at] == k], axis=0)
+                box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+                panel.text(x, y, class_names[k], color=palette[k], ha="center", va="center", weight="bold", bbox=box)
+        return picture_of(figure)
+
+
+def principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (D,) of the sample covariance, falling, and codes (N, 2) in its first two components; of D = 1 the second is 0."""
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T)))
+    vectors = vectors[:, ::-1][:, :2]
+    # a component's sign is free: its largest entry is made positive, so that the picture repeats on every machine
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
+    cloud = (codes - codes.mean(0)) @ vectors
+    return values[::-1].clip(0), np.pad(cloud, ((0, 0), (0, 2 - cloud.shape[1])))
+
+
+def limits(values: np.ndarray) -> tuple[float, float]:
+    """A range with a little room at both ends."""
+    low, high = values.min(), values.max()
+    room = 0.04 * (high - low) or 1.0
+    return low - room, high + room
