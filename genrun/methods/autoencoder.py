@@ -94,7 +94,8 @@ class Autoencoder(Coded):
         codes = self.codes_of(batch.image)
         seen = codes
         if self.code_noise:
-            seen = codes + self.code_noise * codes.detach().std(0, correction=0) * normal_like(codes)
+            # the gradient knows that wider codes have more noise: they would grow without end to escape it
+            seen = codes + self.code_noise * codes.std(0, correction=0) * normal_like(codes)
         loss = error = self.error(self.decoder(seen).to(codes), batch.image.to(codes)).mean()
         terms = {"reconstruction": error}
         if self.sparsity:
