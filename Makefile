@@ -4,7 +4,7 @@ BIN := .venv/bin
 GENRUN := $(BIN)/genrun
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper generative-imaging generative-imaging-paper
+.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper generative-imaging generative-imaging-paper autoencoder
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -42,6 +42,7 @@ bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machin
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_judge.py
 	$(BIN)/python scripts/bench_generators.py
+	$(BIN)/python scripts/bench_mixtures.py
 
 lint: .venv/.testable
 	$(BIN)/ruff check .
@@ -62,3 +63,7 @@ generative-imaging: install  ## RBM, GAN, VAE, DDPM and flow matching on MNIST, 
 
 generative-imaging-paper: install  ## RBM, GAN and VAE on MNIST as published, an hour (its DDPM: model=ddpm_paper, half a day)
 	for model in rbm_paper gan_paper vae_paper; do $(GENRUN) model=$$model data=mnist || exit; done
+
+autoencoder: install  ## the autoencoder on MNIST and other priors for its codes, ten minutes on two cores
+	$(GENRUN) model=autoencoder data=mnist run.name=reference
+	for k in 1 10 100 250 500; do $(GENRUN) refit outputs/autoencoder-mnist/reference model.prior.components=$$k || exit; done

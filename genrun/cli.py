@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from importlib import resources
 from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
@@ -156,6 +157,8 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         )
     if isinstance(error, ConfigCompositionException) and "Could not override" in text:
         key = text.split("'")[1].split("@")[0]
+        if users := models_with(key):
+            return Refused(f"{key}: this model has no such part; {', '.join(users)} have")
         known = known_keys(overrides, config_dir)
         near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
         return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
@@ -164,6 +167,13 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
     if isinstance(error, HydraException | OmegaConfBaseException | SearchPathException):
         return Refused(text)
     return Refused(f"{type(error).__name__}: {text}")
+
+
+def models_with(group: str) -> list[str]:
+    """The models of the package that choose from a group below `model`, such as model/prior."""
+    folder = resources.files("genrun.conf") / "model"
+    files = sorted((path for path in folder.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name)
+    return [path.name.removesuffix(".yaml") for path in files if f"/{group}: " in path.read_text()]
 
 
 def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:

@@ -1,7 +1,7 @@
 """What training and sampling cost against code as it is usually written, each a ratio measured in this run: part of `make bench`.
 
-The other side is the plainest torch loop of the same network: a `DataLoader` over arrays in memory, Adam with its defaults, 32 bits. Ours has
-the precision of its YAML: bfloat16 products where the processor computes them.
+The other side is the plainest torch loop of the same network: a `DataLoader` over arrays in memory, Adam with its defaults, 32 bits.
+Ours has the precision of its YAML: bfloat16 products where the processor computes them.
 The RBM is compared with scikit-learn's as well, the DDPM with the U-Net of denoising-diffusion-pytorch (the extra `bench`).
 Needs MNIST in $GENRUN_DATA.
 """

@@ -181,3 +181,23 @@ def test_options_out_of_range_are_refused():
         for value in (-0.1, float("nan")):
             with pytest.raises(ValueError, match=rf"model\.{name}: expected a finite number, at least 0, got {value}"):
                 autoencoder(**{name: value})
+
+
+def test_codes_gain_nothing_by_growing():
+    """The loss does not change with the codes' scale, once the decoder follows: neither does noise drive them apart."""
+    one, wide = autoencoder(code_noise=0.5), autoencoder(code_noise=0.5)
+    with torch.no_grad():
+        for weight in (wide.encoder[1].weight, wide.encoder[1].bias):
+            weight.mul_(100)
+        wide.decoder[0].weight.div_(100)
+    losses = []
+    for method in (one, wide):
+        torch.manual_seed(7)
+        loss = method.training_step(batch(), 0)
+        loss.backward()
+        losses.append(loss.item())
+        encoder = method.encoder[1]
+        along = (encoder.weight * encoder.weight.grad).sum() + (encoder.bias * encoder.bias.grad).sum()
+        decoder = method.decoder[0]
+        assert along.item() == pytest.approx((decoder.weight * decoder.weight.grad).sum().item(), rel=1e-9)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)

@@ -62,6 +62,7 @@ WRONG = [
     (["run.resme=must"], r"run.resme: no such option \(did you mean 'run.resume'\?\)"),
     (["+model.width=3"], r"model.width: CSGM takes no such option"),
     (["+trainer.max_epocs=3"], r"trainer.max_epocs: Trainer takes no such option \(did you mean 'max_epochs'\?\)"),
+    (["model=gan", "model/prior=mixture"], r"model/prior: this model has no such part; autoencoder, .*csgm, .*vae"),
     (["smaple"], r"cannot read 'smaple': expected option=value \(did you mean 'sample'\?\)"),
     (["seed=[1"], r"cannot read 'seed=\[1'"),
     (["--dryrun"], r"unrecognized arguments: --dryrun \(did you mean '--dry-run'\?\)"),
