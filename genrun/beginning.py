@@ -80,6 +80,8 @@ def refitted_run(cfg: DictConfig, folder: RunFolder) -> RunFolder:
         Refused: it is not finished, or differs in more than its prior.
     """
     parent = RunFolder(Path(cfg.run.refit_of))
+    if parent.path.resolve() == folder.path.resolve():
+        raise Refused(f"run.refit_of={parent.path}: this is the run's own prior")
     if parent.status()["state"] != "done" or not parent.weights.is_file():
         raise Refused(f"run.refit_of={parent.path}: expected a finished run, it is {parent.status()['state']}")
     keys = differing(identity(OmegaConf.load(parent.path / "config.yaml")), identity(cfg))

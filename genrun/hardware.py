@@ -13,7 +13,9 @@ def precision(cfg: DictConfig) -> str:
     provenance.json tells which it was.
     """
     asked = str(cfg.hardware.precision)
-    return asked if asked != "auto" else "bf16-mixed" if computes_bfloat16(cfg.hardware.accelerator) else "32-true"
+    if asked != "auto":
+        return asked
+    return "bf16-mixed" if computes_bfloat16(cfg.hardware.accelerator) else "32-true"
 
 
 def computes_bfloat16(accelerator: str) -> bool:

@@ -51,6 +51,7 @@ class OpenRun:
             raise Refused(f"{saved} cannot be read ({str(error).splitlines()[0]})") from error
         if missing:
             raise Refused(f"{saved} is not the configuration of a run: {', '.join(missing)} missing")
+        upgrade(self.config.model)
         self.facts = Facts.from_plain(OmegaConf.to_container(self.config.data.facts))
 
     def override(self, overrides: Sequence[str]) -> None:
@@ -112,6 +113,16 @@ class OpenRun:
             raise Refused(str(error)) from error
         load_weights(method, self.folder.weights, f"opening {self.folder.path}")
         return method.eval().requires_grad_(False)
+
+
+def upgrade(model: DictConfig) -> None:
+    """Say an earlier configuration's `components` as the prior that took its place."""
+    if "components" in model:
+        there = OmegaConf.create({"components": model.components, "reg_covar": 1e-4})
+        model.prior = (
+            OmegaConf.merge(chosen("prior", "mixture"), there) if model.components else chosen("prior", "normal")
+        )
+        del model["components"]
 
 
 def open_run(path: str | Path) -> OpenRun:

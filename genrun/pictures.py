@@ -143,12 +143,10 @@ def training_codes(job: Job, index: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def reconstruction_figure(job: Job) -> bytes | None:
-    """Test images, and what is rebuilt of them; None where there are none."""
+def reconstruction_figure(job: Job) -> bytes:
+    """Test images, and what is rebuilt of them."""
     method = job.method
     index = shuffled(len(job.data.test))[:COLUMNS]
-    if not len(index):
-        return None
     images = images_at(job.data.test, index, method)
     rebuilt = method.reconstruct(images, given(job.data.test.labels[index], method))
     both = torch.cat([images, rebuilt]).cpu()

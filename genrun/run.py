@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from genrun.beginning import check_resumable, extended_run, starting_point
+from genrun.beginning import check_resumable, extended_run, refitted_run, starting_point
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
 from genrun.errors import GenrunError, Interrupted, Refused
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genrun")
 
-TABLE_VERSION = 1  # raised when the same samples would come to another table, so that finished runs are judged again
+TABLE_VERSION = 2  # raised when the same samples would come to another table, so that finished runs are judged again
 
 
 def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -> RunFolder:
@@ -194,6 +194,8 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         raise Refused(f"model.optimizer: {error}") from error
     if cfg.run.extend and not folder.last.is_file():
         extended_run(cfg, folder, method)
+    if cfg.run.refit_of is not None:
+        refitted_run(cfg, folder)
     try:
         method.check_data(data.train.labels)
     except ValueError as error:
@@ -222,7 +224,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
     folder.record(id=keys["fit"], group_id=digest({**identity(cfg), "seed": None}))
 
-    if parent is not None:
+    if parent is not None and cfg.run.extend:
         for file in ("figures/codes_first.npz", "checkpoints/best.ckpt"):
             if (parent.path / file).is_file():
                 write_atomic(folder.path / file, (parent.path / file).read_bytes())

@@ -112,12 +112,16 @@ def figures(job: Job) -> list[Path]:
         made |= noise_figures(job)
     if isinstance(job.method, Decodes) and isinstance(job.method, Encodes | KeepsCodes):
         made |= latent_figures(job) | code_figures(job)
-    if isinstance(job.method, Reconstructs) and (rebuilt := reconstruction_figure(job)):
-        made["reconstruction.png"] = rebuilt
-        if isinstance(job.method, Encodes) and not isinstance(job.method, KeepsCodes):  # these search for each code
-            with np.load(folder.path / "samples.npz") as samples:
-                images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
-                made["originality.png"] = originality_figure(job, images, torch.from_numpy(samples["labels"][:SORTED]))
+    if isinstance(job.method, Reconstructs) and len(job.data.test):
+        made["reconstruction.png"] = reconstruction_figure(job)
+    if (
+        isinstance(job.method, Reconstructs)
+        and isinstance(job.method, Encodes)
+        and not isinstance(job.method, KeepsCodes)
+    ):
+        with np.load(folder.path / "samples.npz") as samples:
+            images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
+            made["originality.png"] = originality_figure(job, images, torch.from_numpy(samples["labels"][:SORTED]))
     if job.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(job))
     codes_first = folder.figures / "codes_first.npz"

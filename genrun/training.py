@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import resource
 import signal
 from pathlib import Path
@@ -73,7 +75,9 @@ def fit(job: Job, start: Path | None) -> list[Path]:
 
 
 def take_over(job: Job, parent: RunFolder) -> list[Path]:
-    """Leave what a training leaves, but for its checkpoints, from a run that differs in its prior alone; the prior is not fitted yet.
+    """Leave the weights and metrics of a run that differs in its prior alone, which is not fitted yet.
+
+    Checkpoints, grids and figures of epochs that were drawn from the other prior are left behind.
 
     Raises:
         Refused: its weights are damaged.
@@ -83,8 +87,14 @@ def take_over(job: Job, parent: RunFolder) -> list[Path]:
     state |= {name: value for name, value in read_weights(parent.weights, "refit").items() if not is_prior(name)}
     job.method.load_state_dict(state)
     save_weights(folder, job.method)
-    for file in [parent.path / "metrics.csv", *parent.samples.glob("epoch_*.png")]:
-        write_atomic(folder.path / file.relative_to(parent.path), file.read_bytes())
+    with open(parent.path / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    text = io.StringIO()
+    kept = [name for name in rows[0] if not name.startswith("judge/")]
+    writer = csv.DictWriter(text, kept, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(folder.path / "metrics.csv", text.getvalue())
     told = ("epoch", "step", "repeatable", "training_seconds", "peak_memory_gib", "training_images")
     folder.record(**{key: value for key, value in parent.status().items() if key in told})
     return [folder.weights, folder.path / "metrics.csv"]

@@ -238,8 +238,14 @@ def trained(folder, *asked: str):
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 @pytest.mark.parametrize(
     "asked",
-    [["model=rbm"], ["model=gan", "model/loss=wasserstein"], ["model=vae"], ["model=flow_matching"]],
-    ids=["rbm", "gan", "vae", "flow_matching"],
+    [
+        ["model=rbm"],
+        ["model=gan", "model/loss=wasserstein"],
+        ["model=vae"],
+        ["model=flow_matching"],
+        ["model=autoencoder", "model.decorrelation=0.1", "model.sparsity=0.1"],
+    ],
+    ids=["rbm", "gan", "vae", "flow_matching", "autoencoder"],
 )
 def test_it_trains_in_other_precisions(asked, precision, tmp_path):
     small = SMALL.get(asked[0].removeprefix("model="), [])

@@ -78,6 +78,7 @@ def test_separation_of_classes_far_apart_is_one_and_of_equal_ones_one_half():
     codes, labels = clouds(6000, 2)
     table = pairwise_separation(codes + 100 * labels[:, None], labels, 3)
     assert table[0, 1] == 1 and table[0, 2].isnan() and table[1, 2].isnan()
+    assert pairwise_separation(torch.ones(6, 5), labels[:6], 2)[0, 1] == 0.5
     noise = torch.randn(6000, 5, generator=torch.Generator().manual_seed(1))
     assert pairwise_separation(noise, labels, 2)[0, 1].item() == pytest.approx(0.5, abs=0.03)
 

@@ -352,6 +352,12 @@ GENERATORS = {
     "gan_paper": ["model=gan_paper", "model.generator.hidden=[16]", "model.discriminator.hidden=[32,16]"],
     "rbm": ["model=rbm", "model.hidden=20", "model.chains=10", "model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm-labels": ["model=rbm", "model.conditional=true", "model.hidden=20", "model.ais_temperatures=20"],
+    "autoencoder": [
+        "model=autoencoder",
+        "model.encoder.width=8",
+        "model.decoder.width=8",
+        "model.prior.components=2",
+    ],
     "vae": ["model=vae", "model.encoder.width=8", "model.decoder.width=8", "model.prior.components=2"],
     "ddpm": ["model=ddpm", "model.network.widths=[8,16]", "model.sampler.steps=3"],
     "ddpm-labels": ["model=ddpm", "model.conditional=true", "model.network.widths=[8,16]", "model.sampler.steps=3"],

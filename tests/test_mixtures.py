@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.stats import kstest, multivariate_normal
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_info
 
 from genrun.maths import mixtures
 from genrun.maths.mixtures import ClassMixture, StandardNormal
@@ -198,6 +199,8 @@ def test_too_few_codes_are_refused():
     with pytest.raises(ValueError, match=r"at least 451 codes in class 0, there are 450.*model\.prior\.components"):
         ClassMixture(2, 3, components=451).check(labels)
     ClassMixture(2, 3, components=450).check(labels)
+    with pytest.raises(ValueError, match="at least 10 codes in class 0, there are 4"):  # one at least is held out
+        ClassMixture(2, 3, components=[1, 2]).check(labels[:8])
     with pytest.raises(ValueError, match="at least 451 codes in class 0"):  # a tenth is held out
         ClassMixture(2, 3, components=[1, 405]).check(labels[:901])
     ClassMixture(2, 3, components=[1, 404]).check(labels)
@@ -207,17 +210,51 @@ def test_options_out_of_range_are_refused():
     for components in (0, -1, [], [5, 0]):
         with pytest.raises(ValueError, match=r"model\.prior\.components: expected at least 1, got"):
             ClassMixture(2, 3, components=components)
-    for name, value in (("covariance_scale", -1.0), ("covariance_scale", math.inf), ("reg_covar", -1e-9)):
+    for name, value in (("covariance_scale", 0.0), ("covariance_scale", math.inf), ("reg_covar", -1e-9)):
         with pytest.raises(ValueError, match=rf"model\.prior\.{name}: expected a finite number"):
             ClassMixture(2, 3, **{name: value})
 
 
-@pytest.mark.parametrize("components", [1, 3])
-def test_a_singular_covariance_is_told(components):
+def test_what_was_fitted_before_leaves_no_trace():
+    codes, labels = codes_and_labels()
+    once, twice = (ClassMixture(2, 3, components=[1, 4]).double() for _ in range(2))
+    twice.fit(5 * codes.flip(0), labels)
+    for mixture in (once, twice):
+        mixture.fit(codes, labels)
+    assert all(torch.equal(a, b) for a, b in zip(once.buffers(), twice.buffers(), strict=True))
+
+
+def test_every_class_is_fitted_on_one_thread(monkeypatch):
+    seen = []
+
+    def em(*arguments):
+        seen.append({pool["user_api"]: pool["num_threads"] for pool in threadpool_info()})
+        return fit(*arguments)
+
+    fit = mixtures.em
+    monkeypatch.setattr(mixtures, "em", em)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fitted(*codes_and_labels(), components=2)
+    finally:
+        torch.set_num_threads(threads)
+    assert seen and all(set(pools.values()) == {1} for pools in seen)
+
+
+def test_codes_that_are_all_one_have_a_prior():
+    labels = torch.arange(20) % 2
+    mixture = fitted(torch.ones(20, 3).double(), labels)
+    torch.testing.assert_close(drawn(mixture, 0, 5), torch.ones(5, 3).double(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["full", "diagonal"])
+@pytest.mark.parametrize("components", [1, 3, [1, 3]])
+def test_a_singular_covariance_is_told(components, kind):
     codes, labels = codes_and_labels()
     codes[:, 2] = 1.0
     with pytest.raises(ValueError, match=r"a covariance of class [01] is singular: raise model\.prior\.reg_covar \(0"):
-        fitted(codes, labels, components=components, reg_covar=0.0)
+        fitted(codes, labels, components=components, covariance=kind, reg_covar=0.0, relative=False)
 
 
 def test_codes_that_are_not_finite_are_refused():

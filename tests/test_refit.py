@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from genrun.cli import compose
 from genrun.errors import Refused
+from genrun.open import open_run
 from genrun.run import run
 from genrun.runs import RunFolder
 from genrun.verbs.refit import main
@@ -82,6 +83,31 @@ def test_the_same_command_again_does_nothing(gaussian, capsys):
     assert str(child.path) in capsys.readouterr().out
 
 
+def test_another_number_of_components_for_each_class(gaussian, tmp_path):
+    options = ["model/prior=mixture", "model.prior.components=[1,3]"]
+    assert outcome(refitted(gaussian, *options)) == outcome(trained(tmp_path, *options))
+
+
+def test_a_runs_own_prior_leaves_it_alone(gaussian):
+    status = gaussian.status()
+    stale = {"evaluate": status["stages"]["evaluate"] | {"key": "stale"}}
+    gaussian.record(stages=status["stages"] | stale)
+    before = contents(gaussian)
+    assert main([str(gaussian.path), "model.prior.components=1"]) == 0
+    assert contents(gaussian) == before
+    gaussian.record(**status)
+
+
+def test_grids_and_judgements_of_epochs_stay_with_the_prior_that_they_are_of(tmp_path):
+    judged = ["evaluation=quick", "evaluation.epoch_samples=200", "evaluation.classifier.steps=100", "sample.n=200"]
+    parent = trained(tmp_path, *judged[:1], "model/prior=gaussian", *judged[1:])
+    child = refitted(parent, "model.prior.covariance_scale=0.5")
+    assert any(key.startswith("judge/") for key in parent.metrics()[0])
+    assert not any(key.startswith("judge/") for row in child.metrics() for key in row)
+    assert [row["val/score"] for row in child.metrics()] == [row["val/score"] for row in parent.metrics()]
+    assert not list(child.samples.glob("epoch_*")) and not child.best.exists()
+
+
 def test_a_child_can_be_refitted_too(gaussian):
     child = refitted(gaussian, "model.prior.covariance_scale=0.25")
     grandchild = refitted(child, "model.prior.covariance_scale=0.5")
@@ -117,7 +143,8 @@ def test_only_finished_runs_with_a_prior_are_taken(gaussian, tiny, tmp_path):
     with pytest.raises(
         Refused, match=r"run.refit_of=.*expected another prior and nothing else, trainer.max_epochs differ"
     ):
-        trained(tmp_path, "model/prior=gaussian", "trainer.max_epochs=3", f"run.refit_of={gaussian.path}")
+        trained(tmp_path / "none", "model/prior=gaussian", "trainer.max_epochs=3", f"run.refit_of={gaussian.path}")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_foreign_target_is_not_built(gaussian, tmp_path):
@@ -128,3 +155,16 @@ def test_a_foreign_target_is_not_built(gaussian, tmp_path):
     OmegaConf.save(config, copy / "config.yaml")
     with pytest.raises(Refused, match=r"callbacks.watching.samples._target_=os.system: expected a class of"):
         main([str(copy), "model.prior.covariance_scale=0.5"])
+
+
+@pytest.mark.parametrize(("components", "kind"), [(3, "ClassMixture"), (0, "StandardNormal")])
+def test_a_configuration_from_before_there_were_priors_opens(gaussian, tmp_path, components, kind):
+    copy = tmp_path / "run"
+    shutil.copytree(gaussian.path, copy)
+    config = OmegaConf.load(copy / "config.yaml")
+    del config.model["prior"]
+    config.model.components = components
+    OmegaConf.save(config, copy / "config.yaml")
+    model = open_run(copy).config.model
+    assert model.prior._target_.endswith(kind) and "components" not in model
+    assert model.prior.get("components", 0) == components

@@ -36,8 +36,9 @@ def pairwise_separation(codes: Tensor, labels: Tensor, num_classes: int) -> Tens
         within = sum((cloud - cloud.mean(0)).T @ (cloud - cloud.mean(0)) / len(cloud) for cloud in (one, other))
         direction = torch.linalg.pinv(within) @ (one.mean(0) - other.mean(0))
         middle = (one.mean(0) + other.mean(0)) / 2
-        right = [((cloud - middle) @ direction * side > 0).double().mean() for cloud, side in ((one, 1), (other, -1))]
-        result[i, j] = result[j, i] = sum(right) / 2
+        # on its own side: 1, on the line itself: ½
+        right = [((cloud - middle) @ direction * side).sign().mean() for cloud, side in ((one, 1), (other, -1))]
+        result[i, j] = result[j, i] = (2 + sum(right)) / 4
     return result
 
 

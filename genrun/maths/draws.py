@@ -17,12 +17,12 @@ def bernoulli(probabilities: Tensor, generator: Generator | None = None) -> Tens
     Without a generator, so from the global stream, which is training's, 16 random bits decide instead of 24: less than half the time,
     for probabilities that are rounded to multiples of 2⁻¹⁶.
     """
-    shape, type, device = probabilities.shape, probabilities.dtype, probabilities.device
+    shape, device = probabilities.shape, probabilities.device
     if generator is not None:
-        uniform = torch.rand(shape, generator=generator, device=device, dtype=type)
+        uniform = torch.rand(shape, generator=generator, device=device, dtype=probabilities.dtype)
     else:
         n = probabilities.numel()
         bits = torch.empty((n + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
-        uniform = bits.view(torch.int16)[:n].view(shape).to(type)
+        uniform = bits.view(torch.int16)[:n].view(shape).to(probabilities)
         uniform.add_(2**15 + 0.5).mul_(2**-16)  # at the middles of 2¹⁶ equal parts of (0, 1)
     return torch.lt(uniform, probabilities, out=uniform)

@@ -109,9 +109,10 @@ class ClassMixture(Prior):
         choices = [components] if isinstance(components, int) else list(components)
         if not choices or min(choices) < 1:
             raise ValueError(f"model.prior.components: expected at least 1, got {components}")
-        for name, value in (("covariance_scale", covariance_scale), ("reg_covar", reg_covar)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f"model.prior.{name}: expected a finite number, at least 0, got {value}")
+        if not 0 < covariance_scale < math.inf:
+            raise ValueError(f"model.prior.covariance_scale: expected a finite number above 0, got {covariance_scale}")
+        if not 0 <= reg_covar < math.inf:
+            raise ValueError(f"model.prior.reg_covar: expected a finite number, at least 0, got {reg_covar}")
         self.choices, self.covariance, self.covariance_scale = choices, covariance, covariance_scale
         self.reg_covar, self.relative = reg_covar, relative
         most = max(choices)
@@ -126,8 +127,8 @@ class ClassMixture(Prior):
 
     def check(self, labels: Tensor) -> None:
         most = max(self.choices)
-        # where K is chosen, some codes are held out
-        needed = max(2, most if len(self.choices) == 1 else most + most // (HELD_OUT - 1) + 1)
+        # where K is chosen, one code at least is held out
+        needed = max(2, most) if len(self.choices) == 1 else max(HELD_OUT, most + most // (HELD_OUT - 1) + 1)
         least, label = labels.cpu().bincount(minlength=self.num_classes).min(0)
         if least < needed:
             raise ValueError(
@@ -141,12 +142,13 @@ class ClassMixture(Prior):
             raise ValueError("codes must be finite, got NaN or Inf")
         codes, labels = codes.detach().double().cpu(), labels.cpu()
         jobs = (delayed(self.fit_class)(label, codes[labels == label].numpy()) for label in range(self.num_classes))
-        with threadpool_limits(1), warnings.catch_warnings():
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
             # EM that has not settled in its hundred steps is good enough to draw from
             warnings.simplefilter("ignore", ConvergenceWarning)
             done = Parallel(min(self.num_classes, cpu_count()), prefer="threads", return_as="generator_unordered")(jobs)
             for label, weights, means, factors in progress(done, self.num_classes) if progress else done:
-                self.weights[label] = 0
+                self.weights[label], self.means[label] = 0, 0  # of components that this class has not
+                self.factors[label] = 1 if self.covariance == "diagonal" else torch.eye(self.size)
                 self.weights[label, : len(weights)] = torch.from_numpy(weights)
                 self.means[label, : len(means)] = torch.from_numpy(means)
                 self.factors[label, : len(factors)] = torch.from_numpy(factors)
@@ -162,8 +164,11 @@ class ClassMixture(Prior):
     def gaussian(self, codes: np.ndarray, reg: float) -> tuple[np.ndarray, np.ndarray]:
         """Sample mean (D,), and F of the sample covariance, reg added to its diagonal, of codes (N, D)."""
         covariance = np.atleast_2d(np.cov(codes.T)) + reg * np.eye(self.size)
-        factors = np.sqrt(np.diag(covariance)) if self.covariance == "diagonal" else np.linalg.cholesky(covariance)
-        return codes.mean(0), factors
+        if self.covariance == "diagonal":
+            if not covariance.diagonal().all():
+                raise ValueError("a variance is zero")
+            return codes.mean(0), np.sqrt(covariance.diagonal())
+        return codes.mean(0), np.linalg.cholesky(covariance)
 
     def fit_class(self, label: int, codes: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         """π (K,), μ (K, D) and F of one class, for codes (N, D) float64.
@@ -171,26 +176,35 @@ class ClassMixture(Prior):
         Raises:
             ValueError: a covariance is singular.
         """
-        reg = self.reg_covar * (codes.var(0, ddof=1).mean() if self.relative else 1.0)
+        # where all codes are one there is no variance to be relative to
+        reg = self.reg_covar * codes.var(0, ddof=1).mean() + 1e-12 if self.relative else self.reg_covar
         kind = {"full": "full", "tied": "tied", "diagonal": "diag"}[self.covariance]
-        try:
-            components = self.choices[0]
-            if len(self.choices) > 1:
-                order = np.random.default_rng(0).permutation(len(codes))
-                rest, held_out = np.split(codes[order], [len(codes) - len(codes) // HELD_OUT])
-                scores = [em(rest, components, kind, reg).score(held_out) for components in self.choices]
-                components = self.choices[int(np.argmax(scores))]
-            if components == 1:
-                mean, factors = self.gaussian(codes, reg)
-                return label, np.ones(1), mean[None], factors[None]
-            mixture = em(codes, components, kind, reg)
-            covariances = mixture.covariances_[None] if kind == "tied" else mixture.covariances_
-            factors = np.sqrt(covariances) if kind == "diag" else np.linalg.cholesky(covariances)
-        except (ValueError, np.linalg.LinAlgError) as error:
-            raise ValueError(
-                f"a covariance of class {label} is singular: raise model.prior.reg_covar ({self.reg_covar})"
-            ) from error
+        with threadpool_limits(1, user_api="openmp"):  # a limit of this thread alone
+            components = self.choices[0] if len(self.choices) == 1 else self.likeliest(codes, kind, reg)
+            try:
+                if components == 1:
+                    mean, factors = self.gaussian(codes, reg)
+                    return label, np.ones(1), mean[None], factors[None]
+                mixture = em(codes, components, kind, reg)
+                covariances = mixture.covariances_[None] if kind == "tied" else mixture.covariances_
+                factors = np.sqrt(covariances) if kind == "diag" else np.linalg.cholesky(covariances)
+            except (ValueError, np.linalg.LinAlgError) as error:
+                raise ValueError(
+                    f"a covariance of class {label} is singular: raise model.prior.reg_covar ({self.reg_covar})"
+                ) from error
         return label, mixture.weights_, mixture.means_, factors
+
+    def likeliest(self, codes: np.ndarray, kind: str, reg: float) -> int:
+        """The K under which a held-out tenth of codes (N, D) is likeliest; one that makes a covariance singular is not."""
+        order = np.random.default_rng(0).permutation(len(codes))
+        rest, held_out = np.split(codes[order], [len(codes) - len(codes) // HELD_OUT])
+        scores = []
+        for components in self.choices:
+            try:
+                scores.append(em(rest, components, kind, reg).score(held_out))
+            except ValueError:
+                scores.append(-math.inf)
+        return self.choices[int(np.argmax(scores))]
 
     def chosen(self) -> list[int]:
         """Components of each class."""

@@ -23,7 +23,8 @@ class Autoencoder(Coded):
     r"""Autoencoder with a prior for each class ("Image Generation Using an Autoencoder", sections 2.3 and 2.4).
 
         L = f_enc(X),   F(X) = σ(f_dec(L))                                (2.3.1)
-        E(X): mean squared error (1), cross-entropy (2) or squared distance (3)
+        loss = E(X) + sparsity · mean |L_j| + decorrelation · Σ_{i≠j} ρ_ij²,
+            E: mean squared error (1), cross-entropy (2) or squared distance (3)
         P(L | y) = Σ_i π_yi N(L; μ_yi, Σ_yi), fitted to the codes of class y    (4)
 
     A sample of class y is σ(f_dec(L)) with L ~ P(L | y). Data without labels has one P(L) for all.
@@ -152,4 +153,5 @@ def squared_correlations(codes: Tensor) -> Tensor:
     """Σ_{i≠j} ρ_ij² over the units of codes (n, D); a unit that never changes correlates with none."""
     centred = codes - codes.mean(0)
     unit = centred / centred.norm(dim=0).clamp_min(1e-6)
-    return (unit.T @ unit).fill_diagonal_(0).square().sum()
+    with torch.autocast(codes.device.type, enabled=False):  # a small product, of which small parts count
+        return (unit.T @ unit).fill_diagonal_(0).square().sum()

@@ -384,7 +384,7 @@ class CSGM(Coded):
 
     def on_validation_epoch_start(self) -> None:
         if self.sampler == "prior":  # the epoch's grid is drawn from it
-            self.refit_prior(self.codes, self.labels)
+            self.prior.fit_roughly(self.codes, self.classes_of(self.labels))
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """The error of a few held-out images after a short fit of their codes, at every fifth pixel."""

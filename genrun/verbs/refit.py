@@ -29,18 +29,25 @@ def main(arguments: list[str]) -> int:
         raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
 
     from genrun.open import open_run
+    from genrun.run import read_facts, screen
+    from genrun.run import run as do
+    from genrun.runs import RunFolder
+    from genrun.show import show
+    from genrun.types import Refits
 
     run = open_run(asked.run)
     if run.status["state"] != "done":
         raise Refused(f"{asked.run} is not finished ({run.status['state']}); give its command again first")
-    if "prior" not in run.config.model:
+    if "prior" not in run.config.model or not isinstance(run.method(trust=asked.trust), Refits):
         raise Refused(f"{asked.run}: its model ({run.config.model.name}) has no prior of codes to fit")
     run.override(asked.overrides)
     prepare(run, trust=asked.trust)
-
-    from genrun.run import run as do
-
-    do(run.config, [*asked.overrides, f"run.refit_of={asked.run}"])
+    read_facts(run.config)
+    there = RunFolder.of(run.config)
+    if there.status()["state"] == "done":  # by an earlier refit, or trained with this prior: it is left as it is
+        show(there, screen())
+    else:
+        do(run.config, [*asked.overrides, f"run.refit_of={asked.run}"])
     return 0
 
 
@@ -58,9 +65,12 @@ def prepare(run: OpenRun, *, trust: bool) -> None:
     config, here = run.config, compose([])
     folder = run.folder.path.resolve()
     with open_dict(config):
-        config.run = OmegaConf.merge(here.run, {"refit_of": str(folder)})
+        config.run = OmegaConf.merge(here.run, {"refit_of": str(folder), "init_from": config.run.get("init_from")})
+        theirs = {key: config.hardware[key] for key in ("precision", "compile") if key in config.hardware}
+        config.hardware = OmegaConf.merge(here.hardware, theirs)
         config.logger = {}
-        config.paths.outputs = str(folder.parent.parent)
+        moved = folder.parent.name != f"{config.model.name}-{config.data.name}"
+        config.paths.outputs = str(folder.parent if moved else folder.parent.parent)
         config.paths.cache = here.paths.cache
         if "root" in config.data.source and not Path(config.data.source.root).is_dir():
             config.data.source.root = here.paths.data
