@@ -201,7 +201,7 @@ def test_help_lists_groups_choices_and_five_examples_without_a_slow_import(here)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for line in (
         "data: celeba, cifar10, digits, fashion_mnist, image_folder, mnist, mnist_numbers, npz",
-        "model: csgm, csgm_paper",
+        "csgm, csgm_paper, ddpm",
     ):
         assert line in done.stdout
     assert all(f"\n{group}: " in f"\n{done.stdout}" for group in cli.GROUPS)
