@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from genrun.codes import encoded, given, training_codes
 from genrun.data.images import Images, shuffled
 from genrun.figures.components import components
 from genrun.figures.grid import beside, image_grid, png_bytes
@@ -65,9 +66,7 @@ def latent_figures(job: Job) -> dict[str, bytes]:
     labels = split.labels[order]
 
     def codes_of(index: Tensor) -> Tensor:
-        if kept:
-            return method.stored_codes()[index.to(method.device)]
-        return method.encode(images_at(split, index, method), given(split.labels[index], method))
+        return (training_codes if kept else encoded)(method, split, index, job.cfg.sample.chunk)
 
     label = min(2, method.num_classes - 1)
     index = order[labels == label] if method.num_classes else order
@@ -101,7 +100,7 @@ def code_figures(job: Job) -> dict[str, bytes]:
     index = shuffled(len(job.data.train))
     labels = job.data.train.labels[index]
     most = labels[:POINTS]
-    codes = training_codes(job, index[:POINTS])
+    codes = training_codes(method, job.data.train, index[:POINTS], job.cfg.sample.chunk)
     classes = range(facts.num_classes)
     means = [codes[(most == k).to(codes.device)].mean(0) for k in classes]
     some = [pair for pair in ((1, 0), (4, 9)) if max(pair) in classes] or [(0, 1)][: facts.num_classes // 2]
@@ -131,15 +130,6 @@ def code_figures(job: Job) -> dict[str, bytes]:
         grids = [image_grid(images.cpu(), 10, scale=max(1, 42 // images.shape[3])) for images in (left, right)]
         made["priors.png"] = png_bytes(beside(grids, ["a Gaussian for each class, half its covariance", "samples"]))
     return made
-
-
-def training_codes(job: Job, index: Tensor) -> Tensor:
-    """Codes of training images, kept or found: (n, D)."""
-    method, train = job.method, job.data.train
-    if isinstance(method, KeepsCodes):
-        return method.stored_codes()[index.to(method.device)]
-    parts = index.split(job.cfg.sample.chunk)
-    return torch.cat([method.encode(images_at(train, i, method), given(train.labels[i], method)) for i in parts])
 
 
 @torch.no_grad()
@@ -207,8 +197,3 @@ def pairs(labels: Tensor, *, alike: bool, most: int = ROWS) -> Tensor:
 def images_at(split: Images, index: Tensor, method: Method) -> Tensor:
     """(n, C, H, W) in [0, 1], on the method's device."""
     return split.images(index).to(method.device)
-
-
-def given(labels: Tensor, method: Method) -> Tensor | None:
-    """The labels as a conditional method is given them; None for an unconditional one."""
-    return labels.to(method.device) if method.num_classes else None

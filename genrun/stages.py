@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
+from genrun.codes import training_codes
 from genrun.errors import Failed
 from genrun.evaluation.rejection import CERTAIN, recognised
 from genrun.figures.classes import sorted_classes
@@ -54,20 +55,14 @@ def refit(job: Job) -> list[Path]:
         return counted(parts, n, f"fitting the prior to {len(codes):,} codes", job.console)
 
     labels = job.data.train.labels.to(job.method.device)
-    codes = job.method.stored_codes() if isinstance(job.method, KeepsCodes) else encode_all(job)
+    train = job.data.train
+    codes = training_codes(job.method, train, torch.arange(len(train)), job.cfg.sample.chunk)
     try:
         job.method.refit_prior(codes, labels, progress=progress)
     except ValueError as error:
         raise Failed(f"refit: {error}") from error
     save_weights(job.folder, job.method)
     return [job.folder.weights]
-
-
-def encode_all(job: Job) -> Tensor:
-    """Codes of all training images, in batches: (N, D)."""
-    train, device = job.data.train, job.method.device
-    index = torch.arange(len(train)).split(job.cfg.sample.chunk)
-    return torch.cat([job.method.encode(train.images(i).to(device), train.labels[i].to(device)) for i in index])
 
 
 def sample(job: Job) -> list[Path]:

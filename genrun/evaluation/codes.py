@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from genrun.codes import encoded, training_codes
 from genrun.evaluation.rows import Row
 from genrun.maths.codes import pairwise_separation
 from genrun.types import Encodes, KeepsCodes
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
 
 
-@torch.no_grad()
 def separation(method: Method, data: ImageData, chunk: int) -> tuple[list[Row], dict[str, Any]]:
     """A row for the table, and the accuracies of all pairs of classes; nothing of a method without codes or of data without classes.
 
@@ -26,14 +26,7 @@ def separation(method: Method, data: ImageData, chunk: int) -> tuple[list[Row], 
     split = data.train if kept else data.test
     if facts.num_classes < 2 or not (kept or isinstance(method, Encodes)) or len(split) < 2:
         return [], {}
-    if kept:
-        codes = method.stored_codes()
-    else:
-        parts = torch.arange(len(split)).split(chunk)
-        given = [split.labels[part].to(method.device) if method.num_classes else None for part in parts]
-        codes = torch.cat(
-            [method.encode(split.images(i).to(method.device), y) for i, y in zip(parts, given, strict=True)]
-        )
+    codes = (training_codes if kept else encoded)(method, split, torch.arange(len(split)), chunk)
     table = pairwise_separation(codes, split.labels, facts.num_classes)
     above = torch.triu_indices(*table.shape, offset=1)
     values = table[*above]
