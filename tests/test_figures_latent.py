@@ -69,7 +69,11 @@ def job_of(method, n: int = 60, classes: int = 10) -> SimpleNamespace:
     array = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(n) // max(1, n // max(1, classes)) % classes if classes else torch.full((n,), -1)
     split = Stored(array=array, labels=labels)
-    return SimpleNamespace(method=method, data=SimpleNamespace(test=split, train=split), cfg=SimpleNamespace(seed=0))
+    return SimpleNamespace(
+        method=method,
+        data=SimpleNamespace(test=split, train=split),
+        cfg=SimpleNamespace(seed=0, sample=SimpleNamespace(chunk=500)),
+    )
 
 
 # ---------------------------------------------------------------- the plane
