@@ -64,6 +64,6 @@ generative-imaging: install  ## RBM, GAN, VAE, DDPM and flow matching on MNIST, 
 generative-imaging-paper: install  ## RBM, GAN and VAE on MNIST as published, an hour (its DDPM: model=ddpm_paper, half a day)
 	for model in rbm_paper gan_paper vae_paper; do $(GENRUN) model=$$model data=mnist || exit; done
 
-autoencoder: install  ## the autoencoder on MNIST and other priors for its codes, ten minutes on two cores
+autoencoder: install  ## the autoencoder on MNIST, and five other priors for its codes
 	$(GENRUN) model=autoencoder data=mnist run.name=reference
 	for k in 1 10 100 250 500; do $(GENRUN) refit outputs/autoencoder-mnist/reference model.prior.components=$$k || exit; done
