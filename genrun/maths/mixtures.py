@@ -206,10 +206,6 @@ class ClassMixture(Prior):
                 scores.append(-math.inf)
         return self.choices[int(np.argmax(scores))]
 
-    def chosen(self) -> list[int]:
-        """Components of each class."""
-        return (self.weights > 0).sum(1).tolist()
-
     # ------------------------------------------------------------------------------------------------------ distribution
 
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:

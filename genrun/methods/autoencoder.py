@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from genrun.maths.draws import normal_like
 from genrun.maths.mixtures import ClassMixture, Prior
-from genrun.maths.rates import Schedule, rate_share, warm_up
+from genrun.maths.rates import Schedule
 from genrun.maths.reconstruction import ReconstructionError
 from genrun.methods.coded import Coded
 from genrun.types import Batch
@@ -89,9 +89,7 @@ class Autoencoder(Coded):
         return codes.relu() if self.code_relu else codes
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        if self.schedule != "constant":
-            done = self.progress()
-            self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
+        self.follow_schedule()
         codes = self.codes_of(batch.image)
         seen = codes
         if self.code_noise:
@@ -126,10 +124,6 @@ class Autoencoder(Coded):
         self.log("val/score", error, batch_size=len(batch.image))
 
     # ---------------------------------------------------------------------------------------------------------- generation
-
-    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
-        self.check_labels(n, labels)
-        return self.decode_codes(self.codes_from_prior(n, labels, generator), labels)
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:

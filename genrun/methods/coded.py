@@ -18,6 +18,11 @@ class Coded(Method):
 
     prior: Prior
 
+    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        """The images (n, C, H, W) that codes L ~ p(L | y) are decoded to; see `Method.sample`."""
+        self.check_labels(n, labels)
+        return self.decode_codes(self.draw_codes(n, labels, generator), labels)
+
     def check_data(self, labels: Tensor) -> None:
         self.prior.check(self.classes_of(labels))
 
@@ -29,7 +34,7 @@ class Coded(Method):
         """
         self.prior.fit(codes, self.classes_of(labels), progress=progress)
 
-    def codes_from_prior(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
+    def draw_codes(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
         """Codes of new images: (n, D)."""
         of_class = torch.zeros(n, dtype=torch.long, device=self.device) if labels is None else labels
         return self.prior.sample(of_class, generator=generator)

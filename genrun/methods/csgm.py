@@ -258,10 +258,6 @@ class CSGM(Coded):
 
     # ------------------------------------------------------------------------------------------ algorithm 2, generation
 
-    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
-        self.check_labels(n, labels)
-        return self.decode_codes(self.draw_codes(n, labels, generator), labels)
-
     def sample_at(
         self,
         n: int,
@@ -280,7 +276,7 @@ class CSGM(Coded):
     def draw_codes(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
         """Codes of new images by `sampler`: (n, D)."""
         if self.sampler == "prior":
-            return self.codes_from_prior(n, labels, generator)
+            return super().draw_codes(n, labels, generator)
         labels = self.labels.new_zeros(n) if labels is None else labels
         shape = n * self.mean_of, self.codes.shape[1]
         codes = torch.randn(shape, generator=generator, device=self.device, dtype=self.codes.dtype)

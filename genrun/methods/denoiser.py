@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from genrun.maths.draws import normal_like
-from genrun.maths.rates import Schedule, rate_share, warm_up
+from genrun.maths.rates import Schedule
 from genrun.methods.method import Method
 from genrun.types import Batch
 
@@ -90,9 +90,7 @@ class Denoiser(Method):
         return torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        if self.schedule != "constant":
-            done = self.progress()
-            self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
+        self.follow_schedule()
         labels = None
         if self.num_classes:
             left_out = torch.rand(len(batch.label), device=self.device) < self.label_dropout

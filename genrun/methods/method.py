@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 from genrun.errors import NotFinite
-from genrun.maths.rates import Schedule
+from genrun.maths.rates import Schedule, rate_share, warm_up
 
 # On an accelerator looking at a value waits for everything before it: there the terms are looked at once in so many steps.
 STEPS_BETWEEN_LOOKS = 50
@@ -68,6 +68,12 @@ class Method(LightningModule):
         """Let each group of parameters learn at this share of the rate that it was given."""
         for group in optimizer.param_groups:
             group["lr"] = share * group.setdefault("full_lr", group["lr"])
+
+    def follow_schedule(self) -> None:
+        """Let the one optimizer learn at `schedule`'s share of its rate, after a warm-up where that falls."""
+        if self.schedule != "constant":
+            done = self.progress()
+            self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
 
     def budget_dependence(self) -> str | None:
         """Why a longer training is not a continuation of a shorter one (a schedule over the budget); None when it is."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from genrun.maths.draws import bernoulli, normal_like
 from genrun.maths.likelihoods import Likelihood
 from genrun.maths.mixtures import Prior, StandardNormal
-from genrun.maths.rates import Schedule, rate_share, warm_up
+from genrun.maths.rates import Schedule
 from genrun.methods.coded import Coded
 from genrun.types import Batch
 
@@ -93,9 +93,7 @@ class VAE(Coded):
     # ------------------------------------------------------------------------------------------------------------ training
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        if self.schedule != "constant":
-            done = self.progress()
-            self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
+        self.follow_schedule()
         images = bernoulli(batch.image) if self.binary else batch.image  # drawn anew whenever an image is seen
         mean, log_variance = self.posterior(images)
         codes = mean + (0.5 * log_variance).exp() * normal_like(mean)  # (10)
@@ -118,10 +116,6 @@ class VAE(Coded):
         self.log("val/score", -self.bound(images, labels, 1, generator).mean(), batch_size=len(images))
 
     # ---------------------------------------------------------------------------------------------------------- generation
-
-    def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
-        self.check_labels(n, labels)
-        return self.decode_codes(self.codes_from_prior(n, labels, generator), labels)
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
