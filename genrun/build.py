@@ -62,6 +62,7 @@ class Run:
     resume: str
     extend: bool
     refit_of: str | None
+    beside: list[str]
     init_from: str | None
     checkpoint_minutes: float
     dry_run: bool

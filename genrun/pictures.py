@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from genrun.beside import folders_beside, in_order, in_words, told_apart
 from genrun.codes import encoded, given, training_codes
 from genrun.data.images import Images, shuffled
+from genrun.figures.compared import compared
 from genrun.figures.components import components
 from genrun.figures.grid import beside, image_grid, png_bytes
 from genrun.figures.latent import interpolation, latent_plane
 from genrun.figures.processes import film, schedule, strip
 from genrun.maths.mixtures import ClassMixture
+from genrun.open import OpenRun, open_run
 from genrun.sampling import balanced_labels, seeded
-from genrun.types import KeepsCodes, Noises, Refits
+from genrun.types import KeepsCodes, Noises, Reconstructs, Refits
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method
@@ -171,6 +174,40 @@ def originality_figure(job: Job, samples: Tensor, labels: Tensor) -> bytes:
         nearest[better.cpu()] = part[at[better].cpu()]
     three = torch.cat([shown.cpu(), rebuilt.cpu(), train.images(nearest)])
     return png_bytes(image_grid(three, len(x), row_names=["sample", "nearest rebuilt", "its image"]))
+
+
+@torch.no_grad()
+def beside_figures(job: Job) -> dict[str, bytes]:
+    """Test images as each run rebuilds them ("Image Generation Using an Autoencoder", figure 1), and scores against epochs.
+
+    This run and those beside it; nothing without any beside it.
+    """
+    others = [open_run(other.path) for other in folders_beside(job.cfg, job.folder)]
+    if not others:
+        return {}
+    settings = told_apart([job.cfg, *(run.config for run in others)])
+    runs: list[tuple[dict[str, Any], OpenRun | None]] = list(zip(settings, [None, *others], strict=True))
+    runs.sort(key=lambda run: in_order(run[0]))
+    index = shuffled(len(job.data.test))[:COLUMNS]
+    images, labels = job.data.test.images(index), job.data.test.labels[index]
+    names, rows, scores = ["image"], [images], {}
+    for setting, run in runs:
+        name = ", ".join(map(in_words, setting.values()))
+        method = job.method if run is None else run.method().to(job.method.device)
+        if len(index) and isinstance(method, Reconstructs):
+            names.append(name)
+            rows.append(method.reconstruct(images.to(method.device), given(labels, method)).cpu())
+        if type(method) is type(job.method):  # scores of different methods are of different things
+            epochs = (job.folder if run is None else run.folder).metrics()
+            curve = [(row["epoch"], row[method.best_by]) for row in epochs if method.best_by in row]
+            if curve and curve not in scores.values():  # a refit has its parent's
+                scores[name] = curve
+    made = {}
+    if len(rows) > 1:
+        made["beside.png"] = png_bytes(image_grid(torch.cat(rows), len(index), row_names=names))
+    if len(scores) > 1:
+        made["beside_curves.png"] = png_bytes(compared(scores, job.method.best_by))
+    return made
 
 
 def pairs(labels: Tensor, *, alike: bool, most: int = ROWS) -> Tensor:

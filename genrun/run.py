@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genrun.beginning import check_resumable, extended_run, refitted_run, starting_point
+from genrun.beside import check_beside, folders_beside
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
 from genrun.errors import GenrunError, Interrupted, Refused
@@ -46,7 +47,8 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
     console = console or screen()
     check(cfg)
     data = read_facts(cfg)
-    folder, keys = RunFolder.of(cfg), stage_keys(cfg)
+    folder = RunFolder.of(cfg)
+    keys = stage_keys(cfg, folder)
     if cfg.run.dry_run:
         from genrun.dryrun import dry_run
 
@@ -115,8 +117,12 @@ def read_facts(cfg: DictConfig) -> ImageData | None:
     return data
 
 
-def stage_keys(cfg: DictConfig) -> dict[str, str]:
-    """The hash of what each stage's outcome depends on."""
+def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
+    """The hash of what each stage's outcome depends on.
+
+    Raises:
+        Refused: `run.beside` names what is not a finished run.
+    """
     trained = digest(identity(cfg))
     sampled = digest([trained, cfg.sample.n, cfg.sample.chunk])
     return {
@@ -124,14 +130,21 @@ def stage_keys(cfg: DictConfig) -> dict[str, str]:
         "refit": trained,
         "sample": sampled,
         # samples are sorted by the judge's classifier
-        "figures": digest([sampled, plain(cfg.callbacks.watching), plain(cfg.evaluation.get("classifier"))]),
-        "evaluate": evaluate_key(sampled, cfg),
+        "figures": digest(
+            [sampled, plain(cfg.callbacks.watching), plain(cfg.evaluation.get("classifier")), *beside_key(cfg, folder)]
+        ),
+        "evaluate": evaluate_key(sampled, cfg, folder),
     }
 
 
-def evaluate_key(sampled: str, cfg: DictConfig) -> str:
+def evaluate_key(sampled: str, cfg: DictConfig, folder: RunFolder) -> str:
     """The same of the `evaluate` stage, from that of the `sample` stage."""
-    return digest([sampled, plain(cfg.evaluation), TABLE_VERSION])
+    return digest([sampled, plain(cfg.evaluation), TABLE_VERSION, *beside_key(cfg, folder)])
+
+
+def beside_key(cfg: DictConfig, folder: RunFolder) -> list[list[str]]:
+    """The runs beside this one, and when each was judged; empty without any."""
+    return [[other.path.name, other.status()["stages"]["evaluate"]["ended"]] for other in folders_beside(cfg, folder)]
 
 
 # ---------------------------------------------------------------------------------------------------------- the stages
@@ -202,6 +215,7 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         raise Refused(str(error)) from error
     judge = build_judge(cfg, data, console)
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
+    check_beside(cfg, folder)
     signals = Signals()
     keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes)
     trainer = make_trainer(cfg, folder, keeper, console, judge)
@@ -272,7 +286,7 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
 
 def state_of(cfg: DictConfig, folder: RunFolder) -> str:
     """`done`, `to resume` or `new`: what the same command would find."""
-    if folder.finished(stage_keys(cfg)):
+    if folder.finished(stage_keys(cfg, folder)):
         return "done"
     return "new" if folder.status()["state"] == "new" else "to resume"
 

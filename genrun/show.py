@@ -54,9 +54,9 @@ def table(title: str, headings: Sequence[str], lines: list[list[str]]) -> Table:
     return shown
 
 
-def markdown(title: str, headings: Sequence[str], lines: list[list[str]]) -> str:
-    """The same for a file."""
-    ruler = f"|---|{'---:|' * (len(headings) - 2)}---|"
+def markdown(title: str, headings: Sequence[str], lines: list[list[str]], *, notes: bool = True) -> str:
+    """The same for a file; the last column is one of notes, or of numbers as those before it."""
+    ruler = f"|---|{'---:|' * (len(headings) - 2)}{'---|' if notes else '---:|'}"
     rows = [f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in [headings, *lines]]
     return "\n".join([f"# {title}", "", rows[0], ruler, *rows[1:]]) + "\n"
 

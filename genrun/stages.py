@@ -21,6 +21,7 @@ from genrun.figures.gif import timelapse, zoom
 from genrun.figures.grid import beside, image_grid, magnified, picture, png_bytes, to_uint8
 from genrun.figures.plots import code_scatter, curves
 from genrun.pictures import (
+    beside_figures,
     code_figures,
     latent_figures,
     noise_figures,
@@ -117,6 +118,7 @@ def figures(job: Job) -> list[Path]:
         with np.load(folder.path / "samples.npz") as samples:
             images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
             made["originality.png"] = originality_figure(job, images, torch.from_numpy(samples["labels"][:SORTED]))
+    made |= beside_figures(job)
     if job.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(job))
     codes_first = folder.figures / "codes_first.npz"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from importlib import resources
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy.stats import kstest, multivariate_normal
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_info
 
+from genrun.cli import compose, models_with
 from genrun.maths import mixtures
 from genrun.maths.mixtures import ClassMixture, StandardNormal
 
@@ -262,3 +265,10 @@ def test_codes_that_are_not_finite_are_refused():
     codes[3, 1] = math.nan
     with pytest.raises(ValueError, match="codes must be finite"):
         fitted(codes, labels)
+
+
+@pytest.mark.parametrize("model", models_with("model/prior"))
+def test_a_chosen_prior_is_the_groups_whatever_the_model_has_by_default(model):
+    for file in sorted((resources.files("genrun.conf") / "model/prior").iterdir()):
+        chosen = compose([f"model={model}", f"model/prior={file.name.removesuffix('.yaml')}"])
+        assert chosen.model.prior == OmegaConf.create(file.read_text())

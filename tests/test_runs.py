@@ -95,11 +95,16 @@ def test_a_default_added_later_that_keeps_the_behaviour_does_not_change_an_id(mo
     assert identity(later) != before
 
 
+def keys_of(*overrides):
+    cfg = described(*overrides)
+    return stage_keys(cfg, RunFolder.of(cfg))
+
+
 def test_stage_keys_change_with_their_own_inputs_only():
-    base = stage_keys(described())
-    more = stage_keys(described("sample.n=31"))
+    base = keys_of()
+    more = keys_of("sample.n=31")
     assert {name for name in base if base[name] != more[name]} == {"sample", "figures", "evaluate"}
-    judged = stage_keys(described("evaluation=full"))
+    judged = keys_of("evaluation=full")
     assert {name for name in base if base[name] != judged[name]} == {
         "evaluate",
         "figures",

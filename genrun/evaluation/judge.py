@@ -49,6 +49,7 @@ class Judge:
         reconstructions: test images that are reconstructed, by a method that can.
         likelihoods: test images whose bits per dimension or nats are computed, of a method that has a likelihood or a bound of it.
         importance_samples: samples behind the tighter bound of each, of a method that bounds the mass of binarised images; 1: without it.
+        class_separation: whether to tell how well pairs of classes are told apart in two components of codes, of a method with codes.
         epoch_samples: images that are drawn and judged at an epoch's end; 0: none.
         epoch_every: epochs between that.
     """
@@ -74,6 +75,7 @@ class Judge:
         reconstructions: int = 0,
         likelihoods: int = 0,
         importance_samples: int = 1,
+        class_separation: bool = False,
         epoch_samples: int = 0,
         epoch_every: int = 1,
     ) -> None:
@@ -107,6 +109,7 @@ class Judge:
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.train_on_generated = train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
+        self.class_separation = class_separation
         self.importance_samples = importance_samples
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
         if self.epoch_samples and epoch_samples <= (most := self.features()):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from genrun.beside import beside_table, lines_of
 from genrun.data.arrays import read_npz
 from genrun.evaluation.codes import separation
 from genrun.evaluation.held_out import likelihood_rows, reconstruction_rows
@@ -32,8 +33,10 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     rows = judge.judge(samples.array, judge.labels_of(samples, str(folder.path / "samples.npz")))
     rows += reconstruction_rows(method, data, judge.reconstructions, cfg.sample.chunk)
     rows += likelihood_rows(method, data, judge.likelihoods, cfg.sample.chunk, cfg.seed, judge.importance_samples)
-    of_codes, tables = separation(method, data, cfg.sample.chunk)
-    rows += of_codes
+    tables: dict[str, Any] = {}
+    if judge.class_separation:
+        of_codes, tables = separation(method, data, cfg.sample.chunk)
+        rows += of_codes
     if isinstance(method, Diagnoses):
         rows += [
             Row(name, value)
@@ -42,9 +45,12 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     rows += cost(folder, cfg, method)
     title = f"{cfg.model.name} on {cfg.data.name}, {folder.path.name}"
     results = record(title, rows, judge) | {"judged": "the last weights", "evaluation": plain(cfg.evaluation)}
-    results["tables"] = tables
-    write_json(folder.path / "results.json", results)
-    write_atomic(folder.path / "results.md", markdown(title, HEADINGS, lines(results["rows"])))
+    text = markdown(title, HEADINGS, lines(results["rows"]))
+    if beside := beside_table(cfg, folder, results["rows"]):
+        tables |= {"beside": beside}
+        text += "\n" + markdown("Beside other runs", *lines_of(beside), notes=False)
+    write_json(folder.path / "results.json", results | {"tables": tables})
+    write_atomic(folder.path / "results.md", text)
     return [folder.path / "results.json", folder.path / "results.md"]
 
 

@@ -184,7 +184,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         def work() -> list[Path]:
             return evaluate(run.folder, theirs, judge.real.data, method, judge)
 
-        run.folder.run_stage("evaluate", evaluate_key(sampled, theirs), work, again=True)
+        run.folder.run_stage("evaluate", evaluate_key(sampled, theirs, run.folder), work, again=True)
     show(run.folder, console)
 
 

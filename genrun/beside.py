@@ -1,0 +1,150 @@
+"""Finished runs beside this one (`run.beside`): which they are, what tells them apart, and one table of them all."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from genrun.errors import Refused
+from genrun.open import open_run
+from genrun.runs import RunFolder, data_identity, plain
+from genrun.show import number
+
+# -------------------------------------------------------------------------------------------------------- which they are
+
+
+def folders_beside(cfg: DictConfig, folder: RunFolder) -> list[RunFolder]:
+    """The finished runs that `run.beside` names, but for this one, in the order of their paths.
+
+    Raises:
+        Refused: a folder is not that of a finished run, or a pattern fits none.
+    """
+    found: dict[Path, RunFolder] = {}
+    for pattern in cfg.run.get("beside") or []:
+        pattern = str(Path(pattern).expanduser())
+        there = [RunFolder(Path(path)) for path in sorted(glob.glob(pattern))]
+        done = {run.path.resolve(): run for run in there if run.status()["state"] == "done"}
+        if not done:
+            state = (
+                f"it is {there[0].status()['state']}"
+                if len(there) == 1
+                else f"{len(there)} folders, none of a finished run"
+            )
+            raise Refused(f"run.beside: {pattern}: expected finished runs, got {state if there else 'nothing there'}")
+        found |= done
+    found.pop(folder.path.resolve(), None)
+    return [found[path] for path in sorted(found)]
+
+
+def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
+    """What can be wrong with the runs beside this one, before anything is written.
+
+    Raises:
+        Refused: as `folders_beside`; a run is of other data, has no table, or cannot be opened without trust.
+    """
+    from genrun.build import check_trusted
+
+    for other in folders_beside(cfg, folder):
+        run = open_run(other.path)
+        if run.facts.checksum != cfg.data.facts.checksum:
+            raise Refused(
+                f"run.beside: {other.path} was trained on other data ({run.facts.checksum[:8]}, here {cfg.data.facts.checksum[:8]})"
+            )
+        if not (other.path / "results.json").is_file():
+            raise Refused(f"run.beside: {other.path} has no results.json; genrun evaluate {other.path} writes it")
+        check_trusted(plain(run.config.model), f"run.beside: {other.path}: model")
+
+
+def told_apart(configs: list[DictConfig]) -> list[dict[str, Any]]:
+    """For each run the values of the options in which they differ, but for those that follow from the ones before them."""
+    described = [leaves(described_run(cfg)) for cfg in configs]
+    known: list[tuple[str, ...]] = [()] * len(configs)
+    columns: list[str] = []
+    for key in dict.fromkeys(key for one in described for key in one):
+        values = [str(one.get(key, "–")) for one in described]
+        if len(set(zip(known, values, strict=True))) > len(set(known)):
+            columns.append(key)
+            known = [(*before, value) for before, value in zip(known, values, strict=True)]
+    return [{key: one.get(key) for key in columns} for one in described]
+
+
+def described_run(cfg: DictConfig) -> dict[str, Any]:
+    """What decides a run's result, with the names of its model and its data first."""
+    model = plain(cfg.model)
+    data = data_identity(cfg)
+    return {
+        "model": model.pop("name"),
+        "data": cfg.data.name,
+        **model,
+        "source": data.pop("source"),
+        **data,
+        "trainer": plain(cfg.trainer),
+        "training": plain(cfg.callbacks.training),
+        "precision": cfg.hardware.precision,
+        "seed": cfg.seed,
+    }
+
+
+def leaves(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys and their values; a part goes by the name of its class."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            found |= leaves(value, f"{prefix}{key}.")
+        elif key == "_target_":
+            found[prefix.rstrip(".") or "method"] = str(value).rpartition(".")[2]
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- the table
+
+
+def beside_table(cfg: DictConfig, folder: RunFolder, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """This run and those beside it, sorted by what tells them apart: settings and values of each; nothing without any beside it.
+
+    Args:
+        rows: of this run's results.json.
+    """
+    others = [open_run(other.path) for other in folders_beside(cfg, folder)]
+    if not others:
+        return {}
+    tables = [rows, *(run.results()["rows"] for run in others)]
+    settings = told_apart([cfg, *(run.config for run in others)])
+    names = [folder.path.name, *(run.folder.path.name for run in others)]
+    runs = [
+        {"run": name, "settings": setting, "values": {row["name"]: row["value"] for row in table}}
+        for name, setting, table in zip(names, settings, tables, strict=True)
+    ]
+    return {"runs": sorted(runs, key=lambda run: in_order(run["settings"]))}
+
+
+def in_order(settings: dict[str, Any]) -> list[tuple[bool, float, str]]:
+    """Numbers by their size, texts by the alphabet."""
+    numeric = [isinstance(value, int | float) for value in settings.values()]
+    return [
+        (not is_number, float(value) if is_number else 0.0, str(value))
+        for is_number, value in zip(numeric, settings.values(), strict=True)
+    ]
+
+
+def lines_of(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of the table as texts: a column for each run, its settings first, then every figure that one has."""
+    runs = table["runs"]
+    settings = [[key, *(in_words(run["settings"][key]) for run in runs)] for key in runs[0]["settings"]]
+    names = dict.fromkeys(name for run in runs for name, value in run["values"].items() if value is not None)
+    values = [[name, *(number(run["values"].get(name)) for run in runs)] for name in names]
+    return ["run", *(run["run"] for run in runs)], settings + values
+
+
+def in_words(value: Any) -> str:
+    """A setting as tables and pictures say it."""
+    return (
+        number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str("–" if value is None else value)
+    )
