@@ -6,6 +6,7 @@ import csv
 import io
 import resource
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,18 +125,24 @@ def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
 
 
 def make_trainer(
-    cfg: DictConfig, folder: RunFolder, keeper: Keeper, console: Console, judge: Judge | None = None
+    cfg: DictConfig,
+    folder: RunFolder,
+    keeper: Keeper,
+    console: Console,
+    judge: Judge | None = None,
+    others: Sequence[Callback] = (),
 ) -> Trainer:
     """Lightning's trainer with our checkpoints, our progress and no files of its own.
 
     Args:
         judge: looks at some samples after each epoch.
+        others: callbacks besides those of the configuration.
 
     Raises:
         Refused: the device is not there, or a logger's extra is not installed.
     """
     looks = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
-    callbacks = [*looks, *watchers(cfg, folder), TrainingProgress(console), keeper]
+    callbacks = [*looks, *watchers(cfg, folder), *others, TrainingProgress(console), keeper]
     # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()
