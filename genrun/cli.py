@@ -163,7 +163,9 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         key = text.split("'")[1].split("@")[0]
         if users := models_with(key):
             return Refused(f"{key}: this model has no such part; {', '.join(users)} have")
-        known = known_keys(overrides, config_dir)
+        known = [
+            name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")
+        ]
         near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
         return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
     if "Ambiguous value for argument" in text:
@@ -182,11 +184,11 @@ def models_with(group: str) -> list[str]:
 
 def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
     """Every group and dotted key of the configuration that the group choices among the overrides make."""
-    choices = [text for text in overrides if text.partition("=")[0] in GROUPS]
+    choices = [text for text in overrides if text.partition("=")[0] in (*GROUPS, "hydra/launcher", "hydra/sweeper")]
     try:
-        cfg = compose(choices, config_dir)
+        cfg = compose(choices, config_dir, hydra=True)
     except GenrunError:
-        cfg = compose([])
+        cfg = compose([], hydra=True)
 
     def walk(node: DictConfig, prefix: str) -> list[str]:
         names = []

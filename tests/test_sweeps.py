@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import statistics
 import time
@@ -91,8 +92,12 @@ def test_a_job_that_fails_crashes_or_cannot_be_composed_neither_stops_nor_hides_
     assert "| 2 | experiment=crash |" in (tmp_path / "outputs/sweeps/mixed/results.md").read_text()
 
 
-def test_what_a_kill_of_the_whole_group_left_is_done_once_by_the_same_sweep(tmp_path):
-    overrides = [SEEDS, "trainer.max_epochs=12", "sweep.name=killed"]
+@pytest.mark.parametrize(
+    "engine",
+    ["local", pytest.param("submitit_local", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)],
+)
+def test_what_a_kill_of_the_whole_group_left_is_done_once_by_the_same_sweep(tmp_path, engine):
+    overrides = [SEEDS, "trainer.max_epochs=12", "sweep.name=killed", f"hydra/launcher={engine}"]
     process = sweep(tmp_path, *overrides)
     for line in process.stdout:
         if line.rstrip().endswith("done"):
@@ -100,10 +105,9 @@ def test_what_a_kill_of_the_whole_group_left_is_done_once_by_the_same_sweep(tmp_
     time.sleep(0.3)  # others are in the middle
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    before = {
-        Path(job["run"]): (tmp_path / job["run"] / "results.json").stat().st_mtime_ns
-        for job in jobs_of(tmp_path, "killed")
-    }
+    results = {path: path / "results.json" for path in (tmp_path / "outputs/csgm-digits").iterdir()}
+    done = [path for path in results if RunFolder(path).status()["state"] == "done"]
+    before = {path: results[path].stat().st_mtime_ns for path in done}
     assert 0 < len(before) < 8
 
     printed = finished(again := sweep(tmp_path, *overrides))
@@ -112,7 +116,7 @@ def test_what_a_kill_of_the_whole_group_left_is_done_once_by_the_same_sweep(tmp_
     jobs = jobs_of(tmp_path, "killed")
     assert [job["state"] for job in jobs] == ["done"] * 8 and len({job["run"] for job in jobs}) == 8
     for path, when in before.items():
-        assert (tmp_path / path / "results.json").stat().st_mtime_ns == when
+        assert results[path].stat().st_mtime_ns == when
     alone = undisturbed(tmp_path / "alone", range(8), "trainer.max_epochs=12")
     for seed, job in enumerate(jobs):
         folder = RunFolder(tmp_path / job["run"])
@@ -173,3 +177,83 @@ def test_seeds_are_grouped_by_what_else_was_asked(tmp_path):
     assert three["metrics"]["training, s"]["deviation"] is None
     assert spread({"mean": 2.0, "deviation": 0.125, "runs": 2}) == "2 ± 0.12"
     assert spread({"mean": 2.0, "deviation": None, "runs": 1}) == "2" and spread(None) == "–"
+
+
+# ---------------------------------------------------------------------------------------------------------- engines
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["hydra.launcher.jobs=0"], r"hydra.launcher.jobs: expected at least 1, got 0"),
+        (["hydra/launcher=locl"], r"hydra/launcher=locl: no such choice \(did you mean 'local'\?\)"),
+        (["hydra.launcher.job=2"], r"hydra.launcher.job: no such option \(did you mean 'hydra.launcher.jobs'\?\)"),
+        (["hydra/launcher=submitit_slurm"], r"hydra/launcher=submitit_slurm: .*slurm"),
+        (
+            ["hydra/launcher=submitit_local", "hydra.launcher.minutes=1"],
+            r"expected more than the 90 s of hydra.launcher.warning",
+        ),
+        (["hydra/launcher=ray", "hydra.launcher.gpus=64"], r"a job needs 1 CPUs and 64(.0)? GPUs, the cluster has"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused_in_one_line(tmp_path, overrides, why):
+    process = sweep(tmp_path, "seed=0,1", *overrides)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2 and error.count("\n") == 1, error
+    assert re.search(why, error), error
+
+
+@pytest.mark.slow
+def test_a_job_is_warned_before_its_time_ends_saves_and_goes_on_when_asked_again(tmp_path):
+    limit = ["hydra/launcher=submitit_local", "hydra.launcher.minutes=1", "hydra.launcher.warning=20"]
+    process = sweep(tmp_path, "seed=0,1", "trainer.max_epochs=100000", "sweep.name=limited", *limit)
+    printed = finished(process)
+    assert process.returncode == 1 and printed.count("interrupted: stopped by SIGUSR2") == 4
+    for job in jobs_of(tmp_path, "limited"):
+        folder = RunFolder(tmp_path / job["run"])
+        assert folder.status()["state"] == "interrupted" and folder.last.is_file()
+
+
+def fake(folder: Path, name: str, text: str) -> None:
+    """A command of that name that notes how it was called."""
+    folder.mkdir(exist_ok=True)
+    script = folder / name
+    script.write_text(f'#!/bin/sh\necho "$@" >> {folder}/{name}.calls\n{text}\n')
+    script.chmod(0o755)
+
+
+def test_slurm_is_asked_for_what_the_group_says(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from genrun.sweeps.jobs import Job
+    from genrun.sweeps.queue import Submitit
+
+    commands = tmp_path / "bin"
+    fake(commands, "sbatch", 'cp "$1" kept.sh; echo "Submitted batch job 4711"')
+    fake(commands, "srun", "")
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    engine = Submitit("slurm", None, cpus=3, gpus=2, minutes=61, warning=50, slurm={"partition": "night"})
+    (tmp_path / "sweep/jobs").mkdir(parents=True)
+    engine.begin(tmp_path / "sweep", None, compose([]))
+    engine.start(Job(0, ("seed=1",), None, str(tmp_path), "sweep"))
+    text = (tmp_path / "kept.sh").read_text()
+    for line in ("--cpus-per-task=3", "--gpus-per-node=2", "--time=61", "--signal=USR2@50", "--partition=night"):
+        assert f"#SBATCH {line}\n" in text
+    assert engine.running[0][1].job_id == "4711"
+
+
+def test_a_job_that_slurm_warned_asks_to_be_queued_again(tmp_path, monkeypatch):
+    from genrun.errors import Interrupted
+    from genrun.sweeps import jobs
+
+    commands = tmp_path / "bin"
+    fake(commands, "scontrol", "")
+    slept = []
+    monkeypatch.setattr(jobs.time, "sleep", slept.append)
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    jobs.requeue(Interrupted(signal.SIGUSR2))  # not SLURM's
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    jobs.requeue(Interrupted(signal.SIGTERM))  # cancelled
+    assert not (commands / "scontrol.calls").exists()
+    jobs.requeue(Interrupted(signal.SIGUSR2))
+    assert (commands / "scontrol.calls").read_text() == "requeue 4711\n" and slept

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genrun.cli import compose, one_line, report
 from genrun.errors import Busy, Failed, Interrupted, Pruned, Refused
 from genrun.runs import write_json
+from genrun.signals import Signals
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +35,7 @@ class Job:
         cwd: where the sweep was started: relative paths are meant from there.
         folder: of the sweep.
         watch: lets a search see the epochs, and end the run.
+        threads: that it may use; None: torch's own choice.
     """
 
     number: int
@@ -42,6 +44,11 @@ class Job:
     cwd: str
     folder: str
     watch: Watch | None = None
+    threads: int | None = None
+
+    def on(self, threads: int) -> Job:
+        """The same job on so many threads."""
+        return replace(self, threads=threads)
 
     @property
     def ending(self) -> Path:
@@ -98,28 +105,40 @@ class Launcher(Protocol):
 
 
 def work(job: Job) -> int:
-    """Compose and do a run in this process, and leave in `job.ending` what became of it.
+    """Compose and do a run in this process, which prints into `job.log`, and leave in `job.ending` what became of it.
 
     Returns:
         The exit status.
     """
     os.chdir(job.cwd)
+    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if job.threads is not None:  # a job that asks for more by hardware.threads gets them
+        share_cores(job.threads)
     ending: dict[str, Any] = {"overrides": list(job.overrides), "status": 0, "kind": None, "error": ""}
     try:
-        cfg = compose(list(job.overrides), job.config_dir)
+        with Signals().watching():  # from the beginning: a warning may come while modules are imported
+            cfg = compose(list(job.overrides), job.config_dir)
 
-        from genrun.run import run
+            from genrun.run import run
 
-        run(cfg, list(job.overrides), wait=PATIENCE, callbacks=[job.watch.callback()] if job.watch else [])
-    except KeyboardInterrupt:  # before the run had taken over the signals
-        error = Interrupted(signal.SIGINT)
-        ending |= {"status": report(error), "kind": "Interrupted", "error": str(error)}
+            run(cfg, list(job.overrides), wait=PATIENCE, callbacks=[job.watch.callback()] if job.watch else [])
     except Exception as caught:
         error = one_line(caught)
         ending |= {"status": report(error), "kind": type(error).__name__, "error": " ".join(str(error).split())}
         requeue(error)
     write_json(job.ending, ending)
     return ending["status"]
+
+
+def share_cores(threads: int) -> None:
+    """Let torch and the libraries behind numpy use so many threads."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
 
 
 def requeue(error: Exception) -> None:
@@ -146,3 +165,16 @@ def outcome_of(job: Job, how: str, run: str) -> Outcome:
     if not ending["status"]:
         return Outcome("done", run=run)
     return Outcome(states.get(ending["kind"], Failed.__name__.lower()), ending["error"], run)
+
+
+def how_it_ended(status: int | None) -> str:
+    """Of a process that has not said so itself, by its exit status, negative for a signal."""
+    if status is not None and status < 0:
+        cause = "; out of memory?" if -status == signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-status).name}{cause}"
+    return f"its process ended with status {status} and without a word"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, work
+from genrun.sweeps.jobs import Job, cores, how_it_ended, work
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -45,18 +45,16 @@ class Local:
         gpus = [] if cfg.hardware.accelerator in ("cpu", "mps") else visible_gpus()
         each = len(gpus) if cfg.hardware.devices in ("auto", -1) else int(cfg.hardware.devices)
         self.free = [",".join(gpus[k : k + each]) for k in range(0, len(gpus) - each + 1, each)] if each else []
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = cfg.hardware.threads or 1
-        room = [len(self.free)] if gpus else [max(1, cores // (threads * max(1, each))), memory_for()]
+        room = [len(self.free)] if gpus else [max(1, cores() // (threads * max(1, each))), memory_for()]
         self.at_once = self.jobs or max(1, min([*room, *([jobs] if jobs else [])]))
-        self.threads = max(1, cores // (self.at_once * max(1, each if not gpus else 1)))
+        self.threads = max(1, cores() // (self.at_once * max(1, each if not gpus else 1)))
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(LOADED)
 
     def start(self, job: Job) -> None:
         gpus = self.free.pop(0) if self.free else None
-        # started with no more threads than its share, whatever it is told: one that asks for more gets them
-        process = self.context.Process(target=child, args=(job, gpus, self.threads), daemon=False)
+        process = self.context.Process(target=child, args=(job.on(self.threads), gpus))
         process.start()
         self.running[process.sentinel] = (job, process, gpus)
 
@@ -67,7 +65,7 @@ class Local:
             process.join()
             if gpus is not None:
                 self.free.append(gpus)
-            done.append((job, how(process.exitcode)))
+            done.append((job, how_it_ended(process.exitcode)))
             process.close()
         return done
 
@@ -79,20 +77,11 @@ class Local:
         self.stop(signal.SIGKILL)
 
 
-def child(job: Job, gpus: str | None, threads: int) -> None:
-    """What a job's process does: its output goes to its log, and it stops when the sweep's process has ended."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
+def child(job: Job, gpus: str | None) -> None:
+    """What a job's process does; it stops when the sweep's process has ended."""
     os.setpgid(0, 0)  # Ctrl-C reaches the sweep, which passes it on once
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-    sys.stdout.flush()
-    descriptor = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
     threading.Thread(target=follow, args=(multiprocessing.parent_process().sentinel,), daemon=True).start()
     sys.exit(work(job))
 
@@ -101,14 +90,6 @@ def follow(sentinel: int) -> None:
     """Ask this process to stop when the one with this sentinel has ended, however it did."""
     wait([sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def how(status: int | None) -> str:
-    """How a process ended that has not said so itself."""
-    if status is not None and status < 0:
-        cause = "; out of memory?" if -status == signal.SIGKILL else ""
-        return f"killed by {signal.Signals(-status).name}{cause}"
-    return f"its process ended with status {status} and without a word"
 
 
 def visible_gpus() -> list[str]:
