@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -195,8 +196,17 @@ def _find(target: str, path: str) -> Callable[..., Any]:
         try:
             reason = f"{module} has no {name}{nearest(name, dir(importlib.import_module(module)))}"
         except Exception as missing:
-            reason = str(missing)
+            reason = str(missing) + extra_hint(getattr(missing, "name", None))
         raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
+
+
+def extra_hint(module: str | None) -> str:
+    """How to install a missing module where it is one of the package's extras; otherwise nothing."""
+    for requirement in metadata.requires("genrun") or []:
+        package, _, extra = requirement.partition("; extra == ")
+        if module and extra and package.startswith(module):
+            return f"; pip install 'genrun[{module}]'"
+    return ""
 
 
 def check_arguments(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from genrun.run import described_data, read_facts, screen, stage_keys, state_of
 from genrun.runs import RunFolder, digest
 from genrun.show import table
 from genrun.signals import STOPPING
-from genrun.sweeps.grid import expand, parsed
+from genrun.sweeps.grid import expand, in_all, parsed
 from genrun.sweeps.jobs import Job, Launcher, Outcome, outcome_of
 from genrun.sweeps.record import SHOWN, Record, group_lines
 
@@ -52,8 +52,8 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
     with hold(folder, "choose another sweep.name"):
-        source.begin(of_jobs, folder)
-        return Conduct(source, launcher, folder, overrides, config_dir).all()
+        earlier = source.begin(of_jobs, folder, config_dir)
+        return Conduct(source, launcher, folder, overrides, config_dir).all(earlier)
 
 
 def listed(overrides: list[str], config_dir: str | None) -> int:
@@ -75,11 +75,6 @@ def listed(overrides: list[str], config_dir: str | None) -> int:
     return worst
 
 
-def in_all(jobs: list[list[str]]) -> set[str]:
-    """The overrides that tell no job from another."""
-    return set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
-
-
 class Conduct:
     """The jobs that a source asks for, on the engine of a launcher.
 
@@ -97,15 +92,17 @@ class Conduct:
         self.source, self.launcher, self.folder, self.config_dir = source, launcher, folder, config_dir
         self.record = Record(folder, overrides)
         self.console = screen()
-        self.fixed = in_all(getattr(source, "jobs", []))
+        self.fixed = set(source.fixed)
         self.running: dict[int, Job] = {}
         self.ready = False
         self.received: int | None = None  # a signal
 
-    def all(self) -> int:
-        """Conduct every job to its end, and print the table."""
-        number: int = 0
-        with self.signals(), self.display():
+    def all(self, earlier: list[tuple[list[str], Outcome]]) -> int:
+        """Conduct every job to its end, and print the table; those of earlier times stand in it as they are."""
+        for number, (overrides, outcome) in enumerate(earlier):
+            self.record.add(number, self.described(overrides), outcome)
+        number = len(earlier)
+        with self.signals(), self.display(), self.stopping():
             while True:
                 while self.received is None and (not self.ready or len(self.running) < self.launcher.at_once):
                     if (overrides := self.source.ask(number)) is None:
@@ -123,7 +120,7 @@ class Conduct:
     def take(self, number: int, overrides: list[str]) -> None:
         """Start a job, unless it is done or cannot be composed."""
         place = (self.config_dir, os.getcwd(), str(self.folder))
-        job = Job(number, tuple(overrides), *place, watch=self.source.watch)
+        job = Job(number, tuple(overrides), *place, watch=self.source.watch(number))
         try:
             cfg = compose(overrides, self.config_dir)
             done = known(cfg)
@@ -136,13 +133,13 @@ class Conduct:
             self.ready = True
         job.ending.unlink(missing_ok=True)
         self.running[number] = job
-        self.say(f"{self.described(job)}: started, its output goes to {job.log}")
+        self.say(f"{self.described(job.overrides)}: started, its output goes to {job.log}")
         self.launcher.start(job)
 
     def settle(self, job: Job, outcome: Outcome, words: str | None = None) -> None:
-        self.record.add(job.number, self.described(job), outcome)
+        self.record.add(job.number, self.described(job.overrides), outcome)
         self.source.tell(job.number, outcome)
-        self.say(f"{self.described(job)}: {words or outcome.words}")
+        self.say(f"{self.described(job.overrides)}: {words or outcome.words}")
 
     def place(self, job: Job) -> str:
         """The folder of a job's run; empty where it cannot be known."""
@@ -154,8 +151,9 @@ class Conduct:
         except GenrunError:
             return ""
 
-    def described(self, job: Job) -> str:
-        return " ".join(text for text in job.overrides if text not in self.fixed) or f"job {job.number}"
+    def described(self, overrides: Sequence[str]) -> str:
+        """What tells a job from the others."""
+        return " ".join(text for text in overrides if text not in self.fixed) or "the only job"
 
     def close(self) -> int:
         """Print the tables; the exit status."""
@@ -199,6 +197,19 @@ class Conduct:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Let every job save and stop when the sweep itself meets an error."""
+        try:
+            yield
+        except BaseException:
+            if self.running:
+                self.launcher.stop(signal.SIGTERM)
+                while self.running:
+                    for job, _ in self.launcher.ended(1.0):
+                        del self.running[job.number]
+            raise
+
+    @contextlib.contextmanager
     def display(self) -> Iterator[None]:
         """On a terminal the running jobs with the last line of each, below what has been said."""
         self.live = None
@@ -214,7 +225,9 @@ class Conduct:
             return
         shown = Table.grid(padding=(0, 2))
         for job in self.running.values():
-            shown.add_row(Text(self.described(job)), Text(last_line(job.log), style="dim", overflow="ellipsis"))
+            shown.add_row(
+                Text(self.described(job.overrides)), Text(last_line(job.log), style="dim", overflow="ellipsis")
+            )
         of = f" of {self.source.size}" if self.source.size else ""
         shown.add_row(Text(f"{len(self.record.jobs)}{of} ended", style="italic"))
         self.live.update(shown, refresh=True)

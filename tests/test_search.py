@@ -1,0 +1,152 @@
+"""Searches by Optuna: they go on after a kill, end what shows no promise, and leave the best as an experiment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from test_sweeps import finished, jobs_of, sweep
+
+from genrun.cli import compose
+from genrun.errors import Refused
+from genrun.run import read_facts
+from genrun.runs import RunFolder, digest, identity
+from genrun.sweeps.grid import parsed
+from genrun.sweeps.search import as_experiment, distribution, value_of
+
+optuna = pytest.importorskip("optuna")
+
+SPACE = ("model.pixels=range(6,10)", "model.optimizer.lr=tag(log,interval(1e-4,1e-1))")
+SEARCH = (*SPACE, "hydra/sweeper=optuna", "sweep.name=search", "evaluation.reconstructions=20")
+OBJECTIVE = 'hydra.sweeper.objective="reconstruction, mean squared error"'
+
+
+def trials(here: Path) -> list:
+    from genrun.sweeps.search import study_of
+
+    return study_of(here / "outputs/sweeps/search", "minimize").get_trials()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=choice(x,3)", optuna.distributions.CategoricalDistribution(["x", "3"])),
+        ("a=mnist,digits", optuna.distributions.CategoricalDistribution(["mnist", "digits"])),
+        ("a=range(1,8,2)", optuna.distributions.IntDistribution(1, 7, step=2)),
+        ("a=interval(1,8)", optuna.distributions.IntDistribution(1, 8)),
+        ("a=interval(0.5,8)", optuna.distributions.FloatDistribution(0.5, 8)),
+        ("a=tag(log,interval(1e-4,1e-2))", optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True)),
+    ],
+)
+def test_the_space_is_what_hydras_words_say(text, expected):
+    assert distribution(parsed([text])[0]) == expected
+
+
+def test_a_space_that_cannot_be_drawn_from_is_refused():
+    with pytest.raises(Refused, match="expected choice"):
+        distribution(parsed(["a=glob(x*)"])[0])
+    with pytest.raises(Refused, match="interval"):
+        distribution(parsed(["a=tag(log,interval(-1.0,1.0))"])[0])
+
+
+def test_a_killed_search_goes_on_and_leaves_its_best_as_an_experiment(tmp_path):
+    (tmp_path / "mine").mkdir()
+    command = [*SEARCH, OBJECTIVE, "hydra.sweeper.trials=5", "hydra.sweeper.write_best=best", "--config-dir", "mine"]
+    process = sweep(tmp_path, *command)
+    for line in process.stdout:
+        if line.rstrip().endswith("done"):
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    running = [trial.params for trial in trials(tmp_path) if trial.state == optuna.trial.TrialState.RUNNING]
+    assert running
+
+    printed = finished(again := sweep(tmp_path, *command))
+    assert again.returncode == 0, printed
+    jobs = jobs_of(tmp_path, "search")
+    assert [job["state"] for job in jobs] == ["done"] * 5
+    complete = [trial for trial in trials(tmp_path) if trial.state == optuna.trial.TrialState.COMPLETE]
+    assert len(complete) == 5
+    assert all(params in [trial.params for trial in complete] for params in running)  # none is lost
+    for trial in complete:
+        rows = json.loads((tmp_path / trial.user_attrs["run"] / "results.json").read_text())["rows"]
+        assert trial.value == next(row["value"] for row in rows if row["name"].startswith("reconstruction, mean sq"))
+    best = min(complete, key=lambda trial: trial.value)
+    assert f"reconstruction, mean squared error {best.value:.4g} with" in printed
+    cfg = compose(["experiment=best"], str(tmp_path / "mine"))
+    read_facts(cfg)
+    assert digest(identity(cfg)) == Path(best.user_attrs["run"]).name
+
+    printed = finished(again := sweep(tmp_path, *command))  # nothing is missing
+    assert again.returncode == 0 and len(trials(tmp_path)) == len(trials(tmp_path)) and "started" not in printed
+
+
+def test_a_trial_without_promise_is_ended_after_an_epoch_and_its_command_goes_on(tmp_path):
+    several = [
+        "model.optimizer.lr=choice(1e-3,1e-7)",
+        *("hydra/sweeper=optuna", "hydra/launcher=local", "hydra.launcher.jobs=1", "sweep.name=search"),
+        *("evaluation.reconstructions=20", OBJECTIVE, "trainer.max_epochs=6", "hydra.sweeper.trials=4"),
+        "hydra.sweeper.sampler={_target_:optuna.samplers.BruteForceSampler,_partial_:true}",
+        "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,_partial_:true,upper:0}",  # everything
+        "hydra.sweeper.watched=val/score",
+    ]
+    printed = finished(process := sweep(tmp_path, *several))
+    jobs = jobs_of(tmp_path, "search")
+    assert process.returncode == 0 and {job["state"] for job in jobs} == {"pruned"}, printed
+    assert jobs[0]["error"].startswith("after epoch 1, val/score")
+    folder = RunFolder(tmp_path / jobs[0]["run"])
+    assert folder.status()["state"] == "interrupted" and folder.last.is_file() and len(folder.metrics()) == 1
+    assert {trial.state for trial in trials(tmp_path)} == {optuna.trial.TrialState.PRUNED}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["hydra.sweeper.trials=0", SPACE[0]], "hydra.sweeper.trials: expected at least 1, got 0"),
+        (["seed=1"], "nothing to search; write some options as choice"),
+        ([SPACE[0], "hydra.sweeper.write_best=best"], "into which folder? Give --config-dir"),
+        ([SPACE[0], "hydra.sweeper.direction=down"], "hydra.sweeper.direction: expected 'minimize', 'maximize'"),
+        ([SPACE[0], "hydra.sweeper.objective=reconstrution", "hydra.sweeper.trials=1"], "has no such row"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_one_line(tmp_path, overrides, why):
+    process = sweep(tmp_path, "hydra/sweeper=optuna", *overrides)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2 and error.count("\n") == 1, error
+    assert why in error
+
+
+def test_an_experiment_is_made_of_groups_and_options():
+    text = as_experiment(
+        [
+            "model=vae",
+            "model/likelihood=gaussian",
+            "experiment=mine",
+            "+data.new=3",
+            "seed=4",
+            "paths.outputs=x",
+            "model.beta=0.5",
+        ],
+        "# title",
+    )
+    assert OmegaConf.to_container(OmegaConf.create(text)) == {
+        "defaults": [{"override /model": "vae"}, {"override /model/likelihood": "gaussian"}, "mine", "_self_"],
+        "data": {"new": 3},
+        "seed": 4,
+        "model": {"beta": 0.5},
+    }
+    assert text.startswith("# @package _global_\n# title\n")
+
+
+def test_the_value_of_a_run_is_a_number_of_its_table(tmp_path):
+    rows = [{"name": "good", "value": 2.5}, {"name": "missing", "value": None}, {"name": "word", "value": "x"}]
+    (tmp_path / "results.json").write_text(json.dumps({"rows": rows}))
+    assert value_of(tmp_path, "good") == 2.5 and value_of(tmp_path, "missing") is None
+    with pytest.raises(Refused, match=r"no such row \(did you mean 'good'"):
+        value_of(tmp_path, "goood")
+    with pytest.raises(Refused, match="expected a number, got 'x'"):
+        value_of(tmp_path, "word")
