@@ -39,10 +39,10 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     Raises:
         Refused: the sweep itself cannot be read, or another process is at it.
     """
-    of_jobs = [text for text in overrides if not text.startswith(("hydra/", "hydra."))]
+    of_jobs = [text for text in overrides if not text.lstrip("+~").startswith(("hydra/", "hydra."))]
     if "run.dry_run=true" in overrides:
         return listed(of_jobs, config_dir)
-    cfg = compose([text for text in overrides if text.startswith(OWN)], config_dir, hydra=True)
+    cfg = compose([text for text in overrides if text.lstrip("+~").startswith(OWN)], config_dir, hydra=True)
     source, launcher = (build(cfg.hydra[part], f"hydra.{part}") for part in ("sweeper", "launcher"))
     parsed(of_jobs)  # known before a folder is made
     name = cfg.sweep.name or digest(sorted(of_jobs))

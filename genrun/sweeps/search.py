@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +80,10 @@ class Search:
             )
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study = study_of(folder, self.direction)
+        try:
+            self.pruner()
+        except (TypeError, ValueError) as error:
+            raise Refused(f"hydra.sweeper.pruner: {error}") from error
         before = self.study.get_trials(deepcopy=False)
         self.study.sampler = self.sampler(seed=self.seed + len(before))  # one that began anew would repeat itself
         earlier, running = [], optuna.trial.TrialState.RUNNING
@@ -145,7 +151,18 @@ def study_of(folder: Path, direction: str, pruner: Any = None) -> optuna.Study:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    class Lock:
+        """Let go of by the kernel when its process is killed, where Optuna's own would wait for half a minute."""
+
+        def acquire(self) -> bool:
+            self.descriptor = os.open(folder / "journal.lock", os.O_RDWR | os.O_CREAT)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            return True
+
+        def release(self) -> None:
+            os.close(self.descriptor)
+
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log"), Lock()))
     return optuna.create_study(
         storage=storage, study_name=STUDY, direction=direction, pruner=pruner, load_if_exists=True
     )
@@ -239,23 +256,28 @@ class Watch:
         import optuna
         from pytorch_lightning import Callback
 
+        from genrun.callbacks.keeper import Keeper
+
         study = study_of(Path(self.folder), self.direction, self.pruner())
         known = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == self.trial)
         trial, watched = optuna.trial.Trial(study, known._trial_id), self.watched  # no public way from another process
 
         class Reports(Callback):
+            told = 0  # epochs
+
             def on_train_epoch_start(self, trainer: Any, method: Any) -> None:
-                if not trainer.current_epoch:
-                    return
-                seen = trainer.callback_metrics
-                if watched not in seen:
-                    there = sorted(name for name in seen if "/" in name)
-                    raise Failed(f"hydra.sweeper.watched={watched}: no such metric; there are {', '.join(there)}")
-                trial.report(float(seen[watched]), trainer.current_epoch)
-                if trial.should_prune():
-                    value = float(seen[watched])
-                    raise Pruned(
-                        f"after epoch {trainer.current_epoch}, {watched} {value:.4g}; its command alone goes on"
-                    )
+                keeper = next(one for one in trainer.callbacks if isinstance(one, Keeper))
+                for row in keeper.rows[self.told :]:  # of a resumed run, those of before as well
+                    if watched not in row:
+                        there = ", ".join(sorted(name for name in row if "/" in name))
+                        raise Failed(
+                            f"hydra.sweeper.watched={watched}: no such column of metrics.csv; there are {there}"
+                        )
+                    trial.report(row[watched], row["epoch"])
+                self.told = len(keeper.rows)
+                if keeper.rows and trial.should_prune():
+                    last = keeper.rows[-1]
+                    said = f"after epoch {last['epoch']}, {watched} {last[watched]:.4g}"
+                    raise Pruned(f"{said}; the run's own command goes on from there")
 
         return Reports()
