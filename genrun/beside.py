@@ -26,16 +26,12 @@ def folders_beside(cfg: DictConfig, folder: RunFolder) -> list[RunFolder]:
     for pattern in cfg.run.get("beside") or []:
         pattern = str(Path(pattern).expanduser())
         there = [RunFolder(Path(path)) for path in sorted(glob.glob(pattern))]
-        done = {run.path.resolve(): run for run in there if run.status()["state"] == "done"}
-        if not done:
-            state = (
-                f"it is {there[0].status()['state']}"
-                if len(there) == 1
-                else f"{len(there)} folders, none of a finished run"
-            )
-            raise Refused(f"run.beside: {pattern}: expected finished runs, got {state if there else 'nothing there'}")
-        found |= done
-    found.pop(folder.path.resolve(), None)
+        states = {run.path.resolve(): run.status()["state"] for run in there}
+        own = states.pop(folder.path.resolve(), None)  # it may be at work
+        if own is None and "done" not in states.values():
+            got = ", ".join(sorted(set(states.values()))) or "nothing there"
+            raise Refused(f"run.beside: {pattern}: expected finished runs, got {got}")
+        found |= {path: run for run in there if states.get(path := run.path.resolve()) == "done"}
     return [found[path] for path in sorted(found)]
 
 

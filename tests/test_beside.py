@@ -82,7 +82,7 @@ def test_what_cannot_stand_beside_a_run_is_refused_before_anything_is_written(ot
         trained(tmp_path, f"run.beside=[{damaged}]")
     record = json.loads((damaged / "status.json").read_text())
     (damaged / "status.json").write_text(json.dumps(record | {"state": "failed"}))
-    with pytest.raises(Refused, match="expected finished runs, got it is failed"):
+    with pytest.raises(Refused, match="expected finished runs, got failed"):
         trained(tmp_path, f"run.beside=[{damaged}]")
     with pytest.raises(Refused, match="trained on other data"):
         trained(tmp_path, f"run.beside=[{others[0].path}]", "data=npz", f"data.source.path={images(tmp_path)}")
