@@ -27,7 +27,7 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
     """A plain record of the command, the code and the machine."""
     import torch
 
-    from genrun.hardware import precision
+    from genrun.hardware import kind_of, precision, processes
 
     return {
         "command": ["genrun", *sys.argv[1:]],
@@ -35,10 +35,8 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
         "git": git_state(),
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
-        "machine": machine() | {"precision": precision(cfg)},
-        "device": torch.cuda.get_device_name()
-        if torch.cuda.is_available() and cfg.hardware.accelerator != "cpu"
-        else "cpu",
+        "machine": machine() | {"precision": precision(cfg), "devices": processes(cfg)},
+        "device": torch.cuda.get_device_name() if (kind := kind_of(cfg.hardware.accelerator)) == "cuda" else kind,
         "checksum": cfg.data.facts.checksum,
         "seed": cfg.seed,
         "identity": identity,

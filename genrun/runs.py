@@ -26,7 +26,7 @@ FORMAT = 1  # of the run folder
 RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
 # An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
 # identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
-NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False}
+NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False, "memory_format": "contiguous"}
 # An option that took another's place stands here with the value that does the same, and the other with its own: they name the same runs.
 REPLACED: dict[str, tuple[Any, str, Any]] = {
     "model.prior": (
@@ -118,6 +118,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         "callbacks": plain(cfg.callbacks.training),
         "precision": str(cfg.hardware.precision),
         "compile": bool(cfg.hardware.get("compile", False)),  # fused operations round otherwise
+        "memory_format": str(cfg.hardware.get("memory_format", "contiguous")),  # other kernels round otherwise
         "init_from": weights_digest(cfg.run.init_from),
         "seed": cfg.seed,
         "recipe_version": RECIPE_VERSION,
