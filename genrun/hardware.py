@@ -97,6 +97,28 @@ def check_method(cfg: DictConfig, method: Method) -> None:
         raise Refused(f"hardware.precision=16-mixed scales gradients, and {name} steps by itself: use bf16-mixed")
     if cfg.hardware.memory_format == "channels_last" and not convolves(method):
         raise Refused(f"hardware.memory_format=channels_last is of convolutions, and {name} has none: leave it")
+    if (many := processes(cfg)) > 1:
+        check_shared(cfg, method, many)
+
+
+def check_shared(cfg: DictConfig, method: Method, many: int) -> None:
+    """Refuse to share each batch among several processes where they would not compute what one does.
+
+    Raises:
+        Refused: with the reason.
+    """
+    asked = f"hardware.devices={cfg.hardware.devices}"
+    if (reason := method.not_shared()) is not None:
+        raise Refused(f"{asked}: {reason}; train {cfg.model.name} with hardware.devices=1")
+    if normalises_batches(method) and kind_of(cfg.hardware.accelerator) != "cuda":
+        raise Refused(
+            f"{asked}: {cfg.model.name} normalises over the batch, which several processes do together only on GPUs; "
+            "use hardware.devices=1"
+        )
+    if cfg.data.batch_size < many:
+        raise Refused(
+            f"{asked}: expected data.batch_size of at least {many}, an image for each, got {cfg.data.batch_size}"
+        )
 
 
 def convolves(method: Method) -> bool:
