@@ -65,6 +65,7 @@ class Run:
     beside: list[str]
     init_from: str | None
     checkpoint_minutes: float
+    keep_checkpoints: Literal["all", "last", "best", "none"]
     dry_run: bool
     debug: bool
 

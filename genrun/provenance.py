@@ -86,7 +86,9 @@ def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolde
     Another machine or thread count adds floating-point numbers in another order, so it is said.
     """
     file = folder.path / "provenance.json"
-    if not (folder.last.is_file() and file.is_file()):
+    if not (
+        file.is_file() and (folder.last.is_file() or folder.weights.is_file())
+    ):  # the last.ckpt of a finished run may be gone
         write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
     else:
         first = json.loads(file.read_text())

@@ -186,7 +186,7 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
         method.configure_optimizers()
     except ValueError as error:
         raise Refused(f"model.optimizer: {error}") from error
-    if cfg.run.extend and not folder.last.is_file():
+    if cfg.run.extend and not folder.last.is_file() and "fit" not in folder.status()["stages"]:
         extended_run(cfg, folder, method)
     if cfg.run.refit_of is not None:
         refitted_run(cfg, folder)
@@ -198,7 +198,7 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)
     signals = Signals()
-    keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes)
+    keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes, cfg.run.keep_checkpoints in ("all", "best"))
     trainer = make_trainer(cfg, folder, keeper, console, judge)
     return Job(cfg, folder, data, method, judge, trainer, keeper, signals, console)
 
@@ -221,7 +221,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     folder.record(id=keys["fit"], group_id=digest({**identity(cfg), "seed": None}))
 
     if parent is not None and cfg.run.extend:
-        for file in ("figures/codes_first.npz", "checkpoints/best.ckpt"):
+        for file in ("figures/codes_first.npz", *(["checkpoints/best.ckpt"] if job.keeper.keeps_best else [])):
             if (parent.path / file).is_file():
                 write_atomic(folder.path / file, (parent.path / file).read_bytes())
     taken_over = cfg.run.refit_of is not None
@@ -233,6 +233,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     folder.run_stage("sample", keys["sample"], lambda: stages.sample(job))
     folder.run_stage("figures", keys["figures"], lambda: stages.figures(job))
     folder.run_stage("evaluate", keys["evaluate"], lambda: evaluate(folder, cfg, job.data, method, job.judge))
+    folder.keep_checkpoints(cfg.run.keep_checkpoints)
 
 
 def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:

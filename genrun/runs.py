@@ -280,6 +280,17 @@ class RunFolder:
             for row in rows
         ]
 
+    def keep_checkpoints(self, which: str) -> None:
+        """Delete the checkpoints of a finished run that are not to be kept: all but `last`, `best`, `none`, or nothing of `all`.
+
+        Of a run that has no best.ckpt, for nothing was held out to score it by, last.ckpt takes its place.
+        """
+        if which == "best" and not self.best.is_file():
+            which = "last"
+        unwanted = {"all": [], "last": [self.best], "best": [self.last], "none": [self.best, self.last]}[which]
+        for checkpoint in unwanted:
+            checkpoint.unlink(missing_ok=True)
+
     # -- lock
 
     @contextlib.contextmanager
