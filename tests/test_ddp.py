@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -116,6 +116,16 @@ def test_stopped_in_the_middle_of_an_epoch_both_stop_there_and_go_on_to_the_same
     assert outcome(resumed) == outcome(both)
 
 
+@pytest.mark.slow
+def test_it_goes_on_with_another_number_of_processes_and_says_so(both, tmp_path):
+    arguments = ends(0, tmp_path / "mark", signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        start(tmp_path, TWO, *arguments)
+    resumed = start(tmp_path, *arguments)
+    close(resumed, both)
+    assert "devices changed since this run began" in (resumed.path / "log.txt").read_text()
+
+
 def test_a_process_that_dies_ends_the_run_in_a_line(tmp_path):
     began = time.monotonic()
     with pytest.raises(
@@ -131,8 +141,11 @@ def test_killed_the_first_process_takes_the_others_along(tmp_path):
     process = command(*VAE, TWO, "trainer.max_epochs=100000", f"paths.outputs={tmp_path}")
 
     def others() -> list[str]:
-        found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-        return [line for line in found if "genrun.rank" in line and str(tmp_path) in line]
+        found = []
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                found.append(file.read_bytes().decode(errors="replace"))
+        return [words for words in found if "genrun.rank" in words and str(tmp_path) in words]
 
     limit = time.monotonic() + 120
     while not list(tmp_path.glob("vae-digits/*/checkpoints/last.ckpt")):
