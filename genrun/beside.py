@@ -120,7 +120,8 @@ def beside_table(cfg: DictConfig, folder: RunFolder, rows: list[dict[str, Any]])
         {"run": name, "settings": setting, "values": {row["name"]: row["value"] for row in table}}
         for name, setting, table in zip(names, settings, tables, strict=True)
     ]
-    return {"runs": sorted(runs, key=lambda run: in_order(run["settings"]))}
+    real = {row["name"]: row["floor"] for row in rows if "floor" in row}
+    return {"runs": sorted(runs, key=lambda run: in_order(run["settings"])), "real": real}
 
 
 def in_order(settings: dict[str, Any]) -> list[tuple[bool, float, str]]:
@@ -133,12 +134,15 @@ def in_order(settings: dict[str, Any]) -> list[tuple[bool, float, str]]:
 
 
 def lines_of(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of the table as texts: a column for each run, its settings first, then every figure that one has."""
-    runs = table["runs"]
-    settings = [[key, *(in_words(run["settings"][key]) for run in runs)] for key in runs[0]["settings"]]
+    """Headings and lines of the table as texts: a column for each run and one for real images, settings first, then every figure."""
+    runs, real = table["runs"], table["real"]
+    settings = [[key, "", *(in_words(run["settings"][key]) for run in runs)] for key in runs[0]["settings"]]
     names = dict.fromkeys(name for run in runs for name, value in run["values"].items() if value is not None)
-    values = [[name, *(number(run["values"].get(name)) for run in runs)] for name in names]
-    return ["run", *(run["run"] for run in runs)], settings + values
+    values = [
+        [name, number(real[name]) if name in real else "", *(number(run["values"].get(name)) for run in runs)]
+        for name in names
+    ]
+    return ["run", "real", *(run["run"] for run in runs)], settings + values
 
 
 def in_words(value: Any) -> str:

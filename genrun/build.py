@@ -71,6 +71,11 @@ class Run:
 
 
 @dataclass
+class Sweep:
+    name: str | None
+
+
+@dataclass
 class Sample:
     n: int
     chunk: int
@@ -92,7 +97,7 @@ def check(cfg: DictConfig) -> None:
     Raises:
         Refused: one line with the key, what was expected and what came.
     """
-    for name, schema in {"paths": Paths, "run": Run, "sample": Sample, "hardware": Hardware}.items():
+    for name, schema in {"paths": Paths, "run": Run, "sweep": Sweep, "sample": Sample, "hardware": Hardware}.items():
         arguments = OmegaConf.to_container(cfg[name], resolve=True)
         check_arguments(schema, arguments, name)
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:

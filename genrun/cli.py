@@ -101,33 +101,37 @@ def guarded(work: Callable[[], int], *, debug: bool) -> int:
     """Do the work, which returns a status, and turn its errors into one line and theirs."""
     try:
         return work()
-    except GenrunError as error:
+    except Exception as error:
         if debug:
             raise
-        return report(error)
-    except Exception as error:  # not foreseen: still one line, and a traceback for who asks for it
-        if debug:
-            raise
-        return report(Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)"))
+        return report(one_line(error))
+
+
+def one_line(error: Exception) -> GenrunError:
+    """The error itself, or where it was not foreseen a line that says where its traceback is."""
+    if isinstance(error, GenrunError):
+        return error
+    return Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)")
 
 
 # -------------------------------------------------------------------------------------------------- composition and its errors
 
 
-def compose(overrides: list[str], config_dir: str | None = None) -> DictConfig:
-    """The configuration that these overrides make.
+def compose(overrides: list[str], config_dir: str | None = None, *, hydra: bool = False) -> DictConfig:
+    """The configuration that these overrides make; with `hydra` what is said to Hydra stands in it as well.
 
     Raises:
         Refused: syntax, group, choice, key or type, in one line with the nearest right name.
     """
-    import hydra
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
     search = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
     GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_module("genrun.conf", version_base="1.3"):
-            return hydra.compose("config", overrides=[*overrides, *search])
+        with initialize_config_module("genrun.conf", version_base="1.3"):
+            return hydra_compose("config", overrides=[*overrides, *search], return_hydra_config=hydra)
     except Exception as error:
         raise explain(error, overrides, config_dir) from error
 
@@ -159,7 +163,9 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         key = text.split("'")[1].split("@")[0]
         if users := models_with(key):
             return Refused(f"{key}: this model has no such part; {', '.join(users)} have")
-        known = known_keys(overrides, config_dir)
+        known = [
+            name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")
+        ]
         near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
         return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
     if "Ambiguous value for argument" in text:
@@ -178,11 +184,11 @@ def models_with(group: str) -> list[str]:
 
 def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
     """Every group and dotted key of the configuration that the group choices among the overrides make."""
-    choices = [text for text in overrides if text.partition("=")[0] in GROUPS]
+    choices = [text for text in overrides if text.partition("=")[0] in (*GROUPS, "hydra/launcher", "hydra/sweeper")]
     try:
-        cfg = compose(choices, config_dir)
+        cfg = compose(choices, config_dir, hydra=True)
     except GenrunError:
-        cfg = compose([])
+        cfg = compose([], hydra=True)
 
     def walk(node: DictConfig, prefix: str) -> list[str]:
         names = []

@@ -4,6 +4,7 @@ Statuses: 2 for what is known before the first training step, 1 for what happens
 """
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -19,6 +20,10 @@ class Refused(GenrunError):
     status = 2
 
 
+class Busy(Refused):
+    """Another process is at it."""
+
+
 class Failed(GenrunError):
     """Happened in a run: NaN in a loss, a full disk, out of memory, a job of a sweep."""
 
@@ -29,13 +34,23 @@ class NotFinite(Failed):
     """A loss term became NaN or Inf: the same command would meet it again, so a run does not retry it by itself."""
 
 
-class Interrupted(GenrunError):
-    """SIGINT or SIGTERM asked the run to stop; `status` is 128 + the signal's number."""
+class Stopped(GenrunError):
+    """Nothing went wrong: the run was asked to end before its end, and the same command goes on from there."""
+
+
+class Pruned(Stopped):
+    """A search saw no promise in the run."""
+
+
+class Interrupted(Stopped):
+    """A signal asked the run to stop; `status` is 130 for SIGINT and 143 for the others."""
 
     def __init__(self, signum: int) -> None:
-        name = {2: "Ctrl-C", 15: "SIGTERM"}.get(signum, f"signal {signum}")
+        name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
         super().__init__(f"stopped by {name}; the same command goes on from here")
-        self.status = 128 + signum
+        self.signum = signum
+        # SIGUSR1 and SIGUSR2 are a scheduler's warnings of the SIGTERM that follows
+        self.status = 128 + (signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

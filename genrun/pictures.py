@@ -195,8 +195,10 @@ def beside_figures(job: Job) -> dict[str, bytes]:
         name = ", ".join(map(in_words, setting.values()))
         method = job.method if run is None else run.method().to(job.method.device)
         if len(index) and isinstance(method, Reconstructs):
-            names.append(name)
-            rows.append(method.reconstruct(images.to(method.device), given(labels, method)).cpu())
+            rebuilt = method.reconstruct(images.to(method.device), given(labels, method)).cpu()
+            if not any(torch.equal(rebuilt, row) for row in rows):  # a refit has its parent's
+                names.append(name)
+                rows.append(rebuilt)
         if type(method) is type(job.method):  # scores of different methods are of different things
             epochs = (job.folder if run is None else run.folder).metrics()
             curve = [(row["epoch"], row[method.best_by]) for row in epochs if method.best_by in row]

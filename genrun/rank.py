@@ -14,16 +14,17 @@ import traceback
 from pathlib import Path
 from typing import IO
 
+from genrun.errors import Interrupted
+from genrun.signals import STOPPING
+
 
 def main() -> None:
     rank, folder, processes, port, threads, start = sys.argv[1:]
     words = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints goes to log.txt
     threading.Thread(target=end_with_process_0, daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):  # process 0 says at which batch all stop
+    for number in STOPPING:  # process 0 says at which batch all stop
         signal.signal(number, signal.SIG_IGN)
-    from genrun.errors import Interrupted
-
     try:
         follow(int(rank), Path(folder), int(processes), int(port), int(threads), Path(start) if start else None, words)
     except Interrupted:

@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from genrun.beginning import check_resumable, extended_run, refitted_run, starti
 from genrun.beside import check_beside, folders_beside
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
-from genrun.errors import Interrupted, Refused
+from genrun.errors import Refused, Stopped
 from genrun.logs import log_file, logging_to
 from genrun.runs import RunFolder, digest, identity, images_key, plain, write_atomic
 from genrun.show import show
@@ -26,7 +27,7 @@ from genrun.signals import Signals
 from genrun.types import Facts
 
 if TYPE_CHECKING:
-    from pytorch_lightning import Trainer
+    from pytorch_lightning import Callback, Trainer
 
     from genrun.callbacks.keeper import Keeper
     from genrun.data.module import ImageData
@@ -38,8 +39,19 @@ log = logging.getLogger("genrun")
 TABLE_VERSION = 2  # raised when the same samples would come to another table, so that finished runs are judged again
 
 
-def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -> RunFolder:
+def run(
+    cfg: DictConfig,
+    overrides: list[str],
+    console: Console | None = None,
+    *,
+    wait: float = 0,
+    callbacks: Sequence[Callback] = (),
+) -> RunFolder:
     """Do what is missing of the run that `cfg` describes, and print its table.
+
+    Args:
+        wait: seconds that another process which is at the same run is given to end.
+        callbacks: of Lightning, besides those of the configuration; they change nothing of the result.
 
     Raises:
         GenrunError: with the exit status and one line for the user.
@@ -63,12 +75,14 @@ def run(cfg: DictConfig, overrides: list[str], console: Console | None = None) -
     import pytorch_lightning  # noqa: F401 its import adds a handler of its own, so it comes first
 
     with logging_to(logging.NullHandler()):
-        job = prepare(cfg, folder, data or build_data(cfg), console)
-    with folder.lock(), job.signals.watching():
+        job = prepare(cfg, folder, data or build_data(cfg), console, callbacks)
+    with folder.lock(wait=wait), job.signals.watching():
         check_resumable(cfg, folder)  # again: another process may have ended meanwhile
         if cfg.run.resume == "never" and (folder.path / "status.json").is_file():
             console.print(f"moved the old run to {folder.move_aside()}", highlight=False, markup=False, soft_wrap=True)
-            return run(OmegaConf.merge(cfg, {"run": {"resume": "auto"}}), overrides, console)
+            return run(
+                OmegaConf.merge(cfg, {"run": {"resume": "auto"}}), overrides, console, wait=wait, callbacks=callbacks
+            )
         folder.begin_attempt()
         with logging_to(log_file(folder)):
             try:
@@ -165,7 +179,9 @@ class Job:
     console: Console
 
 
-def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Console) -> Job:
+def prepare(
+    cfg: DictConfig, folder: RunFolder, data: ImageData, console: Console, callbacks: Sequence[Callback] = ()
+) -> Job:
     """Build the method and its trainer.
 
     Raises:
@@ -199,7 +215,7 @@ def prepare(cfg: DictConfig, folder: RunFolder, data: ImageData, console: Consol
     check_beside(cfg, folder)
     signals = Signals()
     keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes, cfg.run.keep_checkpoints in ("all", "best"))
-    trainer = make_trainer(cfg, folder, keeper, console, judge)
+    trainer = make_trainer(cfg, folder, keeper, console, judge, callbacks)
     return Job(cfg, folder, data, method, judge, trainer, keeper, signals, console)
 
 
@@ -268,7 +284,7 @@ def end(folder: RunFolder, error: BaseException) -> None:
     text = io.StringIO()
     traceback.print_exception(error, file=text)
     log.error("%s", text.getvalue())
-    stopped = isinstance(error, Interrupted) or not isinstance(error, Exception)
+    stopped = isinstance(error, Stopped) or not isinstance(error, Exception)
     state = "interrupted" if stopped else "failed"
     with contextlib.suppress(OSError):  # the disk may be what failed
         folder.end_attempt(state, " ".join(str(error).split()) or type(error).__name__, type(error).__name__)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from genrun.errors import Failed, Refused
+from genrun.locks import hold
 
 FORMAT = 1  # of the run folder
 RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
@@ -294,50 +294,33 @@ class RunFolder:
     # -- lock
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, wait: float = 0) -> Iterator[None]:
         """Hold the folder for the life of this process; make it when there is none.
 
+        Args:
+            wait: seconds that another process is given to let go.
+
         Raises:
-            Refused: it cannot be written, another process holds it, or the file system cannot lock.
+            Refused: it cannot be written, another process holds it (Busy), or the file system cannot lock.
+            Failed: what is done meanwhile meets an error of the file system.
         """
         try:
             for folder in (self.path, self.checkpoints, self.samples, self.figures):
                 folder.mkdir(parents=True, exist_ok=True)
-            # a link in a folder from elsewhere would let the lock empty a file of the user's
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         except OSError as error:
             raise Refused(
                 f"cannot write the run folder {self.path}: {error.strerror}; choose another with paths.outputs=…"
             ) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 100, 0).decode() or "another process"
-            os.close(descriptor)
-            raise Refused(f"{self.path} is being run by {holder}; wait for it, or choose another run.name") from None
-        except OSError as error:
-            os.close(descriptor)
-            raise Refused(
-                f"{self.path} lies on a file system that cannot lock ({error.strerror}); choose a local one with paths.outputs=…"
-            ) from None
-        # A forked child (a data worker) would hold the lock after we are gone: it lets go at once.
-        held = [descriptor]
-        os.register_at_fork(after_in_child=lambda: [os.close(held.pop()) for _ in list(held)])
-        try:
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-            for left in self.path.rglob(".*.tmp"):  # of a write that was killed
-                left.unlink()
-            yield
-        except OSError as error:
-            raise Failed(
-                f"{error.filename or self.path}: {error.strerror or error}; what was written before is whole, "
-                "and the same command goes on from there"
-            ) from error
-        finally:
-            for descriptor in list(held):
-                held.remove(descriptor)
-                os.close(descriptor)
+        with hold(self.path, "choose another run.name or paths.outputs", wait=wait):
+            try:
+                for left in self.path.rglob(".*.tmp"):  # of a write that was killed
+                    left.unlink()
+                yield
+            except OSError as error:
+                raise Failed(
+                    f"{error.filename or self.path}: {error.strerror or error}; what was written before is whole, "
+                    "and the same command goes on from there"
+                ) from error
 
     def move_aside(self) -> Path:
         """Rename the folder to `<id>.old-N`, the first N that is free; nothing is deleted."""

@@ -42,9 +42,9 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
     return made
 
 
-def table(title: str, headings: Sequence[str], lines: list[list[str]]) -> Table:
+def table(title: str | None, headings: Sequence[str], lines: list[list[str]]) -> Table:
     """For the screen: the first column to the left, the last one dim, numbers in between to the right."""
-    shown = Table(title=Text(title, style="italic"), title_justify="left", box=None, pad_edge=False)
+    shown = Table(title=Text(title, style="italic") if title else None, title_justify="left", box=None, pad_edge=False)
     shown.add_column(headings[0])
     for heading in headings[1:-1]:
         shown.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: inside training they ask for a stop at the next batch boundary, outside they stop at once."""
+"""SIGINT, SIGTERM and a scheduler's warnings: inside training they ask for a stop at the next batch boundary, outside they stop at once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from types import FrameType
 
 from genrun.errors import Interrupted
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # the last two warn of a time limit
+
 
 class Signals:
-    """Takes over SIGINT and SIGTERM while a run works.
+    """Takes over the signals that stop a run while it works.
 
     `received` is the first signal that came while `patient`; a second one of the same kind ends the process at once.
     """
@@ -23,7 +25,7 @@ class Signals:
     @contextlib.contextmanager
     def watching(self) -> Iterator[Signals]:
         """For the length of a run."""
-        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._take) for number in STOPPING}
         try:
             yield self
         finally:

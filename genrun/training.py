@@ -6,6 +6,7 @@ import csv
 import io
 import resource
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,7 @@ def make_trainer(
     keeper: Keeper,
     console: Console | None = None,
     judge: Judge | None = None,
+    others: Sequence[Callback] = (),
     rank: int = 0,
 ) -> Trainer:
     """Lightning's trainer with our checkpoints, our progress and no files of its own.
@@ -141,6 +143,7 @@ def make_trainer(
     Args:
         console: where process 0 tells how far it is.
         judge: looks at some samples after each epoch.
+        others: callbacks besides those of the configuration.
         rank: which of the processes that train this one is; from 1 on, nobody looks on and nothing is logged.
 
     Raises:
@@ -148,8 +151,9 @@ def make_trainer(
     """
     looks = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
     watching = [] if rank else [*looks, *watchers(cfg, folder)]
+    telling = [] if rank else [TrainingProgress(console)]
     # pictures are made before averaged weights are swapped back
-    callbacks = [*watching, *training_callbacks(cfg), *([] if rank else [TrainingProgress(console)]), keeper]
+    callbacks = [*watching, *training_callbacks(cfg), *others, *telling, keeper]
     # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()

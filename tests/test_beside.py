@@ -59,8 +59,8 @@ def test_the_table_and_the_figures_show_them_all(others, tmp_path):
         rows = json.loads((of.path / "results.json").read_text())["rows"]
         assert one["values"] == {row["name"]: row["value"] for row in rows}
     text = (folder.path / "results.md").read_text()
-    assert f"| run | {others[1].path.name} | {others[0].path.name} | {folder.path.name} |" in text
-    assert "| error | CrossEntropy | MeanSquaredError | SquaredDistance |" in text
+    assert f"| run | real | {others[1].path.name} | {others[0].path.name} | {folder.path.name} |" in text
+    assert "| error |  | CrossEntropy | MeanSquaredError | SquaredDistance |" in text
     assert Image.open(folder.figures / "beside.png").height > 4 * 8
     assert (folder.figures / "beside_curves.png").is_file()
 

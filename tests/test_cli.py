@@ -238,20 +238,6 @@ def test_dry_run_prints_shapes_parameters_and_time_and_writes_nothing(here, monk
     assert sorted(here.rglob("*")) == before
 
 
-def test_a_sweep_lists_its_jobs_runs_them_apart_and_tells_which_failed(here, monkeypatch, capsys):
-    assert genrun(*TINY, monkeypatch=monkeypatch) == 0
-    capsys.readouterr()
-    several = [*TINY, "-m", "model.optimizer.lr=0.001,1e30", "seed=0,1"]
-    assert genrun(*several, "--dry-run", monkeypatch=monkeypatch) == 0
-    assert capsys.readouterr().out.count(" new") == 4
-    assert genrun(*TINY, "-m", "seed=0,1", "--dry-run", monkeypatch=monkeypatch) == 0
-    listed = capsys.readouterr().out
-    assert listed.count(" new") == 1 and listed.count(" done") == 1
-    assert genrun(*TINY, "-m", "seed=0", "model.optimizer.lr=0.001,1e30", monkeypatch=monkeypatch) == 1
-    table = capsys.readouterr().out
-    assert " done" in table and "failed: the loss term" in table
-
-
 # ------------------------------------------------------------------------------------------------------------- verbs
 
 

@@ -1,91 +1,250 @@
-"""`genrun -m`: every combination, each in a process of its own, and one table at the end."""
+"""`genrun -m`: every job in a process of its own, and one table at the end."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from genrun.cli import compose, explain
+from genrun.build import build
+from genrun.cli import compose
+from genrun.data.facts import recall
 from genrun.errors import Failed, GenrunError, Refused
-from genrun.run import read_facts, screen, state_of
-from genrun.runs import RunFolder
+from genrun.locks import hold
+from genrun.run import described_data, read_facts, screen, stage_keys, state_of
+from genrun.runs import RunFolder, digest
+from genrun.show import table
+from genrun.signals import STOPPING
+from genrun.sweeps.grid import expand, parsed
+from genrun.sweeps.jobs import Job, Launcher, Outcome, outcome_of
+from genrun.sweeps.record import SHOWN, Record, group_lines
 
-
-def expand(overrides: list[str]) -> list[list[str]]:
-    """The jobs of a sweep: one list of overrides for each combination of `a=1,2` and `b=range(3)`.
-
-    Raises:
-        Refused: an override cannot be read.
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
-    except Exception as error:
-        raise explain(error, overrides) from error
+OWN = ("hydra/", "hydra.", "sweep.", "paths.")  # what is said of the sweep; the last two also of its jobs
 
 
 def sweep(overrides: list[str], config_dir: str | None) -> int:
-    """Run, or with run.dry_run list, every job; a job that fails does not stop the others.
+    """Do what is missing of every job; one that fails, is killed or cannot even be composed neither stops nor hides the others.
 
     Returns:
-        0 when all jobs are done, 1 when one failed, 130 or 143 when a signal ended a job.
+        0 when all jobs are done, 1 when one is not, 130 or 143 when a signal ended the sweep.
+
+    Raises:
+        Refused: the sweep itself cannot be read, or another process is at it.
     """
-    dry = "run.dry_run=true" in overrides
+    of_jobs = [text for text in overrides if not text.startswith(("hydra/", "hydra."))]
+    if "run.dry_run=true" in overrides:
+        return listed(of_jobs, config_dir)
+    cfg = compose([text for text in overrides if text.startswith(OWN)], config_dir, hydra=True)
+    source, launcher = (build(cfg.hydra[part], f"hydra.{part}") for part in ("sweeper", "launcher"))
+    parsed(of_jobs)  # known before a folder is made
+    name = cfg.sweep.name or digest(sorted(of_jobs))
+    folder = Path(cfg.paths.outputs) / "sweeps" / name
+    try:
+        (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
+    with hold(folder, "choose another sweep.name"):
+        source.begin(of_jobs, folder)
+        return Conduct(source, launcher, folder, overrides, config_dir).all()
+
+
+def listed(overrides: list[str], config_dir: str | None) -> int:
+    """Print what every job of a grid would find: `done`, `to resume` or `new`; 1 when one cannot be composed."""
     jobs = expand(overrides)
-    console, table = screen(), Table("job", "run", "state", box=None, pad_edge=False)
-    worst = 0
-    fixed = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    console, shown, worst = screen(), Table("job", "run", "state", box=None, pad_edge=False), 0
+    fixed = in_all(jobs)
     for job in jobs:
         described = " ".join(text for text in job if text not in fixed)
         try:
             cfg = compose(job, config_dir)
-            if not dry:
-                console.print(f"\n[bold]{described}[/bold]")
-                status = run_job(job, config_dir)
-                if status in (130, 143):
-                    console.print(table)
-                    return status
-                if status == Refused.status:
-                    raise Refused("the line above says why")
-            folder = locate(cfg)
-            state = folder.status()["state"] if not dry else state_of(cfg, folder)
-            table.add_row(described, str(folder.path), reason(folder, state))
-            worst = max(worst, 0 if dry or state == "done" else Failed.status)
+            read_facts(cfg)
+            folder = RunFolder.of(cfg)
+            shown.add_row(described, str(folder.path), state_of(cfg, folder))
         except GenrunError as error:
-            table.add_row(described, "", f"cannot run: {error}")
+            shown.add_row(described, "", f"cannot run: {error}")
             worst = Failed.status
-    console.print(table)
+    console.print(shown)
     return worst
 
 
-def run_job(job: list[str], config_dir: str | None) -> int:
-    """One job in a process of its own: the exit status, 128 + n when a signal n ended it."""
-    search = ["--config-dir", config_dir] if config_dir else []
-    # a session of its own: a signal reaches it once, from here, and it has the time to save
-    child = subprocess.Popen([sys.executable, "-m", "genrun", *job, *search], start_new_session=True)
-    before = {
-        number: signal.signal(number, lambda n, _: child.send_signal(n)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def in_all(jobs: list[list[str]]) -> set[str]:
+    """The overrides that tell no job from another."""
+    return set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+
+
+class Conduct:
+    """The jobs that a source asks for, on the engine of a launcher.
+
+    Args:
+        source: a grid or a search.
+        launcher: starts jobs.
+        folder: of the sweep.
+        overrides: of the sweep, as they were given.
+        config_dir: the user's own groups.
+    """
+
+    def __init__(
+        self, source: Any, launcher: Launcher, folder: Path, overrides: list[str], config_dir: str | None
+    ) -> None:
+        self.source, self.launcher, self.folder, self.config_dir = source, launcher, folder, config_dir
+        self.record = Record(folder, overrides)
+        self.console = screen()
+        self.fixed = in_all(getattr(source, "jobs", []))
+        self.running: dict[int, Job] = {}
+        self.ready = False
+        self.received: int | None = None  # a signal
+
+    def all(self) -> int:
+        """Conduct every job to its end, and print the table."""
+        number: int = 0
+        with self.signals(), self.display():
+            while True:
+                while self.received is None and (not self.ready or len(self.running) < self.launcher.at_once):
+                    if (overrides := self.source.ask(number)) is None:
+                        break
+                    self.take(number, overrides)
+                    number += 1
+                if not self.running:
+                    break
+                for job, how in self.launcher.ended(1.0):
+                    del self.running[job.number]
+                    self.settle(job, outcome_of(job, how, self.place(job)))
+                self.refresh()
+        return self.close()
+
+    def take(self, number: int, overrides: list[str]) -> None:
+        """Start a job, unless it is done or cannot be composed."""
+        place = (self.config_dir, os.getcwd(), str(self.folder))
+        job = Job(number, tuple(overrides), *place, watch=self.source.watch)
+        try:
+            cfg = compose(overrides, self.config_dir)
+            done = known(cfg)
+        except GenrunError as error:
+            return self.settle(job, Outcome("cannot run", " ".join(str(error).split())))
+        if done is not None:
+            return self.settle(job, Outcome("done", run=str(done.path)), "was done before")
+        if not self.ready:
+            self.launcher.begin(self.folder, self.source.size, cfg)
+            self.ready = True
+        job.ending.unlink(missing_ok=True)
+        self.running[number] = job
+        self.say(f"{self.described(job)}: started, its output goes to {job.log}")
+        self.launcher.start(job)
+
+    def settle(self, job: Job, outcome: Outcome, words: str | None = None) -> None:
+        self.record.add(job.number, self.described(job), outcome)
+        self.source.tell(job.number, outcome)
+        self.say(f"{self.described(job)}: {words or outcome.words}")
+
+    def place(self, job: Job) -> str:
+        """The folder of a job's run; empty where it cannot be known."""
+        try:
+            cfg = compose(list(job.overrides), self.config_dir)
+            if not remembered(cfg):
+                return ""
+            return str(RunFolder.of(cfg).path)
+        except GenrunError:
+            return ""
+
+    def described(self, job: Job) -> str:
+        return " ".join(text for text in job.overrides if text not in self.fixed) or f"job {job.number}"
+
+    def close(self) -> int:
+        """Print the tables; the exit status."""
+        found = self.record.close()
+        shown = Table("job", "run", "state", box=None, pad_edge=False)
+        for _, described, run, words in self.record.job_lines():
+            shown.add_row(*map(Text, (described, run, words)))
+        self.console.print(shown)
+        if found:
+            headings, lines = group_lines(found, SHOWN)
+            self.say("\nmean ± standard deviation")
+            self.console.print(table(None, [*headings, ""], [[*line, ""] for line in lines]))
+        for line in self.source.end():
+            self.say(line)
+        self.say(f"\nsweep folder {self.folder}")
+        if self.received is not None:
+            return 128 + (signal.SIGINT if self.received == signal.SIGINT else signal.SIGTERM)
+        states = {outcome.state for _, outcome in self.record.jobs.values()}
+        return 0 if states <= {"done", "pruned"} else Failed.status
+
+    # -- what the user sees, and says
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """The first signal asks every job to stop, where it can save; a second one of the same kind ends them."""
+
+        def take(number: int, _: object) -> None:
+            if self.received == number:
+                self.launcher.kill()
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            self.received = number
+            if self.ready:
+                self.launcher.stop(number)
+
+        before = {number: signal.signal(number, take) for number in STOPPING}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def display(self) -> Iterator[None]:
+        """On a terminal the running jobs with the last line of each, below what has been said."""
+        self.live = None
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, auto_refresh=False, transient=True) as self.live:
+            yield
+        self.live = None
+
+    def refresh(self) -> None:
+        if self.live is None:
+            return
+        shown = Table.grid(padding=(0, 2))
+        for job in self.running.values():
+            shown.add_row(Text(self.described(job)), Text(last_line(job.log), style="dim", overflow="ellipsis"))
+        of = f" of {self.source.size}" if self.source.size else ""
+        shown.add_row(Text(f"{len(self.record.jobs)}{of} ended", style="italic"))
+        self.live.update(shown, refresh=True)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a file; empty where there is none."""
     try:
-        status = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return status if status >= 0 else 128 - status
+        with open(log, "rb") as file:
+            file.seek(max(0, os.path.getsize(log) - 1000))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
-def locate(cfg: DictConfig) -> RunFolder:
-    read_facts(cfg)
-    return RunFolder.of(cfg)
+def remembered(cfg: DictConfig) -> bool:
+    """Write the facts of the data into the configuration where they are known without reading it."""
+    facts = recall(described_data(cfg), Path(cfg.paths.cache).expanduser())
+    if facts is not None:
+        cfg.data.facts = facts.plain()
+    return facts is not None
 
 
-def reason(folder: RunFolder, state: str) -> str:
-    error = folder.status().get("error")
-    return f"{state}: {error}" if state == "failed" else state
+def known(cfg: DictConfig) -> RunFolder | None:
+    """The run that this configuration describes, where it is finished."""
+    if cfg.run.resume == "never" or not remembered(cfg):
+        return None
+    folder = RunFolder.of(cfg)
+    return folder if folder.finished(stage_keys(cfg, folder)) else None

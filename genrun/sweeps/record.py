@@ -1,0 +1,128 @@
+"""What a sweep leaves: which runs it has, what became of each, and their figures as mean ± standard deviation over the seeds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from genrun.beside import in_order, in_words, told_apart
+from genrun.open import open_run
+from genrun.runs import FORMAT, now, write_atomic, write_json
+from genrun.show import markdown, number
+from genrun.sweeps.jobs import Outcome
+
+SHOWN = {  # on the screen; heading of a column → name of a row of results.json
+    "label accuracy": "label accuracy",
+    "Fréchet": "Fréchet distance (classifier)",
+    "random": "Fréchet distance (random)",
+    "coverage": "coverage (classifier)",
+    "authenticity": "authenticity",
+    "C_T": "copying statistic C_T",
+    "training, s": "training, s",
+}
+
+
+class Record:
+    """The folder of a sweep, `<outputs>/sweeps/<name>/`: results.json, results.md, and a log of each job.
+
+    Args:
+        folder: of the sweep; it exists.
+        overrides: of the sweep, as they were given.
+    """
+
+    def __init__(self, folder: Path, overrides: list[str]) -> None:
+        self.folder, self.overrides = folder, overrides
+        self.jobs: dict[int, tuple[str, Outcome]] = {}  # number → what tells it from the others, what became of it
+
+    def add(self, job: int, described: str, outcome: Outcome) -> None:
+        """Keep what became of a job, at once: this process may be killed next."""
+        self.jobs[job] = (described, outcome)
+        self.write([])
+
+    def write(self, groups: list[dict[str, Any]]) -> None:
+        jobs = [
+            {"number": n, "job": described} | asdict(outcome) for n, (described, outcome) in sorted(self.jobs.items())
+        ]
+        content = {"format": FORMAT, "written": now(), "overrides": self.overrides, "jobs": jobs, "groups": groups}
+        write_json(self.folder / "results.json", content)
+
+    def close(self) -> list[dict[str, Any]]:
+        """Write everything that is known, and return the groups."""
+        found = groups([Path(outcome.run) for _, outcome in self.jobs.values() if outcome.state == "done"])
+        self.write(found)
+        text = markdown("Jobs", ["", "job", "run", "state"], self.job_lines(), notes=True)
+        if found:
+            names = list(dict.fromkeys(name for group in found for name in group["metrics"]))
+            text += "\n" + markdown(
+                "Mean ± standard deviation", *group_lines(found, {name: name for name in names}), notes=False
+            )
+        write_atomic(self.folder / "results.md", text)
+        return found
+
+    def job_lines(self) -> list[list[str]]:
+        """Number, description, folder and state of each job."""
+        return [
+            [str(n), described, outcome.run, outcome.words] for n, (described, outcome) in sorted(self.jobs.items())
+        ]
+
+
+def groups(runs: list[Path]) -> list[dict[str, Any]]:
+    """Finished runs that differ in their seed alone, together: what tells them from the others, and each figure's mean and deviation.
+
+    The deviation is that of a sample, with n - 1 below the sum; a single run has none.
+    """
+    together: dict[str, dict[str, Path]] = {}  # configuration but for the seed → run by its own configuration
+    for path in runs:
+        status = json.loads((path / "status.json").read_text())
+        together.setdefault(status["group_id"], {})[status["id"]] = path
+    members = [[open_run(path) for path in group.values()] for group in together.values()]
+    made = []
+    for group, settings in zip(members, told_apart([group[0].config for group in members]), strict=True):
+        values: dict[str, list[float]] = {}
+        for run in group:
+            for row in run.results()["rows"]:
+                if isinstance(row["value"], int | float):
+                    values.setdefault(row["name"], []).append(row["value"])
+        metrics = {
+            name: {
+                "mean": statistics.fmean(found),
+                "deviation": statistics.stdev(found) if len(found) > 1 else None,
+                "runs": len(found),
+            }
+            for name, found in values.items()
+        }
+        seeds = sorted(run.config.seed for run in group)
+        made.append(
+            {"settings": settings, "seeds": seeds, "runs": [str(run.folder.path) for run in group], "metrics": metrics}
+        )
+    return sorted(made, key=lambda group: in_order(group["settings"]))
+
+
+def group_lines(found: list[dict[str, Any]], columns: dict[str, str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of a table with a line for each group.
+
+    Args:
+        columns: heading → name of a figure; those that no group has are left out.
+    """
+    there = {heading: name for heading, name in columns.items() if any(name in group["metrics"] for group in found)}
+    settings = list(found[0]["settings"])
+    lines = [
+        [
+            *(in_words(group["settings"][key]) for key in settings),
+            str(len(group["runs"])),
+            *(spread(group["metrics"].get(name)) for name in there.values()),
+        ]
+        for group in found
+    ]
+    return [*settings, "runs", *there], lines
+
+
+def spread(metric: dict[str, Any] | None) -> str:
+    """Mean ± standard deviation, in words."""
+    if metric is None:
+        return "–"
+    deviation = "" if metric["deviation"] is None else f" ± {metric['deviation']:.2g}"
+    return f"{number(metric['mean'])}{deviation}"
