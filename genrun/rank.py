@@ -22,7 +22,10 @@ def main() -> None:
     rank, folder, processes, port, threads, start = sys.argv[1:]
     words = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints goes to log.txt
-    threading.Thread(target=end_with_process_0, daemon=True).start()
+    # not sys.stdin: the thread would hold its lock, for which a data worker, a fork of this process, would wait for ever
+    pipe = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    threading.Thread(target=end_with_process_0, args=(pipe,), daemon=True).start()
     for number in STOPPING:  # process 0 says at which batch all stop
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -37,9 +40,10 @@ def main() -> None:
     os._exit(0)
 
 
-def end_with_process_0() -> None:
+def end_with_process_0(pipe: int) -> None:
     """Its end of the pipe is closed when the training is over, and by the system when it was killed."""
-    sys.stdin.buffer.read()
+    while os.read(pipe, 1):
+        pass
     os._exit(1)
 
 

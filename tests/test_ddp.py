@@ -137,6 +137,11 @@ def test_a_process_that_dies_ends_the_run_in_a_line(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_with_workers_that_decode(both, tmp_path):
+    close(start(tmp_path, TWO, "data.memory_limit=0", "data.resize=8", "data.workers=1"), both)
+
+
+@pytest.mark.slow
 def test_killed_the_first_process_takes_the_others_along(tmp_path):
     process = command(*VAE, TWO, "trainer.max_epochs=100000", f"paths.outputs={tmp_path}")
 
