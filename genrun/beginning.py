@@ -26,7 +26,8 @@ def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
         raise NotFinite(
             f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
         )
-    if cfg.run.resume == "must" and not folder.last.is_file():
+    trained = "fit" in status["stages"]  # then there is nothing to go on with, and last.ckpt may not have been kept
+    if cfg.run.resume == "must" and not folder.last.is_file() and not trained:
         raise Refused(f"run.resume=must: there is no {folder.last} to go on from")
 
 
@@ -40,7 +41,7 @@ def starting_point(cfg: DictConfig, folder: RunFolder, method: Method) -> tuple[
         return None, refitted_run(cfg, folder)
     if whole(folder.last):
         return folder.last, None
-    if not cfg.run.extend:
+    if not cfg.run.extend or "fit" in folder.status()["stages"]:
         return None, None
     parent = extended_run(cfg, folder, method)
     return parent.last, parent
@@ -57,15 +58,20 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
             f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start"
         )
     wanted = identity(cfg)
-    found = []
+    found, dropped = [], []
     for sibling in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else []:
         other = RunFolder(sibling)
-        if sibling == folder.path or other.status()["state"] != "done" or not other.last.is_file():  # a refit has none
+        if sibling == folder.path or other.status()["state"] != "done":
             continue
         theirs = identity(OmegaConf.load(sibling / "config.yaml"))
         epochs = theirs["trainer"]["max_epochs"]
         if differing(theirs, wanted) == ["trainer.max_epochs"] and epochs < cfg.trainer.max_epochs:
-            found.append((epochs, other))
+            (found if other.last.is_file() else dropped).append((epochs, other))
+    if not found and dropped:
+        raise Refused(
+            f"run.extend=true: {dropped[0][1].path} has no last.ckpt to go on from (a refit never had one, and run.keep_checkpoints may "
+            "have dropped it); train the longer run from the start"
+        )
     if not found:
         raise Refused(
             f"run.extend=true: no finished run in {folder.path.parent} differs from this one only by a smaller trainer.max_epochs"

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
@@ -66,6 +66,7 @@ class Run:
     beside: list[str]
     init_from: str | None
     checkpoint_minutes: float
+    keep_checkpoints: Literal["all", "last", "best", "none"]
     dry_run: bool
     debug: bool
 
@@ -84,10 +85,11 @@ class Sample:
 @dataclass
 class Hardware:
     accelerator: str
-    devices: int
+    devices: int | str
     precision: str
     compile: bool
     threads: int | None
+    memory_format: Literal["contiguous", "channels_last"]
 
 
 def check(cfg: DictConfig) -> None:
@@ -105,13 +107,16 @@ def check(cfg: DictConfig) -> None:
         raise Refused(
             f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
         )
-    if cfg.hardware.devices != 1 or {"num_nodes", "strategy"} & set(cfg.trainer):
-        raise Refused("hardware.devices: expected 1; a run on several devices or nodes is not supported yet")
+    if {"num_nodes", "devices", "strategy"} & set(cfg.trainer):
+        raise Refused("trainer.strategy, devices and num_nodes: leave them; hardware.devices=2 trains on two devices")
+    if isinstance(cfg.hardware.devices, str) and cfg.hardware.devices != "auto":
+        raise Refused(f"hardware.devices: expected a number or auto, got {cfg.hardware.devices!r}")
     for path in (
         "sample.n",
         "sample.chunk",
         "trainer.max_epochs",
         "trainer.accumulate_grad_batches",
+        "hardware.devices",
         "hardware.threads",
     ):
         value = OmegaConf.select(cfg, path)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from genrun.beginning import extended_run
 from genrun.data.module import ImageData
-from genrun.hardware import precision
+from genrun.hardware import precision, processes
 from genrun.run import prepare, state_of
 from genrun.runs import RunFolder
 
@@ -51,7 +51,10 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
     with tempfile.TemporaryDirectory() as scratch:
         short = cfg.copy()
         short.logger, short.callbacks.watching, short.run.extend = {}, {}, False
-        job = prepare(short, RunFolder(Path(scratch)), data, console)
+        job = prepare(short, RunFolder(Path(scratch)), data, console)  # what would be refused is
+        if (many := processes(cfg)) > 1:
+            short.hardware.devices = 1  # one process does the whole batch here
+            job = prepare(short, RunFolder(Path(scratch)), data, console)
         clock = StepClock()
         job.trainer.callbacks = [clock]
         job.trainer.limit_train_batches = min(WARM_UP + TIMED, len(data.train_dataloader()))
@@ -76,7 +79,8 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",
         "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
         "parameters": f"{sum(weight.numel() for weight in job.method.parameters()):,}",
-        "device": f"{job.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}",
+        "device": f"{job.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}"
+        + (f"; the run shares each batch among {many}, and the time is of one" if many > 1 else ""),
         "training": f"{cfg.trainer.max_epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step: about {duration(total)}",
     }.items():
         table.add_row(name, value)

@@ -27,7 +27,7 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
     """A plain record of the command, the code and the machine."""
     import torch
 
-    from genrun.hardware import precision
+    from genrun.hardware import kind_of, precision, processes
 
     return {
         "command": ["genrun", *sys.argv[1:]],
@@ -35,10 +35,8 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
         "git": git_state(),
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
-        "machine": machine() | {"precision": precision(cfg)},
-        "device": torch.cuda.get_device_name()
-        if torch.cuda.is_available() and cfg.hardware.accelerator != "cpu"
-        else "cpu",
+        "machine": machine() | {"precision": precision(cfg), "devices": processes(cfg)},
+        "device": torch.cuda.get_device_name() if (kind := kind_of(cfg.hardware.accelerator)) == "cuda" else kind,
         "checksum": cfg.data.facts.checksum,
         "seed": cfg.seed,
         "identity": identity,
@@ -88,7 +86,9 @@ def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolde
     Another machine or thread count adds floating-point numbers in another order, so it is said.
     """
     file = folder.path / "provenance.json"
-    if not (folder.last.is_file() and file.is_file()):
+    if not (
+        file.is_file() and (folder.last.is_file() or folder.weights.is_file())
+    ):  # the last.ckpt of a finished run may be gone
         write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
     else:
         first = json.loads(file.read_text())

@@ -19,7 +19,7 @@ from genrun.beginning import check_resumable, extended_run, refitted_run, starti
 from genrun.beside import check_beside, folders_beside
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
-from genrun.errors import GenrunError, Refused, Stopped
+from genrun.errors import Refused, Stopped
 from genrun.logs import log_file, logging_to
 from genrun.runs import RunFolder, digest, identity, images_key, plain, write_atomic
 from genrun.show import show
@@ -188,40 +188,21 @@ def prepare(
         Refused: a class, option or device is wrong or missing.
     """
     import torch
-    from pytorch_lightning import seed_everything
 
     from genrun.callbacks.keeper import Keeper
-    from genrun.hardware import precision
-    from genrun.training import load_weights, make_trainer
+    from genrun.hardware import check_device
+    from genrun.model import make_method
+    from genrun.training import make_trainer
 
     if cfg.hardware.threads is not None:
         torch.set_num_threads(cfg.hardware.threads)
-    seed_everything(cfg.seed, verbose=False)
-    method = build_method(cfg)
-    if cfg.run.init_from is not None:
-        load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
-    if precision(cfg) == "64-true":
-        method.double()
-    if cfg.hardware.compile:
-        if (reason := method.not_compiled()) is not None:
-            raise Refused(f"hardware.compile=true: {reason}")
-        for network in method.children():
-            network.compile()
-    if not method.automatic_optimization and (
-        cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1
-    ):
-        raise Refused(
-            f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {cfg.model.name} steps by itself, leave them"
-        )
-    if not method.automatic_optimization and cfg.hardware.precision == "16-mixed":
-        raise Refused(
-            f"hardware.precision=16-mixed scales gradients, and {cfg.model.name} steps by itself: use bf16-mixed"
-        )
+    check_device(cfg)
+    method = make_method(cfg)
     try:
         method.configure_optimizers()
     except ValueError as error:
         raise Refused(f"model.optimizer: {error}") from error
-    if cfg.run.extend and not folder.last.is_file():
+    if cfg.run.extend and not folder.last.is_file() and "fit" not in folder.status()["stages"]:
         extended_run(cfg, folder, method)
     if cfg.run.refit_of is not None:
         refitted_run(cfg, folder)
@@ -233,7 +214,7 @@ def prepare(
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)
     signals = Signals()
-    keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes)
+    keeper = Keeper(folder, signals, cfg.run.checkpoint_minutes, cfg.run.keep_checkpoints in ("all", "best"))
     trainer = make_trainer(cfg, folder, keeper, console, judge, callbacks)
     return Job(cfg, folder, data, method, judge, trainer, keeper, signals, console)
 
@@ -242,6 +223,7 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     """Do every stage that is not done."""
     from genrun import stages
     from genrun.evaluation.results import evaluate
+    from genrun.hardware import device_of
     from genrun.provenance import provenance, write_provenance
     from genrun.training import fit, load_weights, take_over
     from genrun.types import Refits
@@ -255,36 +237,26 @@ def work(job: Job, overrides: list[str], keys: dict[str, str]) -> None:
     folder.record(id=keys["fit"], group_id=digest({**identity(cfg), "seed": None}))
 
     if parent is not None and cfg.run.extend:
-        for file in ("figures/codes_first.npz", "checkpoints/best.ckpt"):
+        for file in ("figures/codes_first.npz", *(["checkpoints/best.ckpt"] if job.keeper.keeps_best else [])):
             if (parent.path / file).is_file():
                 write_atomic(folder.path / file, (parent.path / file).read_bytes())
     taken_over = cfg.run.refit_of is not None
     folder.run_stage("fit", keys["fit"], lambda: take_over(job, parent) if taken_over else fit(job, start))
     load_weights(method, folder.weights, "the trained weights")
-    method.eval().to(stages.device_of(cfg))
+    method.eval().to(device_of(cfg))
     if isinstance(method, Refits):
         folder.run_stage("refit", keys["refit"], lambda: stages.refit(job))
     folder.run_stage("sample", keys["sample"], lambda: stages.sample(job))
     folder.run_stage("figures", keys["figures"], lambda: stages.figures(job))
     folder.run_stage("evaluate", keys["evaluate"], lambda: evaluate(folder, cfg, job.data, method, job.judge))
-
-
-def build_method(cfg: DictConfig) -> Method:
-    """The method that `cfg.model` describes."""
-    node = OmegaConf.create({key: value for key, value in plain(cfg.model).items() if key != "name"})
-    try:
-        return build(node, "model")
-    except GenrunError:
-        raise
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}") from error
+    folder.keep_checkpoints(cfg.run.keep_checkpoints)
 
 
 def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
     """The judge that `cfg.evaluation` describes, of the data whose facts are in `cfg.data.facts`."""
-    from genrun.stages import device_of
+    from genrun.hardware import check_device, device_of
 
+    check_device(cfg)
     judge = build(cfg.evaluation, "evaluation")  # partial, for Hydra would turn the facts into a configuration
     return judge(
         data,

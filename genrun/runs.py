@@ -26,7 +26,7 @@ FORMAT = 1  # of the run folder
 RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
 # An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
 # identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
-NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False}
+NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False, "memory_format": "contiguous"}
 # An option that took another's place stands here with the value that does the same, and the other with its own: they name the same runs.
 REPLACED: dict[str, tuple[Any, str, Any]] = {
     "model.prior": (
@@ -118,6 +118,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         "callbacks": plain(cfg.callbacks.training),
         "precision": str(cfg.hardware.precision),
         "compile": bool(cfg.hardware.get("compile", False)),  # fused operations round otherwise
+        "memory_format": str(cfg.hardware.get("memory_format", "contiguous")),  # other kernels round otherwise
         "init_from": weights_digest(cfg.run.init_from),
         "seed": cfg.seed,
         "recipe_version": RECIPE_VERSION,
@@ -278,6 +279,17 @@ class RunFolder:
             {key: int(value) if key in ("epoch", "step") else float(value) for key, value in row.items() if value}
             for row in rows
         ]
+
+    def keep_checkpoints(self, which: str) -> None:
+        """Delete the checkpoints of a finished run that are not to be kept: all but `last`, `best`, `none`, or nothing of `all`.
+
+        Of a run that has no best.ckpt, for nothing was held out to score it by, last.ckpt takes its place.
+        """
+        if which == "best" and not self.best.is_file():
+            which = "last"
+        unwanted = {"all": [], "last": [self.best], "best": [self.last], "none": [self.best, self.last]}[which]
+        for checkpoint in unwanted:
+            checkpoint.unlink(missing_ok=True)
 
     # -- lock
 

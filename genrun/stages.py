@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
@@ -40,12 +39,6 @@ if TYPE_CHECKING:
 
 SORTED = 1000  # samples among which one of each class is looked for
 SHOWN_AT = 300  # pixels, of the figure that shows an image beyond its training resolution
-
-
-def device_of(cfg: DictConfig) -> torch.device:
-    """The device that trains, which samples and judges as well."""
-    gpu = torch.cuda.is_available() and cfg.hardware.accelerator in ("auto", "gpu", "cuda")
-    return torch.device("cuda" if gpu else "cpu")
 
 
 def refit(job: Job) -> list[Path]:

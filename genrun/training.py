@@ -24,9 +24,11 @@ from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.keeper import AtomicCheckpointIO, Keeper
 from genrun.callbacks.progress import TrainingProgress
 from genrun.errors import Failed, Interrupted, Refused
-from genrun.hardware import precision
+from genrun.hardware import kind_of, precision, processes, there_is, threads_of_each
 from genrun.methods.method import Method
+from genrun.ranks import together
 from genrun.runs import RunFolder, write_atomic
+from genrun.shared import Member, SharedBatches
 
 if TYPE_CHECKING:
     from genrun.evaluation.judge import Judge
@@ -45,7 +47,7 @@ def fit(job: Job, start: Path | None) -> list[Path]:
     Raises:
         NotFinite: a loss term became NaN or infinite.
         Interrupted: a signal came; `last.ckpt` holds the step at which it stopped.
-        Failed: out of memory.
+        Failed: out of memory, or another process of the training ended.
     """
     folder, keeper = job.folder, job.keeper
     if job.judge.epoch_samples:
@@ -53,7 +55,7 @@ def fit(job: Job, start: Path | None) -> list[Path]:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
     try:
-        with job.signals.patient():
+        with together(job.trainer, folder, threads_of_each(job.cfg), start), job.signals.patient():
             job.trainer.fit(job.method, job.data, ckpt_path=start, weights_only=True)
     except SIGTERMException as error:  # Lightning saw the signal before our callback did
         raise Interrupted(signal.SIGTERM) from error
@@ -113,36 +115,45 @@ def peak_memory_gib() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
 
 
+def training_callbacks(cfg: DictConfig) -> list[Callback]:
+    """The callbacks of the configuration that decide the result."""
+    return [build(node, f"callbacks.training.{name}") for name, node in cfg.callbacks.training.items()]
+
+
 def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
-    """The callbacks of the configuration: those that decide the result, then those that look on."""
-    training = [build(node, f"callbacks.training.{name}") for name, node in cfg.callbacks.training.items()]
-    watching = [
+    """Those that look on."""
+    return [
         build(node, f"callbacks.watching.{name}", folder=folder, seed=cfg.seed)
         for name, node in cfg.callbacks.watching.items()
         if "_target_" in node  # a model's YAML may set an option of a watcher that callbacks=none has taken away
     ]
-    return [*watching, *training]  # pictures are made before averaged weights are swapped back
 
 
 def make_trainer(
     cfg: DictConfig,
     folder: RunFolder,
     keeper: Keeper,
-    console: Console,
+    console: Console | None = None,
     judge: Judge | None = None,
     others: Sequence[Callback] = (),
+    rank: int = 0,
 ) -> Trainer:
     """Lightning's trainer with our checkpoints, our progress and no files of its own.
 
     Args:
+        console: where process 0 tells how far it is.
         judge: looks at some samples after each epoch.
         others: callbacks besides those of the configuration.
+        rank: which of the processes that train this one is; from 1 on, nobody looks on and nothing is logged.
 
     Raises:
         Refused: the device is not there, or a logger's extra is not installed.
     """
     looks = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
-    callbacks = [*looks, *watchers(cfg, folder), *others, TrainingProgress(console), keeper]
+    watching = [] if rank else [*looks, *watchers(cfg, folder)]
+    telling = [] if rank else [TrainingProgress(console)]
+    # pictures are made before averaged weights are swapped back
+    callbacks = [*watching, *training_callbacks(cfg), *others, *telling, keeper]
     # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()
@@ -154,15 +165,20 @@ def make_trainer(
             raise Refused(
                 f"trainer.max_time: expected days:hours:minutes:seconds such as 00:00:10:00, got {cfg.trainer.max_time!r}"
             ) from error
+    kind, many = kind_of(cfg.hardware.accelerator), processes(cfg)
+    shared = {}
+    if many > 1:
+        batch_norm = kind == "cuda"  # over all processes; `check_method` refuses it elsewhere
+        shared = {"strategy": SharedBatches(Member(rank, many)), "sync_batchnorm": batch_norm}
     try:
-        return build(
+        trainer = build(
             node,
             "trainer",
-            accelerator=cfg.hardware.accelerator,
-            devices=cfg.hardware.devices,
+            accelerator=kind,
+            devices=many,
             precision=precision(cfg),
             callbacks=callbacks,
-            logger=loggers(cfg, folder) or False,
+            logger=(not rank and loggers(cfg, folder)) or False,
             plugins=[AtomicCheckpointIO()],
             default_root_dir=str(folder.path),
             num_sanity_val_steps=0,
@@ -170,12 +186,16 @@ def make_trainer(
             enable_model_summary=False,
             use_distributed_sampler=False,
             log_every_n_steps=2**31,  # nothing is logged but once an epoch
+            **shared,
         )
     except Refused:
         raise
     except Exception as error:
-        devices = "cpu" + (f", gpu ({torch.cuda.device_count()})" if torch.cuda.is_available() else "")
-        raise Refused(f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {devices})") from error
+        raise Refused(f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {there_is()})") from error
+    if many > 1:
+        # Lightning's own handler of SIGTERM would broadcast wherever the signal meets it, while the others wait for something else
+        trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer
 
 
 def loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:

@@ -37,7 +37,7 @@ from genrun.data.module import ImageData
 from genrun.data.sources import mnist
 from genrun.methods.csgm import CSGM
 from genrun.methods.method import Method
-from genrun.run import build_method
+from genrun.model import build_method
 from genrun.runs import RunFolder
 from genrun.signals import Signals
 from genrun.training import make_trainer

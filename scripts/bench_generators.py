@@ -31,7 +31,7 @@ from genrun.methods.gan import GAN
 from genrun.methods.method import Method
 from genrun.methods.rbm import RBM
 from genrun.methods.vae import VAE
-from genrun.run import build_method
+from genrun.model import build_method
 
 Loop = Callable[[Tensor], None]  # a step on images (B, 1, 28, 28) in [0, 1]
 

@@ -56,7 +56,7 @@ WRONG = [
     (["model=csgn"], r"model=csgn: no such choice \(did you mean 'csgm'\?\)"),
     (["data=minst"], r"data=minst: no such choice \(did you mean 'mnist'\?\)"),
     (["modle=csgm"], r"modle: no such option \(did you mean 'model'\?\)"),
-    (["hardware=tpu"], r"hardware=tpu: no such choice.*auto, cpu, gpu"),
+    (["hardware=tpu"], r"hardware=tpu: no such choice.*auto, cpu, gpu, gpu_multi, mps"),
     (["trainer.max_epoch=3"], r"trainer.max_epoch: no such option \(did you mean 'trainer.max_epochs'\?\)"),
     (["model.ramb=visit"], r"model.ramb: no such option \(did you mean 'model.ramp'\?\)"),
     (["run.resme=must"], r"run.resme: no such option \(did you mean 'run.resume'\?\)"),
@@ -86,7 +86,7 @@ WRONG = [
     (["run.init_from=nowhere"], r"run.init_from=nowhere: expected the folder of a run"),
     (["paths.outputs=a_file"], r"cannot write the run folder a_file.*Not a directory"),
     (["hardware=tpu"], r"hardware=tpu: no such choice"),
-    (["hardware.devices=2"], r"hardware.devices: expected 1"),
+    (["hardware.devices=two"], r"hardware.devices: expected a number or auto, got .two."),
     (["model.pixels=0"], r"model.pixels: expected at least 1, got 0"),
     (["model.optimizer.lr=-1"], r"model.optimizer: Invalid learning rate: -1"),
     (["trainer.gradient_clip_val=1.0"], r"trainer.gradient_clip_val .* csgm steps by itself"),
@@ -117,7 +117,7 @@ WRONG = [
     (["-m", "model=csgm,csgn", "--cfgg"], r"unrecognized arguments: --cfgg"),
 ]
 if not torch.cuda.is_available():
-    WRONG.append((["hardware=gpu"], r"hardware or trainer: .*(?i:gpu|cuda).*this machine has: cpu"))
+    WRONG.append((["hardware=gpu"], r"hardware.accelerator=gpu: this machine has none .* it has cpu"))
 if importlib.util.find_spec("mlflow") is None:
     WRONG.append((["logger=mlflow"], r"logger=mlflow needs an extra: pip install 'genrun\[mlflow\]'"))
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from genrun import types
 from genrun.cli import compose
 from genrun.errors import Refused
+from genrun.model import build_method
 from genrun.open import open_run
-from genrun.run import build_method, run
+from genrun.run import run
 from genrun.sampling import balanced_labels
 
 YAML = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))

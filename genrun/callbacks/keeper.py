@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import random
+import math
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.cloud_io import _load as load_file
@@ -20,7 +19,27 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from genrun.callbacks.epochs import EpochWatcher
 from genrun.errors import Interrupted
 from genrun.runs import RunFolder, atomic, write_atomic
+from genrun.shared import agreed
 from genrun.signals import Signals
+from genrun.streams import random_states, restore_random_states
+
+
+class Disk:
+    """A file for torch to write to, which remembers why it could not be written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -28,7 +47,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         with atomic(Path(path)) as file:
-            torch.save(checkpoint, file)
+            disk = Disk(file)
+            try:
+                torch.save(checkpoint, disk)
+            except RuntimeError as error:  # so torch reports what the disk said
+                raise disk.error or error from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
@@ -46,12 +69,14 @@ class Keeper(Checkpoint):
         folder: the run folder.
         signals: asked at each batch's end whether to stop there.
         minutes: between checkpoints inside a long epoch.
+        keeps_best: whether there is to be a `best.ckpt`.
     """
 
-    def __init__(self, folder: RunFolder, signals: Signals, minutes: float) -> None:
+    def __init__(self, folder: RunFolder, signals: Signals, minutes: float, keeps_best: bool = True) -> None:
         self.folder = folder
         self.signals = signals
         self.minutes = minutes
+        self.keeps_best = keeps_best
         self.rows: list[dict[str, Any]] = []
         self.best: float | None = None
         self.seconds = 0.0  # of training, over all attempts, without the looks between epochs
@@ -88,22 +113,32 @@ class Keeper(Checkpoint):
     ) -> None:
         if trainer.is_last_batch:  # the epoch's end follows at once and saves itself
             return
-        if self.signals.received is not None:
+        late = time.monotonic() - self._saved > 60 * self.minutes
+        signal, late = agreed(trainer, self.signals.received or 0, late)
+        if signal or late:
             self._save(trainer, "last")
-            raise Interrupted(self.signals.received)
-        if time.monotonic() - self._saved > 60 * self.minutes:
-            self._save(trainer, "last")
+        if signal:
+            raise Interrupted(signal)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
+        self._keep(trainer, method, epoch)
+        (signal,) = agreed(trainer, self.signals.received or 0)
+        if signal and epoch < (trainer.max_epochs or epoch + 1):
+            raise Interrupted(signal)
+
+    def _keep(self, trainer: pl.Trainer, method: pl.LightningModule, epoch: int) -> None:
+        """A row and a checkpoint of an epoch that is over."""
         # Lightning keeps the value of an epoch that a watcher passed over
         stale = {name for watcher in self._watchers if watcher.looked < epoch for name in watcher.logged}
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name not in stale}
         if not self.rows or self.rows[-1]["epoch"] < epoch:
             self.rows.append({"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
         score = metrics.get(method.best_by)
-        if score is not None and (self.best is None or score < self.best):
+        better = score is not None and (self.best is None or score < self.best)
+        if better:
             self.best = score
+        if better and self.keeps_best:
             self._save(trainer, "best")  # first: a kill in between repeats the epoch, and writes it again
             with open(self.folder.best, "rb") as best, atomic(self.folder.last) as last:
                 shutil.copyfileobj(best, last)
@@ -111,8 +146,6 @@ class Keeper(Checkpoint):
             self._save(trainer, "last")
         self.write_rows()
         self.folder.record(epoch=epoch, step=trainer.global_step)
-        if self.signals.received is not None and epoch < (trainer.max_epochs or epoch + 1):
-            raise Interrupted(self.signals.received)
 
     def write_rows(self) -> None:
         write_atomic(self.folder.path / "metrics.csv", as_csv(self.rows))
@@ -126,6 +159,22 @@ class Keeper(Checkpoint):
         self._saved = time.monotonic()
 
 
+class Follower(Keeper):
+    """What a keeper is in the other processes of a training: it saves when that of process 0 does, which alone writes."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder, Signals(), minutes=math.inf)
+
+    @property
+    def state_key(self) -> str:
+        return (
+            Keeper.__qualname__
+        )  # a checkpoint is process 0's, and so are the random states that are restored from it
+
+    def _keep(self, trainer: pl.Trainer, method: pl.LightningModule, epoch: int) -> None:
+        self._save(trainer, "last")
+
+
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """Rows as CSV, one column for each key that occurs; floats in the shortest form that reads back equal."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -134,26 +183,3 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def random_states() -> dict[str, Any]:
-    """The states of every global random stream, as plain containers and tensors."""
-    kind, keys, *rest = np.random.get_state()
-    version, state, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [kind, keys.tolist(), *rest],
-        "python": [version, list(state), gauss],
-    }
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Undo what happened to the global random streams since `random_states`."""
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
-    version, state, gauss = states["python"]
-    random.setstate((version, tuple(state), gauss))

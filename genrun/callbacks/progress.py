@@ -63,7 +63,7 @@ class TrainingProgress(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch[0])
+        self._images += len(batch[0]) * trainer.world_size  # each process has its share
         clock = time.monotonic()
         if self.bar is not None and clock - self._looked > REFRESH:
             self._looked = clock

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from genrun.data.images import Images, Stored
 from genrun.errors import Failed, Refused
+from genrun.maths.shares import Share
 from genrun.types import Batch
 
 
@@ -25,10 +26,14 @@ class EpochOrder:
         batch_size: images in a batch; the last batch of a pass holds what remains.
         seed: of the permutations; None: always 0, 1, 2, …
         passes: how often an epoch goes over all images, each time in a fresh order.
+        rank, processes: of every batch, only the rows that are the share of this one of so many processes.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int | None = None, passes: int = 1) -> None:
+    def __init__(
+        self, size: int, batch_size: int, seed: int | None = None, passes: int = 1, rank: int = 0, processes: int = 1
+    ) -> None:
         self.size, self.batch_size, self.seed, self.passes = size, batch_size, seed, passes
+        self.rank, self.processes = rank, processes
         self.epoch = 0
         self.start = 0  # batches that the next epoch leaves out, because a resumed run has seen them; then 0 again
         self.device = torch.device("cpu")
@@ -39,6 +44,11 @@ class EpochOrder:
 
     def __len__(self) -> int:
         return self.passes * self.batches_per_pass
+
+    def share(self, batch: int) -> Share:
+        """Which rows of the epoch's batch number `batch` are served here."""
+        before = batch % self.batches_per_pass * self.batch_size
+        return Share.of(min(self.batch_size, self.size - before), self.rank, self.processes)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -54,7 +64,8 @@ class EpochOrder:
         epoch = self.epoch
         for passage in range(start // max(1, self.batches_per_pass), self.passes):
             batches = self.permutation(epoch, passage).to(self.device).split(self.batch_size)
-            yield from batches[max(0, start - passage * self.batches_per_pass) :]
+            first = max(0, start - passage * self.batches_per_pass)
+            yield from (index[self.share(number).rows] for number, index in enumerate(batches[first:], first))
 
 
 class Loader:

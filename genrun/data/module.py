@@ -179,10 +179,10 @@ class ImageData(LightningDataModule):
         return loader
 
     def val_dataloader(self) -> Loader | list:
-        return self._loader("validation", EpochOrder(len(self.validation), self.batch_size))
+        return self._loader("validation", self._order(len(self.validation)))
 
     def test_dataloader(self) -> Loader | list:
-        return self._loader("test", EpochOrder(len(self.test), self.batch_size))
+        return self._loader("test", self._order(len(self.test)))
 
     def _loader(self, split: str, order: EpochOrder) -> Loader | list:
         """The split's loader, made once; an empty list, Lightning's word for none, when the split is empty."""
@@ -198,7 +198,12 @@ class ImageData(LightningDataModule):
         return self._loaders[split]
 
     def _train_order(self) -> EpochOrder:
-        return EpochOrder(len(self.train), self.batch_size, self.seed, self.passes)
+        return self._order(len(self.train), self.seed, self.passes)
+
+    def _order(self, size: int, seed: int | None = None, passes: int = 1) -> EpochOrder:
+        """The batches, or this process's shares of them where several train."""
+        ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        return EpochOrder(size, self.batch_size, seed, passes, *ranks)
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of its epoch the training has seen; the order itself follows from seed and epoch."""

@@ -12,6 +12,7 @@ from genrun.maths.draws import normal_like
 from genrun.maths.mixtures import ClassMixture, Prior
 from genrun.maths.rates import Schedule
 from genrun.maths.reconstruction import ReconstructionError
+from genrun.maths.shares import gathered
 from genrun.methods.coded import Coded
 from genrun.types import Batch
 
@@ -94,14 +95,14 @@ class Autoencoder(Coded):
         seen = codes
         if self.code_noise:
             # the gradient knows that wider codes have more noise: they would grow without end to escape it
-            seen = codes + self.code_noise * codes.std(0, correction=0) * normal_like(codes)
+            seen = codes + self.code_noise * gathered(codes).std(0, correction=0) * normal_like(codes)
         loss = error = self.error(self.decoder(seen).to(codes), batch.image.to(codes)).mean()
         terms = {"reconstruction": error}
         if self.sparsity:
             terms["sparsity"] = codes.abs().mean()
             loss = loss + self.sparsity * terms["sparsity"]
         if self.decorrelation:
-            terms["correlation"] = squared_correlations(codes)
+            terms["correlation"] = squared_correlations(gathered(codes))
             loss = loss + self.decorrelation * terms["correlation"]
         self.track(**terms)
         return loss

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from genrun.maths.draws import normal_like
+from genrun.maths.draws import normal_like, uniform_each
 from genrun.maths.rates import Schedule
 from genrun.methods.method import Method
 from genrun.types import Batch
@@ -87,13 +87,13 @@ class Denoiser(Method):
         """A share of the way in [0, 1] for each of the images: (n,)."""
         if self.times == "logit_normal":
             return normal_like(images[:, 0, 0, 0], generator).sigmoid()
-        return torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
+        return uniform_each(images, generator, images.dtype)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         self.follow_schedule()
         labels = None
         if self.num_classes:
-            left_out = torch.rand(len(batch.label), device=self.device) < self.label_dropout
+            left_out = uniform_each(batch.label) < self.label_dropout
             labels = batch.label.masked_fill(left_out, self.num_classes)
         terms = self.losses(2 * batch.image - 1, labels)
         self.track(**terms)

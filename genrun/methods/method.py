@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Generator, Tensor
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
 from genrun.errors import NotFinite
+from genrun.maths import shares
 from genrun.maths.rates import Schedule, rate_share, warm_up
+from genrun.types import KeepsCodes
 
 # On an accelerator looking at a value waits for everything before it: there the terms are looked at once in so many steps.
 STEPS_BETWEEN_LOOKS = 50
@@ -90,6 +94,21 @@ class Method(LightningModule):
         """Why `torch.compile` cannot serve the networks; None when it can."""
         return f"{type(self).__name__} has no networks to compile" if next(self.children(), None) is None else None
 
+    def not_shared(self) -> str | None:
+        """Why several processes cannot share each batch of the training; None when they can.
+
+        They can where the loss is a mean over the images (`maths.shares.gathered` serves a term that is not), and where training draws its
+        random numbers by `maths.draws`.
+        """
+        name = type(self).__name__
+        if isinstance(self, KeepsCodes):
+            return f"{name} keeps a code for each training image, and moves them in one process only"
+        if not self.automatic_optimization:
+            return f"{name} steps by itself, and its gradients are not summed over processes"
+        if any(isinstance(part, _DropoutNd) and part.p for part in self.modules()):
+            return f"{name} has a network with dropout, whose random numbers would differ from those of one process"
+        return None
+
     @staticmethod
     def classes(num_classes: int, conditional: bool) -> int:
         """The number of classes that a method has which may go without.
@@ -122,18 +141,27 @@ class Method(LightningModule):
     # -- loss terms: summed as tensors, logged once an epoch
 
     def track(self, **terms: Tensor) -> None:
-        """Add this step's loss terms (scalars) to the epoch's means.
+        """Add this step's loss terms (scalars, means over the batch) to the epoch's means, once a step.
+
+        Of a batch that several processes share they become the means over all of it, so the processes agree on what is not finite.
 
         Raises:
             NotFinite: a term is NaN or Inf (looked at in every step on the CPU).
         """
         self._steps += 1
-        for name, value in terms.items():
+        for name, value in shares.batch_means(terms).items():
             value = value.detach()
             total = self._sums.get(name)
             self._sums[name] = value.clone() if total is None else total.add_(value)
         if self.device.type == "cpu" or self._steps % STEPS_BETWEEN_LOOKS == 0:
             self.look()
+
+    def log(self, name: str, value: Any, *arguments: Any, **options: Any) -> None:
+        """As Lightning's; of a batch that several processes share, the value (a mean over the images here) becomes its mean."""
+        if (share := shares.current()) is not None:
+            value = shares.batch_means({name: torch.as_tensor(value, device=self.device)})[name]
+            options["batch_size"] = share.whole
+        super().log(name, value, *arguments, **options)
 
     def look(self) -> None:
         """Raise NotFinite when a tracked term is no longer finite, naming it."""

@@ -163,10 +163,10 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
 
     from genrun.evaluation.results import evaluate
+    from genrun.hardware import device_of
     from genrun.run import evaluate_key
     from genrun.runs import write_atomic
     from genrun.show import show
-    from genrun.stages import device_of
 
     theirs = run.config
     judge = judge_of(run, cfg, console, trust=trust, moved=moved)

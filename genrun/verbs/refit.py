@@ -66,7 +66,9 @@ def prepare(run: OpenRun, *, trust: bool) -> None:
     folder = run.folder.path.resolve()
     with open_dict(config):
         config.run = OmegaConf.merge(here.run, {"refit_of": str(folder), "init_from": config.run.get("init_from")})
-        theirs = {key: config.hardware[key] for key in ("precision", "compile") if key in config.hardware}
+        theirs = {
+            key: config.hardware[key] for key in ("precision", "compile", "memory_format") if key in config.hardware
+        }
         config.hardware = OmegaConf.merge(here.hardware, theirs)
         config.logger = {}
         moved = folder.parent.name != f"{config.model.name}-{config.data.name}"

@@ -58,10 +58,10 @@ def main(arguments: list[str]) -> int:
     import torch
 
     from genrun.figures.grid import image_grid, png_bytes, to_uint8
+    from genrun.hardware import device_of
     from genrun.open import open_run
     from genrun.runs import atomic, write_atomic
     from genrun.sampling import balanced_labels, sample_chunks, seeded
-    from genrun.stages import device_of
     from genrun.types import Continuous
 
     run = open_run(asked.run)
