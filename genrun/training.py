@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from safetensors import SafetensorError
@@ -166,8 +167,11 @@ def make_trainer(
                 f"trainer.max_time: expected days:hours:minutes:seconds such as 00:00:10:00, got {cfg.trainer.max_time!r}"
             ) from error
     kind, many = kind_of(cfg.hardware.accelerator), processes(cfg)
-    shared = {}
-    if many > 1:
+    shared: dict[str, Any] = {}
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if many == 1:
+        plugins.append(LightningEnvironment())  # in a job of SLURM Lightning would take over its signals and its tasks
+    else:
         batch_norm = kind == "cuda"  # over all processes; `check_method` refuses it elsewhere
         shared = {"strategy": SharedBatches(Member(rank, many)), "sync_batchnorm": batch_norm}
     try:
@@ -179,7 +183,7 @@ def make_trainer(
             precision=precision(cfg),
             callbacks=callbacks,
             logger=(not rank and loggers(cfg, folder)) or False,
-            plugins=[AtomicCheckpointIO()],
+            plugins=plugins,
             default_root_dir=str(folder.path),
             num_sanity_val_steps=0,
             enable_progress_bar=False,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from genrun.figures.plots import STYLE, palette_of, picture_of
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
 
 MANY = 100  # epochs from which on their axis is logarithmic: early ones are what tells runs apart
 
@@ -26,9 +30,16 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
 
     from matplotlib import style
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+    def plain(axis: Axis) -> None:
+        """Numbers as they are on a logarithmic axis: 1, 2, 5, 10, …"""
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_locator(NullLocator())
 
     with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
-        figure = Figure(figsize=(7.2, 3.7))
+        figure = Figure(figsize=(8.5, 4.2))
         panel = figure.subplots()
         names = sorted(scores, key=lambda name: -scores[name][-1][1])
         colours = dict(zip(scores, palette_of(len(scores)), strict=True))
@@ -38,8 +49,10 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
         every = [value for points in scores.values() for _, value in points]
         if min(every) > 0 and max(every) > 5 * min(every):
             panel.set_yscale("log")
+            plain(panel.yaxis)
         if max(epoch for points in scores.values() for epoch, _ in points) >= MANY:
             panel.set_xscale("log")
+            plain(panel.xaxis)
         panel.set(xlabel="epoch", ylabel=score)
         panel.grid(axis="y", color="#ececec", linewidth=0.8)
         panel.set_axisbelow(True)
