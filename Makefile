@@ -43,6 +43,7 @@ bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machin
 	$(BIN)/python scripts/bench_judge.py
 	$(BIN)/python scripts/bench_generators.py
 	$(BIN)/python scripts/bench_mixtures.py
+	$(BIN)/python scripts/bench_sweeps.py
 
 lint: .venv/.testable
 	$(BIN)/ruff check .

@@ -214,6 +214,24 @@ def test_a_job_is_warned_before_its_time_ends_saves_and_goes_on_when_asked_again
         assert folder.status()["state"] == "interrupted" and folder.last.is_file()
 
 
+@pytest.mark.slow
+def test_a_job_on_two_processes_is_the_run_that_it_is_alone(tmp_path):
+    vae = ("model=vae", "data=digits", "data.limit=200", "trainer.max_epochs=2", "sample.n=30", "evaluation=none")
+    process = sweep(tmp_path, "seed=0,1", "hardware=cpu", "hardware.devices=2", "sweep.name=shared", tiny=vae)
+    printed = finished(process)
+    assert process.returncode == 0, printed
+    jobs = jobs_of(tmp_path, "shared")
+    assert len({job["run"] for job in jobs}) == 2 and [job["state"] for job in jobs] == ["done", "done"]
+    assert not (tmp_path / "multirun").exists()
+    for seed, job in enumerate(jobs):
+        folder = RunFolder(tmp_path / job["run"])
+        every = [*vae, f"seed={seed}", f"paths.outputs={tmp_path}/alone"]
+        alone = run(compose(every), every, Console(quiet=True))
+        assert alone.path.name == folder.path.name
+        for mine, one in zip(folder.metrics(), alone.metrics(), strict=True):
+            assert mine == pytest.approx(one, rel=1e-3)
+
+
 def fake(folder: Path, name: str, text: str) -> None:
     """A command of that name that notes how it was called."""
     folder.mkdir(exist_ok=True)
