@@ -193,6 +193,7 @@ def test_seeds_are_grouped_by_what_else_was_asked(tmp_path):
             ["hydra/launcher=submitit_local", "hydra.launcher.minutes=1"],
             r"expected more than the 90 s of hydra.launcher.warning",
         ),
+        (["hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:1"], r"expected the host:port of a Ray cluster \("),
         (["hydra/launcher=ray", "hydra.launcher.gpus=64"], r"a job needs 1 CPUs and 64(.0)? GPUs, the cluster has"),
     ],
 )

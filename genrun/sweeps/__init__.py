@@ -170,6 +170,8 @@ class Conduct:
             self.say(line)
         self.say(f"\nsweep folder {self.folder}")
         if self.received is not None:
+            if left := (self.source.size or 0) - len(self.record.jobs):
+                self.say(f"{left} more were not started; the same command goes on with all of them")
             return 128 + (signal.SIGINT if self.received == signal.SIGINT else signal.SIGTERM)
         states = {outcome.state for _, outcome in self.record.jobs.values()}
         return 0 if states <= {"done", "pruned"} else Failed.status

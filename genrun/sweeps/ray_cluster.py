@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -46,6 +47,8 @@ class Ray:
 
     def begin(self, folder: Path, jobs: int | None, cfg: DictConfig) -> None:
         own = {} if self.address else {"include_dashboard": False}
+        if self.address and ":" in self.address:
+            self._knock(self.address)
         try:
             self.ray.init(address=self.address, log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -59,6 +62,16 @@ class Ray:
             )
         self.at_once = self.jobs or min(room)
         self.task = self.ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0)(run_apart)
+
+    def _knock(self, address: str) -> None:
+        """Know in seconds that nobody is there: Ray itself tries for minutes."""
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, ValueError) as error:
+            raise Refused(
+                f"hydra.launcher.address={address}: expected the host:port of a Ray cluster ({error})"
+            ) from error
 
     def start(self, job: Job) -> None:
         self.running[self.task.remote(pickle.dumps(job.on(self.cpus)))] = job
