@@ -276,3 +276,30 @@ def test_a_job_that_slurm_warned_asks_to_be_queued_again(tmp_path, monkeypatch):
     assert not (commands / "scontrol.calls").exists()
     jobs.requeue(Interrupted(signal.SIGUSR2))
     assert (commands / "scontrol.calls").read_text() == "requeue 4711\n" and slept
+
+
+@pytest.mark.parametrize(
+    ("gpus", "overrides", "jobs", "expected", "free"),
+    [
+        ("0,1,2", [], 8, 3, ["0", "1", "2"]),
+        ("0,1,2", [], 2, 2, ["0", "1", "2"]),
+        ("3,GPU-abc", ["hardware.devices=2"], 8, 1, ["3,GPU-abc"]),
+        ("0,1", ["hardware=cpu"], 8, 4, []),
+        ("", [], 8, 4, []),
+        ("", ["hardware.threads=2"], 8, 2, []),
+        ("", ["hardware.devices=2"], 8, 2, []),
+        ("", [], 3, 3, []),
+    ],
+)
+def test_as_many_jobs_at_once_as_cores_and_gpus_allow(monkeypatch, tmp_path, gpus, overrides, jobs, expected, free):
+    from genrun.sweeps import local
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr(local, "cores", lambda: 4)
+    monkeypatch.setattr(local, "memory_for", lambda: 100)
+    engine = local.Local()
+    engine.begin(tmp_path, jobs, compose(overrides))
+    assert engine.at_once == expected and engine.free == free
+    monkeypatch.setattr(local, "memory_for", lambda: 1)
+    engine.begin(tmp_path, jobs, compose(overrides))
+    assert engine.at_once == (expected if free else 1)
