@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ def folders_beside(cfg: DictConfig, folder: RunFolder) -> list[RunFolder]:
     """
     found: dict[Path, RunFolder] = {}
     for pattern in cfg.run.get("beside") or []:
-        pattern = str(Path(pattern).expanduser())
         there = [RunFolder(Path(path)) for path in sorted(glob.glob(pattern))]
         states = {run.path.resolve(): run.status()["state"] for run in there}
         own = states.pop(folder.path.resolve(), None)  # it may be at work
@@ -52,6 +52,14 @@ def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
         if not (other.path / "results.json").is_file():
             raise Refused(f"run.beside: {other.path} has no results.json; genrun evaluate {other.path} writes it")
         check_trusted(plain(run.config.model), f"run.beside: {other.path}: model")
+
+
+def table_rows(run: RunFolder) -> list[dict[str, Any]]:
+    """The rows of its results.json; empty where there is none."""
+    try:
+        return json.loads((run.path / "results.json").read_text())["rows"]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def told_apart(configs: list[DictConfig]) -> list[dict[str, Any]]:
@@ -148,3 +156,8 @@ def in_words(value: Any) -> str:
         if isinstance(value, int | float) and not isinstance(value, bool)
         else str("–" if value is None else value)
     )
+
+
+def named(key: str, value: Any) -> str:
+    """A setting by itself: a word says what it is, a number does not."""
+    return in_words(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {in_words(value)}"

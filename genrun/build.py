@@ -122,8 +122,18 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, path)
         if isinstance(value, int) and value < 1:
             raise Refused(f"{path}: expected at least 1, got {value}")
-    if cfg.run.name is not None and ("/" in cfg.run.name or cfg.run.name.startswith(".") or not cfg.run.name):
-        raise Refused(f"run.name: expected a folder's name without '/' and no leading '.', got {cfg.run.name!r}")
+    check_name("run.name", cfg.run.name)
+    check_name("sweep.name", cfg.sweep.name)
+
+
+def check_name(key: str, name: str | None) -> None:
+    """Check the name of a folder.
+
+    Raises:
+        Refused: it is none, or leads elsewhere.
+    """
+    if name is not None and (not isinstance(name, str) or "/" in name or name.startswith(".") or not name):
+        raise Refused(f"{key}: expected a folder's name without '/' and no leading '.', got {name!r}")
 
 
 def build(node: DictConfig, path: str, **extra: Any) -> Any:

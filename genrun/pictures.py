@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genrun.beside import folders_beside, in_order, in_words, told_apart
+from genrun.beside import folders_beside, in_order, named, told_apart
 from genrun.codes import encoded, given, training_codes
 from genrun.data.images import Images, shuffled
 from genrun.figures.compared import compared
@@ -192,7 +192,7 @@ def beside_figures(job: Job) -> dict[str, bytes]:
     images, labels = job.data.test.images(index), job.data.test.labels[index]
     names, rows, scores = ["image"], [images], {}
     for setting, run in runs:
-        name = ", ".join(map(in_words, setting.values()))
+        name = ", ".join(named(key, value) for key, value in setting.items())
         method = job.method if run is None else run.method().to(job.method.device)
         if len(index) and isinstance(method, Reconstructs):
             rebuilt = method.reconstruct(images.to(method.device), given(labels, method)).cpu()

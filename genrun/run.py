@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genrun.beginning import check_resumable, extended_run, refitted_run, starting_point
-from genrun.beside import check_beside, folders_beside
+from genrun.beside import check_beside, folders_beside, table_rows
 from genrun.build import build, check
 from genrun.data.facts import recall, remember
 from genrun.errors import Refused, Stopped
@@ -58,6 +59,7 @@ def run(
     """
     console = console or screen()
     check(cfg)
+    cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
     data = read_facts(cfg)
     folder = RunFolder.of(cfg)
     keys = stage_keys(cfg, folder)
@@ -78,6 +80,9 @@ def run(
         job = prepare(cfg, folder, data or build_data(cfg), console, callbacks)
     with folder.lock(wait=wait), job.signals.watching():
         check_resumable(cfg, folder)  # again: another process may have ended meanwhile
+        if cfg.run.resume != "never" and folder.finished(keys):
+            show(folder, console)
+            return folder
         if cfg.run.resume == "never" and (folder.path / "status.json").is_file():
             console.print(f"moved the old run to {folder.move_aside()}", highlight=False, markup=False, soft_wrap=True)
             return run(
@@ -157,8 +162,8 @@ def evaluate_key(sampled: str, cfg: DictConfig, folder: RunFolder) -> str:
 
 
 def beside_key(cfg: DictConfig, folder: RunFolder) -> list[list[str]]:
-    """The runs beside this one, and when each was judged; empty without any."""
-    return [[other.path.name, other.status()["stages"]["evaluate"]["ended"]] for other in folders_beside(cfg, folder)]
+    """The runs beside this one, and what each was judged to be; empty without any."""
+    return [[other.path.name, digest(table_rows(other))] for other in folders_beside(cfg, folder)]
 
 
 # ---------------------------------------------------------------------------------------------------------- the stages
@@ -273,9 +278,11 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
 
 
 def state_of(cfg: DictConfig, folder: RunFolder) -> str:
-    """`done`, `to resume` or `new`: what the same command would find."""
+    """`done`, `to resume`, `failed` with its reason, or `new`: what the same command would find."""
     if folder.finished(stage_keys(cfg, folder)):
         return "done"
+    if folder.status().get("error_kind") == "NotFinite":
+        return f"failed: {folder.status()['error']}"
     return "new" if folder.status()["state"] == "new" else "to resume"
 
 

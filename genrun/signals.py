@@ -16,7 +16,12 @@ class Signals:
     """Takes over the signals that stop a run while it works.
 
     `received` is the first signal that came while `patient`; a second one of the same kind ends the process at once.
+
+    Attributes:
+        insisting: whether it does. A sweep's jobs may get the same signal from the system and from the sweep, which ends them otherwise.
     """
+
+    insisting = True
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -44,7 +49,10 @@ class Signals:
             raise Interrupted(self.received)
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        if self.insisting:
+            signal.signal(number, signal.SIG_DFL)
+        elif self.received is not None:
+            return
         self.received = self.received or number
         if not self._patient:
             raise Interrupted(number)

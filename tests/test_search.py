@@ -16,7 +16,8 @@ from genrun.errors import Refused
 from genrun.run import read_facts
 from genrun.runs import RunFolder, digest, identity
 from genrun.sweeps.grid import parsed
-from genrun.sweeps.search import as_experiment, distribution, value_of
+from genrun.sweeps.search import as_experiment, value_of
+from genrun.sweeps.study import distribution, mend
 
 optuna = pytest.importorskip("optuna")
 
@@ -26,7 +27,7 @@ OBJECTIVE = 'hydra.sweeper.objective="reconstruction, mean squared error"'
 
 
 def trials(here: Path) -> list:
-    from genrun.sweeps.search import study_of
+    from genrun.sweeps.study import study_of
 
     return study_of(here / "outputs/sweeps/search", "minimize").get_trials()
 
@@ -57,8 +58,10 @@ def test_a_killed_search_goes_on_and_leaves_its_best_as_an_experiment(tmp_path):
     (tmp_path / "mine").mkdir()
     command = [*SEARCH, OBJECTIVE, "hydra.sweeper.trials=5", "hydra.sweeper.write_best=best", "--config-dir", "mine"]
     process = sweep(tmp_path, *command)
+    started = 0
     for line in process.stdout:
-        if line.rstrip().endswith("done"):
+        started += "started, its output" in line
+        if started == 3:  # one at least is done, and another at work
             break
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -82,8 +85,12 @@ def test_a_killed_search_goes_on_and_leaves_its_best_as_an_experiment(tmp_path):
     read_facts(cfg)
     assert digest(identity(cfg)) == Path(best.user_attrs["run"]).name
 
+    before = len(trials(tmp_path))
     printed = finished(again := sweep(tmp_path, *command))  # nothing is missing
-    assert again.returncode == 0 and len(trials(tmp_path)) == len(trials(tmp_path)) and "started" not in printed
+    assert again.returncode == 0 and len(trials(tmp_path)) == before and "started" not in printed
+    other = sweep(tmp_path, *command, "hydra.sweeper.direction=maximize")  # under the same name
+    _, error = other.communicate(timeout=60)
+    assert other.returncode == 2 and "holds a search that differs in its direction" in error, error
 
 
 def test_a_trial_without_promise_is_ended_after_an_epoch_and_its_command_goes_on(tmp_path):
@@ -112,7 +119,10 @@ def test_a_trial_without_promise_is_ended_after_an_epoch_and_its_command_goes_on
         (["hydra.sweeper.trials=0", SPACE[0]], "hydra.sweeper.trials: expected at least 1, got 0"),
         (["seed=1"], "nothing to search; write some options as choice"),
         ([SPACE[0], "hydra.sweeper.write_best=best"], "into which folder? Give --config-dir"),
-        ([SPACE[0], "+hydra.sweeper.pruner.n_min_trials=-1"], "hydra.sweeper.pruner: "),
+        ([SPACE[0], "+hydra.sweeper.pruner.n_min_trials=-1"], "hydra.sweeper.pruner or sampler: "),
+        ([SPACE[0], "hydra.sweeper.watched=score"], "expected a column of metrics.csv"),
+        (["model.pixls=range(1,3)"], "model.pixls: no such option"),
+        ([SPACE[1], "--dry-run"], "without end as a list of jobs"),
         ([SPACE[0], "hydra.sweeper.direction=down"], "hydra.sweeper.direction: expected 'minimize', 'maximize'"),
         ([SPACE[0], "hydra.sweeper.objective=reconstrution", "hydra.sweeper.trials=1"], "has no such row"),
     ],
@@ -133,12 +143,14 @@ def test_an_experiment_is_made_of_groups_and_options():
             "+data.new=3",
             "seed=4",
             "paths.outputs=x",
+            "~callbacks.training",
+            "logger=tensorboard",
             "model.beta=1",
         ],
         "# title",
     )
     assert OmegaConf.to_container(OmegaConf.create(text)) == {
-        "defaults": [{"override /model": "vae"}, {"override /model/likelihood": "gaussian"}, "mine", "_self_"],
+        "defaults": ["mine", "_self_", {"override /model": "vae"}, {"override /model/likelihood": "gaussian"}],
         "data": {"new": 3},
         "seed": 4,
         "model": {"beta": 1},
@@ -154,3 +166,24 @@ def test_the_value_of_a_run_is_a_number_of_its_table(tmp_path):
         value_of(tmp_path, "goood")
     with pytest.raises(Refused, match="expected a number, got 'x'"):
         value_of(tmp_path, "word")
+
+
+def test_a_journal_that_was_cut_off_is_mended(tmp_path):
+    journal = tmp_path / "journal.log"
+    for content, whole in ((b'{"a":1}\n{"b"', b'{"a":1}\n'), (b'{"a":1}\n', b'{"a":1}\n'), (b"{", b""), (b"", b"")):
+        journal.write_bytes(content)
+        mend(journal)
+        assert journal.read_bytes() == whole
+
+
+def test_an_experiment_has_the_last_word_over_the_root_of_the_configuration(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = as_experiment(["model=vae", "seed=7", "sample.n=50", "run.name=x", "model.beta=2"], "# title")
+    (tmp_path / "experiment/mine.yaml").write_text(text)
+    cfg = compose(["experiment=mine"], str(tmp_path))
+    assert (cfg.model.name, cfg.seed, cfg.sample.n, cfg.run.name, cfg.model.beta) == ("vae", 7, 50, None, 2)
+    assert compose(["experiment=mine", "seed=3"], str(tmp_path)).seed == 3
+    again = as_experiment(["data=mnist", "experiment=mine", "model.beta=3"], "# title")
+    (tmp_path / "experiment/more.yaml").write_text(again)
+    cfg = compose(["experiment=more"], str(tmp_path))
+    assert (cfg.model.name, cfg.data.name, cfg.seed, cfg.model.beta) == ("vae", "mnist", 7, 3)

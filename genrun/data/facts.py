@@ -19,7 +19,15 @@ from genrun.types import Facts
 FORMAT = 1
 MANY = 1000  # files above which an entry holds one digest per folder in place of a row per file
 FACT_FIELDS = ("image_shape", "num_classes", "class_names", "train_size", "checksum")
-NOT_IN_KEY = ("facts", "seed", *FACT_FIELDS)  # what is read, and what does not change it
+NOT_IN_KEY = (
+    "facts",
+    "seed",
+    "batch_size",
+    "passes",
+    "workers",
+    "memory_limit",
+    *FACT_FIELDS,
+)  # what is read, and what does not change it
 
 
 def recall(data_config: dict[str, Any], cache: Path) -> Facts | None:

@@ -30,7 +30,7 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
 
     from matplotlib import style
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
     def plain(axis: Axis) -> None:
         """Numbers as they are on a logarithmic axis: 1, 2, 5, 10, …"""
@@ -53,6 +53,8 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
         if max(epoch for points in scores.values() for epoch, _ in points) >= MANY:
             panel.set_xscale("log")
             plain(panel.xaxis)
+        else:
+            panel.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
         panel.set(xlabel="epoch", ylabel=score)
         panel.grid(axis="y", color="#ececec", linewidth=0.8)
         panel.set_axisbelow(True)

@@ -1,39 +1,47 @@
-"""What the overrides of a sweep say: the engine, the search, and every combination of the values they list."""
+"""What the overrides of a sweep say: every combination of the values they list."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genrun.cli import explain
+from genrun.errors import Refused
 from genrun.sweeps.jobs import Outcome
 
 
 class Grid:
     """`a=1,2 b=range(3)`: six jobs, the last option turning fastest."""
 
-    def begin(self, overrides: list[str], folder: Path, config_dir: str | None) -> list[tuple[list[str], Outcome]]:
+    named: tuple[str, ...] = ()  # what the sweep's name is made of besides its overrides
+
+    def begin(self, overrides: list[str], folder: Path, config_dir: str | None) -> list[tuple[int, list[str], Outcome]]:
         """Take the sweep's overrides.
 
         Returns:
-            Jobs of earlier times that are not asked for again, and what became of them.
+            Jobs of earlier times that are not asked for again: number, overrides and what became of each.
 
         Raises:
             Refused: an override cannot be read.
         """
         self.jobs = expand(overrides)
-        self.size, self.fixed = len(self.jobs), in_all(self.jobs)
+        self.size, self.fixed, self.asked = len(self.jobs), in_all(self.jobs), 0
         return []
 
-    def ask(self, number: int) -> list[str] | None:
-        """The overrides of job `number`, asked for one after another; None: there is none left, or none before another has ended."""
-        return self.jobs[number] if number < len(self.jobs) else None
+    def ask(self) -> tuple[int, list[str]] | None:
+        """Number and overrides of the next job; None: there is none left, or none before another has ended."""
+        if self.asked == self.size:
+            return None
+        self.asked += 1
+        return self.asked - 1, self.jobs[self.asked - 1]
 
     def watch(self, number: int) -> None:
         """What lets the search see the epochs of a job: nobody does."""
 
-    def tell(self, number: int, outcome: Outcome) -> None:
-        """Hear of a job's outcome."""
+    def tell(self, number: int, outcome: Outcome) -> Outcome:
+        """Hear of a job's outcome; what is to be kept of it."""
+        return outcome
 
     def end(self) -> list[str]:
         """What is to be said at the end."""
@@ -48,15 +56,26 @@ def expand(overrides: list[str]) -> list[list[str]]:
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+    words = parsed(overrides)
+    for word in words:
+        if word.is_sweep_override() and not word.is_discrete_sweep():
+            raise Refused(
+                f"{word.input_line}: without end as a list of jobs; hydra/sweeper=optuna draws from it, without --dry-run"
+            )
     try:
-        return BasicSweeper.split_arguments(parsed(overrides), max_batch_size=None)[0]
+        return BasicSweeper.split_arguments(words, max_batch_size=None)[0]
     except Exception as error:
         raise explain(error, overrides) from error
 
 
 def in_all(jobs: list[list[str]]) -> set[str]:
     """The overrides that tell no job from another."""
-    return set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return set.intersection(*map(set, jobs))
+
+
+def described(overrides: Sequence[str], fixed: set[str]) -> str:
+    """What tells a job from the others."""
+    return " ".join(text for text in overrides if text not in fixed) or "the only job"
 
 
 def parsed(overrides: list[str]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,16 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from omegaconf import DictConfig, OmegaConf
+
 from genrun.cli import compose, one_line, report
-from genrun.errors import Busy, Failed, Interrupted, Pruned, Refused
-from genrun.runs import write_json
+from genrun.errors import Busy, GenrunError, Interrupted, Pruned, Refused
+from genrun.runs import RunFolder, write_json
 from genrun.signals import Signals
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from genrun.sweeps.study import Watch
 
-    from genrun.sweeps.search import Watch
-
+ARRIVAL = 10.0  # seconds
 PATIENCE = 30.0  # seconds for a process that was told to stop, such as of a killed sweep, to let go of a run
 
 
@@ -34,8 +36,10 @@ class Job:
         config_dir: the user's own groups.
         cwd: where the sweep was started: relative paths are meant from there.
         folder: of the sweep.
+        token: of this start: an ending of an earlier one is not taken for its own.
         watch: lets a search see the epochs, and end the run.
         threads: that it may use; None: torch's own choice.
+        requeues: it lets SLURM queue it again when it is warned.
     """
 
     number: int
@@ -43,12 +47,14 @@ class Job:
     config_dir: str | None
     cwd: str
     folder: str
+    token: str
     watch: Watch | None = None
     threads: int | None = None
+    requeues: bool = False
 
-    def on(self, threads: int) -> Job:
+    def on(self, threads: int, *, requeues: bool = False) -> Job:
         """The same job on so many threads."""
-        return replace(self, threads=threads)
+        return replace(self, threads=threads, requeues=requeues)
 
     @property
     def ending(self) -> Path:
@@ -97,8 +103,8 @@ class Launcher(Protocol):
         Waits for the first of them, at most `timeout` seconds.
         """
 
-    def stop(self, number: int) -> None:
-        """Pass a signal on to every job."""
+    def stop(self, job: Job, number: int) -> None:
+        """Pass a signal on to a job that may have ended meanwhile."""
 
     def kill(self) -> None:
         """End every job at once."""
@@ -116,20 +122,35 @@ def work(job: Job) -> int:
     os.dup2(log, 2)
     if job.threads is not None:  # a job that asks for more by hardware.threads gets them
         share_cores(job.threads)
-    ending: dict[str, Any] = {"overrides": list(job.overrides), "status": 0, "kind": None, "error": ""}
+    overrides, cfg = list(job.overrides), None
+    if job.requeues and os.environ.get("SLURM_RESTART_COUNT"):
+        overrides.append("run.resume=auto")  # what this job itself has done is not started over
+    ending: dict[str, Any] = {"token": job.token, "overrides": overrides, "status": 0, "kind": None, "error": ""}
+    Signals.insisting = False
     try:
         with Signals().watching():  # from the beginning: a warning may come while modules are imported
-            cfg = compose(list(job.overrides), job.config_dir)
+            cfg = compose(overrides, job.config_dir)
 
             from genrun.run import run
 
-            run(cfg, list(job.overrides), wait=PATIENCE, callbacks=[job.watch.callback()] if job.watch else [])
+            run(cfg, overrides, wait=PATIENCE, callbacks=[job.watch.callback()] if job.watch else [])
     except Exception as caught:
         error = one_line(caught)
         ending |= {"status": report(error), "kind": type(error).__name__, "error": " ".join(str(error).split())}
-        requeue(error)
-    write_json(job.ending, ending)
+        if job.requeues:
+            ending["error"] += requeue(error)
+    write_json(job.ending, ending | {"run": place_of(cfg)})
     return ending["status"]
+
+
+def place_of(cfg: DictConfig | None) -> str:
+    """The folder of the run that a configuration describes; empty where it cannot be known, or nothing was written."""
+    if cfg is None or OmegaConf.select(cfg, "data.facts.checksum", throw_on_missing=False) is None:
+        return ""
+    with contextlib.suppress(GenrunError):
+        path = RunFolder.of(cfg).path
+        return str(path) if path.is_dir() else ""
+    return ""
 
 
 def share_cores(threads: int) -> None:
@@ -141,30 +162,44 @@ def share_cores(threads: int) -> None:
     threadpool_limits(threads)
 
 
-def requeue(error: Exception) -> None:
-    """Let SLURM queue this job again, and end without an ending, when it has warned that its time is over."""
+def requeue(error: Exception) -> str:
+    """Let SLURM queue this job again, and end without an ending, when it has warned that its time is over; why it could not, otherwise."""
     warned = isinstance(error, Interrupted) and error.signum in (signal.SIGUSR1, signal.SIGUSR2)
-    if warned and (number := os.environ.get("SLURM_JOB_ID")):
-        subprocess.run(["scontrol", "requeue", number], check=True)
-        time.sleep(3600)  # until SLURM ends this process; a result would be taken for the job's last
+    if not warned or not (number := os.environ.get("SLURM_JOB_ID")):
+        return ""
+    asked = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        return f" (it cannot be queued again: {' '.join(asked.stderr.split())})"
+    time.sleep(3600)  # until SLURM ends this process; a result would be taken for the job's last
+    return ""
 
 
-def outcome_of(job: Job, how: str, run: str) -> Outcome:
+def outcome_of(job: Job, how: str, run: str, *, stopped: bool) -> Outcome:
     """What became of a job whose process has ended.
 
     Args:
         how: its process ended, for one that could not say so.
-        run: its folder.
+        run: its folder, for the same.
+        stopped: it was asked to stop.
     """
     kinds = {Busy: "skipped", Pruned: "pruned", Interrupted: "interrupted", Refused: "cannot run"}
     states = {kind.__name__: state for kind, state in kinds.items()}
     try:
         ending = json.loads(job.ending.read_text())
     except (OSError, ValueError):
-        return Outcome("failed", how, run)
+        ending = {}
+    if ending.get("token") != job.token:
+        return Outcome("interrupted" if stopped else "failed", how, run if Path(run).is_dir() else "")
     if not ending["status"]:
-        return Outcome("done", run=run)
-    return Outcome(states.get(ending["kind"], Failed.__name__.lower()), ending["error"], run)
+        return Outcome("done", run=ending["run"])
+    return Outcome(states.get(ending["kind"], "failed"), ending["error"], ending["run"])
+
+
+def arrived(job: Job) -> None:
+    """Wait for the ending that another machine has written: a shared file system may show it late."""
+    until = time.monotonic() + ARRIVAL
+    while not job.ending.is_file() and time.monotonic() < until:
+        time.sleep(0.2)
 
 
 def how_it_ended(status: int | None) -> str:
@@ -176,5 +211,9 @@ def how_it_ended(status: int | None) -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use: of its machine, or of its container where that has fewer."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(here, int(quota) // int(period)))  # a quota of `max` is no number
+    return here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -48,7 +49,8 @@ class Local:
         threads = cfg.hardware.threads or 1
         room = [len(self.free)] if gpus else [max(1, cores() // (threads * max(1, each))), memory_for()]
         self.at_once = self.jobs or max(1, min([*room, *([jobs] if jobs else [])]))
-        self.threads = max(1, cores() // (self.at_once * max(1, each if not gpus else 1)))
+        self.threads = max(1, cores() // self.at_once)
+        self.free *= -(-self.at_once // max(1, len(self.free)))  # more jobs than GPUs were asked for: they share them
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(LOADED)
 
@@ -69,12 +71,15 @@ class Local:
             process.close()
         return done
 
-    def stop(self, number: int) -> None:
-        for _, process, _ in self.running.values():
-            os.kill(process.pid, number)
+    def stop(self, job: Job, number: int) -> None:
+        for other, process, _ in self.running.values():
+            if other.number == job.number:
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(process.pid, number)
 
     def kill(self) -> None:
-        self.stop(signal.SIGKILL)
+        for job, *_ in list(self.running.values()):
+            self.stop(job, signal.SIGKILL)
 
 
 def child(job: Job, gpus: str | None) -> None:
@@ -108,5 +113,8 @@ def memory_for() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return 2**31
-    free = next((int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), None)  # KiB
-    return 2**31 if free is None else max(1, int(free / 2**20 / MEMORY))
+    free = next((int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable")), 2**63)
+    with contextlib.suppress(OSError, ValueError):  # of a container that has less; a limit of `max` is no number
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return max(1, int(free / 2**30 / MEMORY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, cores, work
+from genrun.sweeps.jobs import Job, arrived, cores, work
 
 LOOKS = 0.5  # seconds between looks at the jobs; submitit asks SLURM itself once a minute
 
@@ -66,7 +67,7 @@ class Submitit:
                 "name": "genrun",
                 "slurm_signal_delay_s": warning,
             }
-            self.options |= {f"slurm_{key}": value for key, value in slurm.items()}
+            self.options |= {f"slurm_{key}": value for key, value in slurm.items() if value is not None}
         else:
             self.options |= {"signal_delay_s": warning}
         self.running: list[tuple[Job, Any]] = []
@@ -83,21 +84,27 @@ class Submitit:
         self.executor = executor
 
     def start(self, job: Job) -> None:
-        self.running.append((job, self.executor.submit(work, job.on(self.cpus))))
+        self.running.append((job, self.executor.submit(work, job.on(self.cpus, requeues=self.cluster == "slurm"))))
 
     def ended(self, timeout: float) -> list[tuple[Job, str]]:
         until = time.monotonic() + timeout
         while not (done := [pair for pair in self.running if pair[1].done()]) and time.monotonic() < until:
             time.sleep(LOOKS)
         self.running = [pair for pair in self.running if pair not in done]
+        for job, task in done:
+            if task.paths.result_pickle.exists():
+                arrived(job)
         return [
             (job, f"its process ended without a word ({task.state}); see {task.paths.stderr}") for job, task in done
         ]
 
-    def stop(self, number: int) -> None:
-        for _, task in self.running:
+    def stop(self, job: Job, number: int) -> None:
+        for other, task in self.running:
+            if other.number != job.number:
+                continue
             if self.cluster == "local":  # submitit would kill a job one second after it asked it to stop
-                os.kill(int(task.job_id), signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(task.job_id), signal.SIGTERM)
             else:
                 task.cancel(check=False)
 

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, how_it_ended, work
+from genrun.sweeps.jobs import Job, arrived, how_it_ended, work
 
 MAIN = "from genrun.sweeps.ray_cluster import apart; apart()"
 
@@ -37,7 +38,6 @@ class Ray:
             if value is not None and value < least:
                 raise Refused(f"hydra.launcher.{name}: expected at least {least}, got {value}")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             import ray
         except ModuleNotFoundError as error:
@@ -50,7 +50,7 @@ class Ray:
         if self.address and ":" in self.address:
             self._knock(self.address)
         try:
-            self.ray.init(address=self.address, log_to_driver=False, logging_level="error", **own)
+            self.ray.init(address=self.address or "local", log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise Refused(f"hydra.launcher.address={self.address}: {str(error).splitlines()[0]}") from error
         there = self.ray.cluster_resources()
@@ -81,15 +81,19 @@ class Ray:
         found = []
         for reference in done:
             try:
-                how = how_it_ended(self.ray.get(reference))
+                status = self.ray.get(reference)
+                how = how_it_ended(status)
+                if not status:
+                    arrived(self.running[reference])
             except self.ray.exceptions.RayError as error:  # the node is gone, or it was cancelled
                 how = str(error).splitlines()[0]
             found.append((self.running.pop(reference), how))
         return found
 
-    def stop(self, number: int) -> None:
-        for reference in self.running:
-            self.ray.cancel(reference, force=False)
+    def stop(self, job: Job, number: int) -> None:
+        for reference, other in self.running.items():
+            if other.number == job.number:
+                self.ray.cancel(reference, force=False)
 
     def kill(self) -> None:
         for reference in self.running:
@@ -98,11 +102,12 @@ class Ray:
 
 def run_apart(job: bytes) -> int:
     """In a worker: the exit status of the process that does the job, negative when a signal ended it."""
-    child = subprocess.Popen([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, start_new_session=True)
-    child.stdin.write(job)  # and left open: it closes when this process ends, however it does
-    child.stdin.flush()
+    # its stdin is a pipe that closes when this process ends, however it does
+    child = subprocess.Popen([sys.executable, "-c", MAIN, job.hex()], stdin=subprocess.PIPE, start_new_session=True)
     try:
-        return child.wait()
+        while (status := child.poll()) is None:
+            time.sleep(0.2)  # Ray's interrupt is seen between two steps of Python only
+        return status
     except KeyboardInterrupt:  # cancelled: it has the time to save
         child.send_signal(signal.SIGTERM)
         return child.wait()
@@ -110,11 +115,13 @@ def run_apart(job: bytes) -> int:
 
 def apart() -> None:
     """What that process does: the job that it is told of, until whoever told it has ended."""
-    job = pickle.load(sys.stdin.buffer)
+    pipe = os.dup(0)  # not sys.stdin: a data worker, a fork of this process, would wait for the lock of who reads it
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
     def follow() -> None:
-        sys.stdin.buffer.read()
+        while os.read(pipe, 1):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, daemon=True).start()
-    sys.exit(work(job))
+    sys.exit(work(pickle.loads(bytes.fromhex(sys.argv[1]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 from dataclasses import asdict
@@ -36,11 +37,20 @@ class Record:
     def __init__(self, folder: Path, overrides: list[str]) -> None:
         self.folder, self.overrides = folder, overrides
         self.jobs: dict[int, tuple[str, Outcome]] = {}  # number → what tells it from the others, what became of it
+        self.groups: list[dict[str, Any]] = []
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            before = json.loads((folder / "results.json").read_text())
+            if before["overrides"] == overrides:  # of the same sweep: what is known stays until more is
+                for job in before["jobs"]:
+                    outcome = Outcome(job["state"], job["error"], job["run"])
+                    self.jobs[job["number"]] = (job["job"], outcome)
+                self.groups = before["groups"]
 
-    def add(self, job: int, described: str, outcome: Outcome) -> None:
-        """Keep what became of a job, at once: this process may be killed next."""
+    def add(self, job: int, described: str, outcome: Outcome, *, now: bool = True) -> None:
+        """Keep what became of a job, on the disk as well when `now`: this process may be killed next."""
         self.jobs[job] = (described, outcome)
-        self.write([])
+        if now:
+            self.write(self.groups)
 
     def write(self, groups: list[dict[str, Any]]) -> None:
         jobs = [
@@ -51,7 +61,9 @@ class Record:
 
     def close(self) -> list[dict[str, Any]]:
         """Write everything that is known, and return the groups."""
-        found = groups([Path(outcome.run) for _, outcome in self.jobs.values() if outcome.state == "done"])
+        found = groups(
+            [Path(outcome.run) for _, outcome in self.jobs.values() if outcome.state == "done" and outcome.run]
+        )
         self.write(found)
         text = markdown("Jobs", ["", "job", "run", "state"], self.job_lines(), notes=True)
         if found:

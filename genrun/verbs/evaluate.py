@@ -172,8 +172,8 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     judge = judge_of(run, cfg, console, trust=trust, moved=moved)
     judge.check(theirs.sample.n, f"{folder}/samples.npz")
     method = run.method(trust=trust).to(device_of(theirs))
+    key = evaluate_key(run.status["stages"]["sample"]["key"], theirs, run.folder)
     with run.folder.lock():
-        sampled = run.folder.status()["stages"]["sample"]["key"]
         number = 1
         while (folder / f"results.old-{number}.json").exists():
             number += 1
@@ -184,7 +184,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         def work() -> list[Path]:
             return evaluate(run.folder, theirs, judge.real.data, method, judge)
 
-        run.folder.run_stage("evaluate", evaluate_key(sampled, theirs, run.folder), work, again=True)
+        run.folder.run_stage("evaluate", key, work, again=True)
     show(run.folder, console)
 
 
