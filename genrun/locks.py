@@ -46,8 +46,11 @@ def hold(folder: Path, advice: str, *, wait: float = 0) -> Iterator[None]:
     held = [descriptor]
     os.register_at_fork(after_in_child=lambda: [os.close(held.pop()) for _ in list(held)])
     try:
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        try:
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            raise Refused(f"cannot write {folder}: {error.strerror}; {advice}") from None
         yield
     finally:
         for descriptor in list(held):
