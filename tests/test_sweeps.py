@@ -217,7 +217,15 @@ def test_a_job_is_warned_before_its_time_ends_saves_and_goes_on_when_asked_again
 
 @pytest.mark.slow
 def test_a_job_on_two_processes_is_the_run_that_it_is_alone(tmp_path):
-    vae = ("model=vae", "data=digits", "data.limit=200", "trainer.max_epochs=2", "sample.n=30", "evaluation=none")
+    vae = (
+        "model=vae",
+        "data=digits",
+        "data.limit=200",
+        "hardware.precision=32-true",
+        "trainer.max_epochs=2",
+        "sample.n=30",
+        "evaluation=none",
+    )
     process = sweep(tmp_path, "seed=0,1", "hardware=cpu", "hardware.devices=2", "sweep.name=shared", tiny=vae)
     printed = finished(process)
     assert process.returncode == 0, printed
