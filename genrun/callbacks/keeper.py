@@ -135,10 +135,9 @@ class Keeper(Checkpoint):
         if not self.rows or self.rows[-1]["epoch"] < epoch:
             self.rows.append({"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
         score = metrics.get(method.best_by)
-        better = score is not None and (self.best is None or score < self.best)
-        if better:
+        # `best` is that of best.ckpt, which an attempt that keeps none leaves as it is
+        if self.keeps_best and score is not None and (self.best is None or score < self.best):
             self.best = score
-        if better and self.keeps_best:
             self._save(trainer, "best")  # first: a kill in between repeats the epoch, and writes it again
             with open(self.folder.best, "rb") as best, atomic(self.folder.last) as last:
                 shutil.copyfileobj(best, last)

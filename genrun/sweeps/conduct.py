@@ -43,7 +43,7 @@ class Conduct:
         self, source: Any, launcher: Launcher, folder: Path, overrides: list[str], config_dir: str | None
     ) -> None:
         self.source, self.launcher, self.folder, self.config_dir = source, launcher, folder, config_dir
-        self.record = Record(folder, overrides)
+        self.record = Record(folder, overrides, keep=source.stable)
         self.console = screen()
         self.fixed = set(source.fixed)
         self.running: dict[int, Job] = {}

@@ -14,6 +14,7 @@ from genrun.sweeps.jobs import Outcome
 class Grid:
     """`a=1,2 b=range(3)`: six jobs, the last option turning fastest."""
 
+    stable = True  # a job has the same number whenever the sweep is given
     named: tuple[str, ...] = ()  # what the sweep's name is made of besides its overrides
 
     def begin(self, overrides: list[str], folder: Path, config_dir: str | None) -> list[tuple[int, list[str], Outcome]]:

@@ -32,15 +32,16 @@ class Record:
     Args:
         folder: of the sweep; it exists.
         overrides: of the sweep, as they were given.
+        keep: what an earlier start of the same sweep has written stays until more is known of a job.
     """
 
-    def __init__(self, folder: Path, overrides: list[str]) -> None:
+    def __init__(self, folder: Path, overrides: list[str], *, keep: bool) -> None:
         self.folder, self.overrides = folder, overrides
         self.jobs: dict[int, tuple[str, Outcome]] = {}  # number → what tells it from the others, what became of it
         self.groups: list[dict[str, Any]] = []
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             before = json.loads((folder / "results.json").read_text())
-            if before["overrides"] == overrides:  # of the same sweep: what is known stays until more is
+            if keep and before["overrides"] == overrides:
                 for job in before["jobs"]:
                     outcome = Outcome(job["state"], job["error"], job["run"])
                     self.jobs[job["number"]] = (job["job"], outcome)

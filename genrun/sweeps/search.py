@@ -45,6 +45,8 @@ class Search:
         Akiba et al., Optuna: a next-generation hyperparameter optimization framework, 2019.
     """
 
+    stable = False  # a trial that is asked for again is another trial
+
     def __init__(
         self,
         objective: str,
