@@ -9,7 +9,7 @@ __all__ = ["open_run"]
 def __getattr__(name: str) -> Any:
     """`genrun.open_run`, imported when it is asked for: the command line must answer quickly."""
     if name == "open_run":
-        from genrun.open import open_run
+        from genrun.runs.open import open_run
 
         return open_run
     raise AttributeError(f"module 'genrun' has no attribute {name!r}")

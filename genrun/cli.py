@@ -7,16 +7,15 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from importlib import resources
 from typing import NoReturn
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
-from genrun.errors import Failed, GenrunError, Refused, nearest
+from genrun.compat import flags_of, hydra_argument_parser
+from genrun.config.compose import GROUPS, check_config_dir, explain, name_parts
+from genrun.errors import Refused, as_genrun_error, nearest, print_error
 
-VERBS = ("evaluate", "refit", "sample")
-GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
+VERBS = ("evaluate", "new", "refit", "sample")
 
 
 def main() -> NoReturn:
@@ -31,13 +30,8 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
-def report(error: GenrunError) -> int:
-    """Print an error as one line to stderr and return the exit status."""
-    print(f"genrun: {' '.join(str(error).split())}", file=sys.stderr)
-    return error.status
-
-
 def dispatch(arguments: list[str], *, debug: bool) -> int:
+    """Do what the command line asks for, and return the exit status."""
     if arguments[:1] and arguments[0] in VERBS:
         return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
     flags = {"--dry-run": "run.dry_run=true"}
@@ -46,31 +40,45 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
     if debug:
         arguments.append("run.debug=true")
         parsed.overrides.append("run.debug=true")
-    if parsed.multirun and not (
-        parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
-    ):
-        from genrun.sweeps import sweep
+    check_words(parsed.overrides)
+    check_config_dir(parsed.config_dir)
+    asks_hydra = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    if parsed.multirun and not asks_hydra:
+        from genrun.sweeps.sweep import sweep
 
         return sweep(parsed.overrides, parsed.config_dir)
     return run_hydra(arguments, parsed, debug=debug)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Hydra's own flags; an unknown one is refused in one line."""
-    from hydra._internal.utils import get_args_parser
+    """Read Hydra's own flags.
 
-    parser = get_args_parser()
+    Raises:
+        Refused: a flag is unknown.
+    """
+    parser = hydra_argument_parser()
 
     def refuse(message: str) -> NoReturn:
-        hint = nearest(message.rpartition(" ")[2], [*parser._option_string_actions, "--dry-run", "--debug"])
+        hint = nearest(message.rpartition(" ")[2], [*flags_of(parser), "--dry-run", "--debug"])
         raise Refused(f"{message}{hint}; genrun --help shows what there is")
 
     parser.error = refuse
     return parser.parse_intermixed_args(arguments)
 
 
+def check_words(words: list[str]) -> None:
+    """Check that every word is option=value: a single word is a misspelt verb.
+
+    Raises:
+        Refused: one is not, with the nearest verb or group.
+    """
+    for word in words:
+        if "=" not in word and not word.startswith("~"):
+            raise Refused(f"cannot read '{word}': expected option=value{nearest(word, [*VERBS, *GROUPS])}")
+
+
 def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) -> int:
-    """Let Hydra compose, and show help, configuration or completion; a run's status is kept beside it."""
+    """Let Hydra show its help, the configuration or a completion, or compose a run and do it; return the exit status."""
     import hydra
 
     status = 0
@@ -82,6 +90,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
         from genrun.run import run
 
         def work() -> int:
+            name_parts(cfg, HydraConfig.get().runtime.choices)
             run(cfg, list(HydraConfig.get().overrides.task))
             return 0
 
@@ -98,108 +107,10 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
 
 
 def guarded(work: Callable[[], int], *, debug: bool) -> int:
-    """Do the work, which returns a status, and turn its errors into one line and theirs."""
+    """Do the work and return its exit status; print an error as one line and return its status, or raise it with `debug`."""
     try:
         return work()
     except Exception as error:
         if debug:
             raise
-        return report(one_line(error))
-
-
-def one_line(error: Exception) -> GenrunError:
-    """The error itself, or where it was not foreseen a line that says where its traceback is."""
-    if isinstance(error, GenrunError):
-        return error
-    return Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)")
-
-
-# -------------------------------------------------------------------------------------------------- composition and its errors
-
-
-def compose(overrides: list[str], config_dir: str | None = None, *, hydra: bool = False) -> DictConfig:
-    """The configuration that these overrides make; with `hydra` what is said to Hydra stands in it as well.
-
-    Raises:
-        Refused: syntax, group, choice, key or type, in one line with the nearest right name.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-
-    search = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_module("genrun.conf", version_base="1.3"):
-            return hydra_compose("config", overrides=[*overrides, *search], return_hydra_config=hydra)
-    except Exception as error:
-        raise explain(error, overrides, config_dir) from error
-
-
-def explain(error: Exception, overrides: list[str], config_dir: str | None = None) -> GenrunError:
-    """One line for an error of composition, with the nearest right name."""
-    from hydra.errors import (
-        ConfigCompositionException,
-        HydraException,
-        MissingConfigException,
-        OverrideParseException,
-        SearchPathException,
-    )
-
-    if isinstance(error, GenrunError):
-        return error
-    text = " ".join((str(error) or str(error.__cause__)).split())
-    if isinstance(error, OverrideParseException):
-        word = error.override.partition("=")[0]
-        return Refused(f"cannot read '{error.override}': expected option=value{nearest(word, [*VERBS, *GROUPS])}")
-    if isinstance(error, MissingConfigException):
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        choices = [option for option in error.options or [] if not option.endswith("/")]
-        return Refused(
-            f"{group}={choice}: no such choice{nearest(choice, choices)}; there {'is' if len(choices) == 1 else 'are'} "
-            + ", ".join(choices)
-        )
-    if isinstance(error, ConfigCompositionException) and "Could not override" in text:
-        key = text.split("'")[1].split("@")[0]
-        if users := models_with(key):
-            return Refused(f"{key}: this model has no such part; {', '.join(users)} have")
-        known = [
-            name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")
-        ]
-        near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
-        return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
-    if "Ambiguous value for argument" in text:
-        return Refused(f"{text.split(chr(39))[1]} is several values: add -m to run each, or write [a,b] for a list")
-    if isinstance(error, HydraException | OmegaConfBaseException | SearchPathException):
-        return Refused(text)
-    return Refused(f"{type(error).__name__}: {text}")
-
-
-def models_with(group: str) -> list[str]:
-    """The models of the package that choose from a group below `model`, such as model/prior."""
-    folder = resources.files("genrun.conf") / "model"
-    files = sorted((path for path in folder.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name)
-    return [path.name.removesuffix(".yaml") for path in files if f"/{group}: " in path.read_text()]
-
-
-def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
-    """Every group and dotted key of the configuration that the group choices among the overrides make."""
-    choices = [text for text in overrides if text.partition("=")[0] in (*GROUPS, "hydra/launcher", "hydra/sweeper")]
-    try:
-        cfg = compose(choices, config_dir, hydra=True)
-    except GenrunError:
-        cfg = compose([], hydra=True)
-
-    def walk(node: DictConfig, prefix: str) -> list[str]:
-        names = []
-        for key in node:
-            names.append(f"{prefix}{key}")
-            if (
-                OmegaConf.is_dict(child := node._get_node(key))
-                and not child._is_none()
-                and not child._is_interpolation()
-            ):
-                names += walk(child, f"{prefix}{key}.")
-        return names
-
-    return [*GROUPS, *walk(cfg, "")]
+        return print_error(as_genrun_error(error))

@@ -5,6 +5,7 @@ Statuses: 2 for what is known before the first training step, 1 for what happens
 
 import difflib
 import signal
+import sys
 from collections.abc import Iterable
 
 
@@ -57,3 +58,21 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     """A hint for a misspelt name: ` (did you mean 'mnist'?)`, or nothing when no choice is near."""
     near = difflib.get_close_matches(name, list(choices), n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def as_genrun_error(error: Exception) -> GenrunError:
+    """Return the error itself, or for one that nobody foresaw a `Failed` that says where its traceback is."""
+    if isinstance(error, GenrunError):
+        return error
+    return Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)")
+
+
+def print_error(error: GenrunError) -> int:
+    """Print an error as one line to stderr and return its exit status."""
+    print(f"genrun: {one_line(error)}", file=sys.stderr)
+    return error.status
+
+
+def one_line(error: BaseException) -> str:
+    """Return the text of an error without line breaks; the name of its class where it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -33,13 +33,34 @@ class Facts:
     train_size: int  # images that are trained on (validation is held out of them already)
     checksum: str  # of the content that was read, before any choice of classes, size or number
 
-    def plain(self) -> dict[str, Any]:
-        """Lists, strings and numbers only, as YAML and JSON hold them."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as lists, strings and numbers, which YAML and JSON can hold."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Facts:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+    def from_dict(cls, facts: dict[str, Any]) -> Facts:
+        """Read what `to_dict` returned."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One part of a training: a fit of its own, with its own budget, optimizer, checkpoints and columns in metrics.csv.
+
+    Args:
+        name: in the YAML's `model.phases`, status.json, metrics.csv and the progress; empty for a training of one part.
+        max_epochs: its budget; None: `trainer.max_time` alone ends it.
+        is_last: the method draws samples after this phase, so sample grids and the judge look on.
+    """
+
+    name: str = ""
+    max_epochs: int | None = None
+    is_last: bool = True
+
+    @property
+    def stage(self) -> str:
+        """The name of its stage in status.json."""
+        return f"fit {self.name}" if self.name else "fit"
 
 
 @runtime_checkable
@@ -72,7 +93,13 @@ class Refits(Protocol):
         """Fit the prior that `sample` draws codes from to codes (N, D) and their labels (N,).
 
         Args:
-            progress: is given the fit's parts as they are done, and their number, and gives them back.
+            progress: is called with the parts of the fit and their number, and yields the parts, so that it can show how far the fit is.
+        """
+
+    def refitted_part(self) -> str:
+        """Return the name of what `refit_prior` fits, below `model` in the YAML and in front of its entries in the weights.
+
+        Training must not depend on it: `genrun refit` exchanges this part and nothing else.
         """
 
 

@@ -29,19 +29,19 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from genrun.callbacks.keeper import Keeper
-from genrun.cli import compose
+from genrun.callbacks.checkpoint import RunCheckpoint
+from genrun.config.compose import compose
 from genrun.data.images import Source, Stored
 from genrun.data.loaders import EpochOrder, MemoryLoader
 from genrun.data.module import ImageData
 from genrun.data.sources import mnist
 from genrun.methods.csgm import CSGM
 from genrun.methods.method import Method
-from genrun.model import build_method
-from genrun.runs import RunFolder
-from genrun.signals import Signals
-from genrun.training import make_trainer
-from genrun.types import Batch
+from genrun.parts import build_method
+from genrun.runs.folder import RunFolder
+from genrun.system.signals import Signals
+from genrun.training.trainer import make_trainer
+from genrun.types import Batch, Phase
 
 PAIRS = 5  # measurements of both sides in turn; the pair with the median ratio is printed
 ROOT = Path(os.environ.get("GENRUN_DATA", "../shared/data"))
@@ -95,7 +95,9 @@ def through_genrun(method: Method, images: Stored, batch_size: int, cfg: DictCon
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder(Path(scratch))
         folder.checkpoints.mkdir()
-        trainer = make_trainer(cfg, folder, Keeper(folder, Signals(), minutes=10), Console(quiet=True))
+        phase = Phase(max_epochs=cfg.trainer.max_epochs)
+        checkpoint = RunCheckpoint(folder, phase, signals=Signals(), minutes=10)
+        trainer = make_trainer(cfg, folder, phase, checkpoint, Console(quiet=True))
         trainer.callbacks.insert(0, clock := EpochClock())
         trainer.fit(method, data)
     return min(clock.seconds[1:])

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.data.images import Stored
 from genrun.data.sources import mnist
 from genrun.methods.ddpm import DDPM
@@ -31,7 +31,7 @@ from genrun.methods.gan import GAN
 from genrun.methods.method import Method
 from genrun.methods.rbm import RBM
 from genrun.methods.vae import VAE
-from genrun.model import build_method
+from genrun.parts import build_method
 
 Loop = Callable[[Tensor], None]  # a step on images (B, 1, 28, 28) in [0, 1]
 

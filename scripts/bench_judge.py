@@ -31,9 +31,9 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from genrun.data.sources import mnist
 from genrun.evaluation.features import RandomConvolutions, Space
-from genrun.evaluation.frechet import frechet_distance, moments
-from genrun.evaluation.kernel import kernel_distance
-from genrun.evaluation.neighbours import ENTRIES, nearest
+from genrun.evaluation.metrics.frechet import frechet_distance, moments
+from genrun.evaluation.metrics.kernel import kernel_distance
+from genrun.evaluation.metrics.neighbours import ENTRIES, nearest
 
 
 class PassThrough(nn.Module):

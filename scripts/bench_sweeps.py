@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.run import run
 
 JOBS = 20

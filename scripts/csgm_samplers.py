@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from genrun import open_run
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.figures.grid import image_grid, png_bytes, to_uint8
-from genrun.run import build_data, build_judge
-from genrun.runs import write_atomic
-from genrun.sampling import sample_chunks, seeded
-from genrun.show import number
+from genrun.inference import sample_chunks, seeded
+from genrun.parts import build_data, build_judge
+from genrun.report.tables import number
+from genrun.system.files import write_atomic
 
 SAMPLERS = {"prior": ("prior", 1), "algorithm 2, K = 2": ("algorithm2", 2), "algorithm 2, K = 1": ("algorithm2", 1)}
 SHOWN = {

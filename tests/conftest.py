@@ -11,9 +11,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.run import run
-from genrun.runs import RunFolder
+from genrun.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("GENRUN_DATA", str((ROOT / "../shared/data").resolve()))

@@ -11,11 +11,12 @@ from PIL import Image
 from rich.console import Console
 from test_refit import TINY
 
-from genrun.beside import in_order, told_apart
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Refused
-from genrun.run import read_facts, run
-from genrun.runs import RunFolder
+from genrun.parts import read_facts, with_facts
+from genrun.report.compare import distinguishing_options, sort_key
+from genrun.run import run
+from genrun.runs.folder import RunFolder
 
 
 def trained(outputs, *overrides) -> RunFolder:
@@ -35,18 +36,17 @@ def test_runs_are_told_apart_by_what_does_not_follow_from_the_rest():
         compose(["model=autoencoder_paper_5", "model/error=mse", "seed=3", "paths.outputs=elsewhere"]),
         compose(["model=autoencoder_paper_5", "model/error=distance", "seed=3"]),
     ]
-    for cfg in configs:
-        read_facts(cfg)
-    assert told_apart(configs) == [  # the layers follow from the model, and so does the seed here
+    configs = [with_facts(cfg, read_facts(cfg)[0]) for cfg in configs]
+    assert distinguishing_options(configs) == [  # the layers follow from the model, and so does the seed here
         {"model": "autoencoder_paper", "error": "MeanSquaredError"},
         {"model": "autoencoder_paper_5", "error": "MeanSquaredError"},
         {"model": "autoencoder_paper_5", "error": "Distance"},
     ]
-    assert told_apart(configs[:1]) == [{}]
+    assert distinguishing_options(configs[:1]) == [{}]
 
 
 def test_numbers_are_ordered_by_size():
-    ordered = sorted([{"k": 100}, {"k": 9}, {"k": None}, {"k": "a"}], key=in_order)
+    ordered = sorted([{"k": 100}, {"k": 9}, {"k": None}, {"k": "a"}], key=sort_key)
     assert ordered == [{"k": 9}, {"k": 100}, {"k": None}, {"k": "a"}]
 
 

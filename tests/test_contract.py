@@ -9,12 +9,12 @@ from conftest import ROOT
 from rich.console import Console
 
 from genrun import types
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Refused
-from genrun.model import build_method
-from genrun.open import open_run
+from genrun.inference import balanced_labels
+from genrun.parts import build_method
 from genrun.run import run
-from genrun.sampling import balanced_labels
+from genrun.runs.open import open_run
 
 YAML = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 CONDITIONAL = [

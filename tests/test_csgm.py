@@ -9,7 +9,7 @@ import torch
 from conftest import TINY
 from torch import Tensor
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.methods.csgm import CSGM
 from genrun.nn.mlp import MLP, pixel_centres
 from genrun.run import run
@@ -297,7 +297,7 @@ def trained():
 
     from rich.console import Console
 
-    from genrun.open import open_run
+    from genrun.runs.open import open_run
 
     with tempfile.TemporaryDirectory() as outputs:
         options = [

@@ -11,13 +11,14 @@ from data_files import IDX_NAMES, REAL_DATA, idx_bytes, pixels, refusal
 from test_cli import genrun
 from torch.nn import functional as F
 
-from genrun.build import TRUSTED_DATA, check_trusted
-from genrun.cli import compose
+from genrun.config.compose import compose
+from genrun.config.trust import TRUSTED_DATA, check_trusted
 from genrun.data import numbers
+from genrun.data.facts import described_data
 from genrun.data.images import Stored
 from genrun.data.numbers import GAP, NumbersData, joined, mnist_numbers, pen, ranked, same_hand
-from genrun.run import build_data, described_data, read_facts
-from genrun.runs import identity, images_key
+from genrun.parts import build_data, read_facts, with_facts
+from genrun.runs.identity import identity, images_key
 
 TRAIN, TEST = 240, 40
 
@@ -160,10 +161,11 @@ def test_the_number_of_digits_is_part_of_what_a_run_is_and_may_be_read_again(hom
     seen = set()
     for digits in (2, 3):
         cfg = compose(options(home, f"data.digits={digits}"))
-        read_facts(cfg)
+        cfg = with_facts(cfg, read_facts(cfg)[0])
         assert len(cfg.data.facts.class_names) == 10**digits
         again = compose(options(home, f"data.digits={digits}"))
-        assert read_facts(again) is None and again.data.facts == cfg.data.facts  # remembered
+        facts, data = read_facts(again)
+        assert data is None and facts.to_dict() == cfg.data.facts  # remembered
         check_trusted(described_data(cfg), "data", TRUSTED_DATA)
         cfg.data.facts.checksum = "the same"
         assert identity(cfg)["data"]["digits"] == digits

@@ -16,13 +16,13 @@ from pytorch_lightning import Callback
 from rich.console import Console
 from safetensors.torch import load_file
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.data.loaders import EpochOrder
 from genrun.errors import Failed, Interrupted, NotFinite, Refused
-from genrun.maths.draws import bernoulli, normal_like, uniform_each
-from genrun.maths.shares import Share, sharing
+from genrun.maths.random_numbers import bernoulli, normal_like, uniform_each
+from genrun.maths.sharding import Share, sharing
 from genrun.run import run
-from genrun.runs import RunFolder
+from genrun.runs.folder import RunFolder
 
 TWO = "hardware.devices=2"
 # 101 images in batches of 25: the last one has a single image, which is one process's alone

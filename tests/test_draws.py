@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genrun.maths.draws import bernoulli, normal_like
+from genrun.maths.random_numbers import bernoulli, normal_like
 
 
 @pytest.mark.parametrize("explicit", [True, False], ids=["generator", "global stream"])

@@ -17,18 +17,18 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from genrun.evaluation import frechet, neighbours
-from genrun.evaluation.frechet import Moments, frechet_at_infinity, frechet_distance, moments
-from genrun.evaluation.kernel import kernel_distance
-from genrun.evaluation.memorisation import (
+from genrun.evaluation.metrics import frechet, neighbours
+from genrun.evaluation.metrics.frechet import Moments, frechet_at_infinity, frechet_distance, moments
+from genrun.evaluation.metrics.kernel import kernel_distance
+from genrun.evaluation.metrics.memorisation import (
     LEAST_IN_CELL,
     authenticity,
     copying_statistic,
     distance_ratio,
     rank_sum_z,
 )
-from genrun.evaluation.neighbours import manifold, nearest
-from genrun.evaluation.predictions import accuracy_by_class, class_counts, entropy, inception_score
+from genrun.evaluation.metrics.neighbours import manifold, nearest
+from genrun.evaluation.metrics.predictions import accuracy_by_class, class_counts, entropy, inception_score
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:torchmetrics"

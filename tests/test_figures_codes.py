@@ -11,10 +11,10 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from genrun import pictures
-from genrun.evaluation.codes import separation
+from genrun.evaluation.metrics.separation import pairwise_separation
+from genrun.evaluation.rows.separation import separation
 from genrun.figures.components import components, principal
-from genrun.maths.codes import pairwise_separation
+from genrun.stages import method_figures as pictures
 
 
 def clouds(n=300, classes=3, size=5):

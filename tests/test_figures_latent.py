@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from genrun.data.images import Stored
 from genrun.figures.grid import LINE, to_uint8
 from genrun.figures.latent import interpolation, latent_plane
-from genrun.pictures import latent_figures, pairs
+from genrun.stages.method_figures import latent_figures, pairs
 from genrun.types import Decodes, Encodes, KeepsCodes
 
 

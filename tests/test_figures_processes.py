@@ -17,7 +17,7 @@ from genrun.data.images import Stored
 from genrun.figures.gif import MOST_BYTES
 from genrun.figures.grid import to_uint8
 from genrun.figures.processes import FILMS, _by_magnitude, film, schedule, strip
-from genrun.pictures import noise_figures, trajectory_figures
+from genrun.stages.method_figures import noise_figures, trajectory_figures
 from genrun.types import Noises, Trajectory
 
 

@@ -17,14 +17,14 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Interrupted
 from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
 from genrun.methods.gan import GAN
 from genrun.nn.conv import ConvDecoder, ConvEncoder
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
 from genrun.run import run
-from genrun.runs import RunFolder
+from genrun.runs.folder import RunFolder
 from genrun.types import Batch
 
 SHAPE, CLASSES = (1, 8, 8), 3

@@ -10,11 +10,11 @@ from conftest import TINY
 from rich.console import Console
 from safetensors.torch import load_file
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Refused
-from genrun.hardware import check_device, device_of, precision, processes, threads_of_each
 from genrun.run import run
-from genrun.runs import identity
+from genrun.runs.identity import identity
+from genrun.system.hardware import check_device, device_of, precision, processes, threads_of_each
 
 NATIVE = {"avx512_bf16": True}
 

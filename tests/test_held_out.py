@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genrun.data.images import Stored
-from genrun.evaluation.held_out import errors, likelihood_rows, reconstruction_rows
+from genrun.evaluation.rows.held_out import errors, likelihood_rows, reconstruction_rows
 
 
 def data_of(pixels: Tensor) -> SimpleNamespace:

@@ -13,13 +13,13 @@ from conftest import TINY
 from rich.console import Console
 from test_cli import genrun
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.data.module import ImageData
 from genrun.errors import Refused
 from genrun.evaluation.controls import judged
 from genrun.evaluation.judge import Judge
-from genrun.evaluation.rows import Row
-from genrun.run import build_data, build_judge, read_facts
+from genrun.evaluation.rows.row import Row
+from genrun.parts import build_data, build_judge, read_facts, with_facts
 
 SHORT = ("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6", "evaluation.train_on_generated=60")
 
@@ -46,7 +46,7 @@ def options(folder: Path, *overrides: str) -> list[str]:
 
 def make_judge(folder: Path, *overrides: str) -> Judge:
     cfg = compose(options(folder, *overrides))
-    return build_judge(cfg, read_facts(cfg) or build_data(cfg), Console(quiet=True))
+    return judge_of_data(cfg, Console(quiet=True))
 
 
 def by_name(rows: list[Row]) -> dict[str, Row]:
@@ -212,7 +212,7 @@ def test_binary_samples_are_compared_with_binarised_images_as_well(shapes):
 def test_unlabelled_data_is_judged_without_a_classifier(tmp_path):
     np.savez(tmp_path / "images.npz", images=np.random.default_rng(0).integers(0, 256, (2000, 8, 8, 3), dtype=np.uint8))
     cfg = compose(["data=npz", f"data.source.path={tmp_path / 'images.npz'}", "data.validation=300"])
-    judge = build_judge(cfg, read_facts(cfg) or build_data(cfg), Console(quiet=True))
+    judge = judge_of_data(cfg, Console(quiet=True))
     rows = by_name(judge.judge(torch.randint(0, 256, (250, 3, 8, 8), dtype=torch.uint8)))
     assert rows["label accuracy"].note == "this data has no classes" and "Fréchet distance (classifier)" not in rows
     assert rows["recall (random)"].value > 0.8 and abs(rows["copying statistic C_T"].value) < 4
@@ -222,7 +222,7 @@ def test_real_images_that_are_too_few_are_named_and_give_no_number(shapes, tmp_p
     for split, n in (("train", 1000), ("test", 100)):
         np.savez(tmp_path / f"{split}.npz", **some_samples(shapes, n, split))
     cfg = compose(options(tmp_path, "data.validation=200", "evaluation.train_on_generated=0"))
-    judge = build_judge(cfg, read_facts(cfg) or build_data(cfg), Console(quiet=True))
+    judge = judge_of_data(cfg, Console(quiet=True))
     rows = by_name(judge.judge(torch.from_numpy(some_samples(shapes, 300)["images"])[:, None]))
     row = rows["Fréchet distance (random)"]
     assert row.value is None and row.note == "too few: 300 samples, 100 test and 800 training images"
@@ -466,12 +466,11 @@ def test_the_neutral_classifier_is_built_and_trained_from_its_yaml(shapes):
 
 
 def neutral_facts(cfg):
-    read_facts(cfg)
-    return cfg
+    return with_facts(cfg, read_facts(cfg)[0])
 
 
 def test_brackets_in_a_name_are_shown_as_they_are():
-    from genrun.show import HEADINGS, lines, markdown, table
+    from genrun.report.tables import HEADINGS, lines, markdown, table
 
     rows = [{"name": "a [red] | name", "value": 1, "note": "pip install 'genrun[inception]'"}]
     console = Console(width=100, record=True, file=io.StringIO())

@@ -13,7 +13,8 @@ from scipy.stats import kstest, multivariate_normal
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_info
 
-from genrun.cli import compose, models_with
+from genrun.config.choices import models_with
+from genrun.config.compose import compose
 from genrun.maths import mixtures
 from genrun.maths.mixtures import ClassMixture, StandardNormal
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.maths.samplers import DDIM, DPMSolver
-from genrun.open import open_run
 from genrun.run import run
+from genrun.runs.open import open_run
 from genrun.verbs import sample
 
 

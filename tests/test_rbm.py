@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genrun.maths.draws import bernoulli
+from genrun.maths.random_numbers import bernoulli
 from genrun.methods.rbm import RBM
 from genrun.types import Batch
 

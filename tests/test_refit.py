@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from safetensors.torch import load_file
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Refused
-from genrun.open import open_run
 from genrun.run import run
-from genrun.runs import RunFolder
+from genrun.runs.folder import RunFolder
+from genrun.runs.open import open_run
 from genrun.verbs.refit import main
 
 TINY = (

@@ -14,13 +14,13 @@ from rich.console import Console
 from test_cli import genrun
 from torch import nn
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Failed
 from genrun.evaluation.features import Space
 from genrun.evaluation.rejection import CHUNK, draw_classes, recognised
+from genrun.inference import seeded
 from genrun.methods.method import Method
 from genrun.run import run
-from genrun.sampling import seeded
 
 NAMES = ("none", "half", "full", "never")
 QUIET = Console(quiet=True)
@@ -144,7 +144,7 @@ def test_an_unconditional_run_draws_and_sorts_and_says_so(unconditional, tmp_pat
 
 def most_drawn(folder: Path) -> int:
     """The class that the run's classifier sees most often in its samples."""
-    from genrun.open import open_run
+    from genrun.runs.open import open_run
     from genrun.verbs.sample import sorting_judge
 
     opened = open_run(folder)
@@ -192,7 +192,7 @@ def test_what_cannot_be_sorted_is_refused_in_one_line(unconditional, outputs, tm
 
 
 def test_a_run_that_was_not_judged_is_sorted_by_the_classifier_of_its_data(outputs, tmp_path, monkeypatch):
-    from genrun.open import open_run
+    from genrun.runs.open import open_run
     from genrun.verbs.sample import sorting_judge
 
     judge = sorting_judge(open_run(finished(outputs, "unjudged", "model.num_classes=0")), QUIET, trust=False)

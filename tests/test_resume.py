@@ -19,8 +19,9 @@ from PIL import Image
 from pytorch_lightning import Callback
 from safetensors.torch import load_file
 
-from genrun import runs
 from genrun.errors import Failed, NotFinite, Refused
+from genrun.runs import folder as runs
+from genrun.system import files
 
 # Epochs of about a second, so that a signal meets one in its middle
 LONGER = (*TINY, "data.limit=null", "data.passes=6", "trainer.max_epochs=4", "model.hidden=[64,32]")
@@ -219,8 +220,8 @@ class Faults:
                     raise
             return file
 
-        monkeypatch.setattr(runs.os, "replace", replace)
-        monkeypatch.setattr(runs, "open", open_, raising=False)
+        monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(files, "open", open_, raising=False)
 
     def step(self) -> None:
         self.count += 1

@@ -13,16 +13,18 @@ from conftest import TINY
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from genrun import runs
-from genrun.cli import compose
-from genrun.run import read_facts, stage_keys
-from genrun.runs import RunFolder, differing, digest, identity, write_atomic
+from genrun.config.compose import compose
+from genrun.parts import read_facts, with_facts
+from genrun.runs import folder as runs
+from genrun.runs.folder import RunFolder
+from genrun.runs.identity import differing_options, digest, identity
+from genrun.stages.keys import stage_keys
+from genrun.system.files import write_atomic
 
 
 def described(*overrides: str):
     cfg = compose([*TINY, *overrides])
-    read_facts(cfg)
-    return cfg
+    return with_facts(cfg, read_facts(cfg)[0])
 
 
 def test_what_does_not_decide_the_result_is_not_in_the_identity():
@@ -53,7 +55,7 @@ def test_what_does_not_decide_the_result_is_not_in_the_identity():
     ],
 )
 def test_what_decides_the_result_is(override, key):
-    assert differing(identity(described(override)), identity(described())) == [key]
+    assert differing_options(described(override), described()) == [key]
 
 
 def test_equal_groups_differ_in_the_seed_only():
@@ -214,9 +216,11 @@ def test_tensorboard_is_written_beside(tiny):
 
 
 def test_differing_names_dotted_keys():
+    from genrun.runs.identity import _differing
+
     one = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
     other = copy.deepcopy(one)
     other["a"]["c"] = [1]
     other["e"] = None
     other["f"] = 1
-    assert differing(one, other) == ["a.c", "f"]
+    assert _differing(one, other) == ["a.c", "f"]

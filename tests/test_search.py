@@ -11,13 +11,14 @@ import pytest
 from omegaconf import OmegaConf
 from test_sweeps import finished, jobs_of, sweep
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.errors import Refused
-from genrun.run import read_facts
-from genrun.runs import RunFolder, digest, identity
+from genrun.parts import read_facts, with_facts
+from genrun.runs.folder import RunFolder
+from genrun.runs.identity import digest, identity
 from genrun.sweeps.grid import parsed
-from genrun.sweeps.search import as_experiment, value_of
-from genrun.sweeps.study import distribution, mend
+from genrun.sweeps.searches.optuna import as_experiment, value_of
+from genrun.sweeps.searches.study import distribution, mend
 
 optuna = pytest.importorskip("optuna")
 
@@ -27,7 +28,7 @@ OBJECTIVE = 'hydra.sweeper.objective="reconstruction, mean squared error"'
 
 
 def trials(here: Path) -> list:
-    from genrun.sweeps.study import study_of
+    from genrun.sweeps.searches.study import study_of
 
     return study_of(here / "outputs/sweeps/search", "minimize").get_trials()
 
@@ -82,7 +83,7 @@ def test_a_killed_search_goes_on_and_leaves_its_best_as_an_experiment(tmp_path):
     best = min(complete, key=lambda trial: trial.value)
     assert f"reconstruction, mean squared error {best.value:.4g} with" in printed
     cfg = compose(["experiment=best"], str(tmp_path / "mine"))
-    read_facts(cfg)
+    cfg = with_facts(cfg, read_facts(cfg)[0])
     assert digest(identity(cfg)) == Path(best.user_attrs["run"]).name
 
     before = len(trials(tmp_path))

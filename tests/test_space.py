@@ -13,10 +13,12 @@ import torch
 from conftest import TINY, outcome
 from rich.console import Console
 
-from genrun import runs
-from genrun.cli import compose, guarded
+from genrun.cli import guarded
+from genrun.config.compose import compose
 from genrun.errors import Failed, Refused
 from genrun.run import run
+from genrun.runs import folder as runs
+from genrun.system import files
 
 # A VAE has a score, so it has a best.ckpt
 SCORED = (
@@ -92,7 +94,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_checkpoint_leaves_the_one_before
         return file
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "open", open_, raising=False)
+        patch.setattr(files, "open", open_, raising=False)
         assert guarded(lambda: tiny(outputs=outputs) and 0, debug=False) == Failed.status
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "No space left on device" in line and "the same command goes on" in line

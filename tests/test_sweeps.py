@@ -14,10 +14,10 @@ import pytest
 from conftest import TINY, command, outcome
 from rich.console import Console
 
-from genrun.cli import compose
+from genrun.config.compose import compose
 from genrun.run import run
-from genrun.runs import RunFolder
-from genrun.sweeps.record import groups, spread
+from genrun.runs.folder import RunFolder
+from genrun.sweeps.results import groups, spread
 
 CRASH = """
 import os
@@ -252,7 +252,7 @@ def fake(folder: Path, name: str, text: str) -> None:
 def test_slurm_is_asked_for_what_the_group_says(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     from genrun.sweeps.jobs import Job
-    from genrun.sweeps.queue import Submitit
+    from genrun.sweeps.launchers.submitit import Submitit
 
     commands = tmp_path / "bin"
     fake(commands, "sbatch", 'cp "$1" kept.sh; echo "Submitted batch job 4711"')
@@ -302,7 +302,7 @@ def test_a_job_that_slurm_warned_asks_to_be_queued_again(tmp_path, monkeypatch):
     ],
 )
 def test_as_many_jobs_at_once_as_cores_and_gpus_allow(monkeypatch, tmp_path, gpus, overrides, jobs, expected, free):
-    from genrun.sweeps import local
+    from genrun.sweeps.launchers import local
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setattr(local, "cores", lambda: 4)
@@ -316,7 +316,7 @@ def test_as_many_jobs_at_once_as_cores_and_gpus_allow(monkeypatch, tmp_path, gpu
 
 
 def test_more_jobs_than_gpus_share_them(monkeypatch, tmp_path):
-    from genrun.sweeps import local
+    from genrun.sweeps.launchers import local
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     engine = local.Local(jobs=4)
@@ -335,7 +335,8 @@ def test_a_run_that_a_sweep_names_twice_is_done_once_for_both(tmp_path):
 
 
 def test_a_job_that_cannot_be_started_is_one_row(tmp_path, monkeypatch, capsys):
-    from genrun.sweeps import local, sweep
+    from genrun.sweeps.launchers import local
+    from genrun.sweeps.sweep import sweep
 
     start = local.Local.start
 

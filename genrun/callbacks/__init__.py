@@ -1,0 +1,1 @@
+"""Lightning callbacks. They see a method only through genrun.types."""

@@ -11,8 +11,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from genrun.figures.grid import image_grid, png_bytes, to_uint8
-from genrun.runs import RunFolder, atomic, write_atomic
-from genrun.sampling import class_grid, sample_chunks, seeded
+from genrun.inference import class_grid, sample_chunks, seeded
+from genrun.runs.folder import RunFolder
+from genrun.system.files import atomic, write_atomic
 from genrun.types import KeepsCodes
 
 if TYPE_CHECKING:

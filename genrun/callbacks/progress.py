@@ -1,8 +1,9 @@
-"""A bar where someone watches, a line an epoch where nobody does."""
+"""How far a training is: a bar on a terminal, a line for each epoch elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,18 +18,25 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-REFRESH = 0.25  # seconds between looks at the clock-driven parts of the bar
+from genrun.system.console import say
+from genrun.types import Phase
+
+REFRESH = 0.25  # seconds between two drawings of the bar
 
 
 class TrainingProgress(Callback):
-    """Epoch, loss terms, images a second and the time that is left.
+    """Shows the phase, epoch, loss terms, images a second and the time that is left.
 
     Args:
         console: where to write; a bar when it is a terminal, otherwise a plain line for each epoch.
+        phase: of the training.
+        phases: all of them; the time left counts on an epoch of a later phase taking as long as one of this phase.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, phase: Phase, phases: Sequence[Phase]) -> None:
         self.console = console
+        self.name = f"{phase.name} " if phase.name else ""
+        self.later_epochs = sum(later.max_epochs for later in phases[phases.index(phase) + 1 :])
         self.bar: Progress | None = None
         self._images = 0
         self._started = self._looked = 0.0
@@ -37,7 +45,7 @@ class TrainingProgress(Callback):
         self._first = trainer.current_epoch
         if self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
+                TextColumn(self.name + "epoch {task.fields[epoch]}"),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[terms]}"),
@@ -49,7 +57,7 @@ class TrainingProgress(Callback):
                 refresh_per_second=4,
                 speed_estimate_period=120,
             )
-            total = trainer.num_training_batches * trainer.max_epochs
+            total = trainer.num_training_batches * (trainer.max_epochs + self.later_epochs)
             done = trainer.num_training_batches * trainer.current_epoch + trainer.fit_loop.batch_idx + 1
             self.task = self.bar.add_task(
                 "", total=total, completed=done, epoch=trainer.current_epoch + 1, terms="", rate=""
@@ -79,16 +87,15 @@ class TrainingProgress(Callback):
         if self.bar is not None:
             return
         epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
-        left = (time.monotonic() - self._all_started) / (epoch - self._first) * (trainer.max_epochs - epoch)
-        values = {
-            **method.running_means(),
-            **{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")},
-        }
-        self.console.print(
-            f"epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {self._images / seconds:,.0f} images/s  {left:,.0f} s left",
-            highlight=False,
-            soft_wrap=True,
-        )
+        epochs_left = trainer.max_epochs - epoch + self.later_epochs
+        left = (time.monotonic() - self._all_started) / (epoch - self._first) * epochs_left
+        values = method.running_means()
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("val/"):
+                values[f"val/{name.rpartition('/')[2]}"] = float(value)  # without the phase, which begins the line
+        rate = f"{self._images / seconds:,.0f} images/s"
+        line = f"{self.name}epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {rate}  {left:,.0f} s left"
+        say(self.console, line)
 
     def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self._stop()
@@ -104,4 +111,5 @@ class TrainingProgress(Callback):
 
 
 def terms_text(terms: dict[str, float]) -> str:
+    """Return loss terms and their values in one line."""
     return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())

@@ -13,7 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genrun.runs import write_atomic
+from omegaconf import DictConfig
+
+from genrun.config.container import to_container
+from genrun.system.files import write_atomic
 from genrun.types import Facts
 
 FORMAT = 1
@@ -30,12 +33,17 @@ NOT_IN_KEY = (
 )  # what is read, and what does not change it
 
 
+def described_data(cfg: DictConfig) -> dict[str, Any]:
+    """Return the options of the data, without the facts that are read from it."""
+    return {key: value for key, value in to_container(cfg.data).items() if key != "facts"}
+
+
 def recall(data_config: dict[str, Any], cache: Path) -> Facts | None:
     """The facts of this data, or None when they are not known or a file has changed."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         entry = json.loads(_place(data_config, cache).read_text())
-        if entry["format"] == FORMAT and all(_print_of(kind, path) == seen for kind, path, seen in entry["read"]):
-            return Facts.from_plain(entry["facts"])
+        if entry["format"] == FORMAT and all(_fingerprint(kind, path) == seen for kind, path, seen in entry["read"]):
+            return Facts.from_dict(entry["facts"])
     return None
 
 
@@ -45,10 +53,10 @@ def remember(data_config: dict[str, Any], facts: Facts, files: list[Path], cache
         kind, paths = "file", files
         if len(files) > MANY:
             kind, paths = "folder", sorted({path if path.is_dir() else path.parent for path in files})
-        read = [[kind, os.fspath(path), _print_of(kind, path)] for path in paths]
+        read = [[kind, os.fspath(path), _fingerprint(kind, path)] for path in paths]
         place = _place(data_config, cache)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, json.dumps({"format": FORMAT, "facts": facts.plain(), "read": read}, indent=1) + "\n")
+        write_atomic(place, json.dumps({"format": FORMAT, "facts": facts.to_dict(), "read": read}, indent=1) + "\n")
 
 
 def _place(data_config: dict[str, Any], cache: Path) -> Path:
@@ -57,7 +65,7 @@ def _place(data_config: dict[str, Any], cache: Path) -> Path:
     return cache / "facts" / f"{hashlib.sha256(canonical.encode()).hexdigest()}.json"
 
 
-def _print_of(kind: str, path: str | Path) -> list[int] | str:
+def _fingerprint(kind: str, path: str | Path) -> list[int] | str:
     """Size and time of change of a file or folder; of a folder's files the digest over all of theirs, by name."""
     if kind == "file":
         stat = os.stat(path)

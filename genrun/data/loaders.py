@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from genrun.data.images import Images, Stored
 from genrun.errors import Failed, Refused
-from genrun.maths.shares import Share
+from genrun.maths.sharding import Share
 from genrun.types import Batch
 
 

@@ -1,0 +1,1 @@
+"""The judge: what samples are worth, whichever method drew them."""

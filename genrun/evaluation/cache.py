@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from genrun.runs import write_atomic
+from genrun.system.files import write_atomic
 
 
 def kept(place: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

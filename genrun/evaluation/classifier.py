@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from genrun.data.images import Images
 from genrun.errors import Refused
-from genrun.evaluation.changes import changed
+from genrun.evaluation.augmentation import changed
 from genrun.evaluation.features import CHUNK, exact_convolutions
-from genrun.progress import counted
-from genrun.runs import digest
+from genrun.runs.identity import digest
+from genrun.system.console import with_progress
 from genrun.types import Facts
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Recipe:
         with exact_convolutions(), torch.random.fork_rng():
             torch.manual_seed(SEED)
             order = batches(len(images), self.batch_size, steps)
-            for index in counted(order, steps, what, console):
+            for index in with_progress(order, steps, what, console):
                 batch = changed(images.images(index)).to(device, memory_format=torch.channels_last)
                 loss = F.cross_entropy(network(batch), images.labels[index].to(device))
                 optimizer.zero_grad()

@@ -12,8 +12,8 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from genrun.errors import Refused
 from genrun.evaluation.judge import Judge
 from genrun.evaluation.real import RealImages
-from genrun.evaluation.rows import Row
-from genrun.sampling import seeded
+from genrun.evaluation.rows.row import Row
+from genrun.inference import seeded
 
 NOISE = 0.05  # standard deviation of the slight noise, on [0, 1]
 SHOWN = {  # heading of a column → name of the row

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrun.evaluation.cache import hash_of
-from genrun.progress import counted
+from genrun.system.console import with_progress
 
 CHUNK = 500  # images that a network sees at a time
 SHOWN = 10  # chunks; progress is shown of more
@@ -55,7 +55,7 @@ class Space:
         chunks = -(-(len(images) if n is None else n) // CHUNK)
         made = [torch.empty(0, self.num_features)]
         with exact_convolutions():
-            for part in counted(parts, chunks, what, console) if console and chunks > SHOWN else parts:
+            for part in with_progress(parts, chunks, what, console) if console and chunks > SHOWN else parts:
                 floats = part.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
                 made.append(embed(floats).float().cpu())
         return torch.cat(made)

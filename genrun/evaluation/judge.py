@@ -13,16 +13,16 @@ from genrun.data.images import Stored
 from genrun.data.module import ImageData
 from genrun.errors import Refused
 from genrun.evaluation.classifier import LEAST_STEPS, Recipe
-from genrun.evaluation.comparison import Comparison
-from genrun.evaluation.copying import copying_rows
 from genrun.evaluation.features import RandomConvolutions, Space
-from genrun.evaluation.frechet import frechet_distance, moments
 from genrun.evaluation.inception import Inception, Unavailable, find_weights
-from genrun.evaluation.predictions import class_counts, entropy
+from genrun.evaluation.metrics.frechet import frechet_distance, moments
+from genrun.evaluation.metrics.predictions import class_counts, entropy
 from genrun.evaluation.real import RealImages, is_binary
-from genrun.evaluation.recognition import logits_of, recognition_rows, training_rows
-from genrun.evaluation.rows import Row
-from genrun.sampling import seeded
+from genrun.evaluation.rows.comparison import Comparison
+from genrun.evaluation.rows.copying import copying_rows
+from genrun.evaluation.rows.recognition import logits_of, recognition_rows, training_rows
+from genrun.evaluation.rows.row import Row
+from genrun.inference import seeded
 from genrun.types import Facts
 
 

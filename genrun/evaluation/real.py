@@ -14,7 +14,7 @@ from torch import Tensor
 from genrun.data.images import Images, shuffled
 from genrun.evaluation.cache import kept
 from genrun.evaluation.features import CHUNK, Space
-from genrun.evaluation.neighbours import nearest
+from genrun.evaluation.metrics.neighbours import nearest
 from genrun.types import Facts
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from genrun.errors import Failed
 from genrun.evaluation.features import Space
-from genrun.evaluation.recognition import logits_of
-from genrun.sampling import seeded
+from genrun.evaluation.rows.recognition import logits_of
+from genrun.inference import seeded
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method

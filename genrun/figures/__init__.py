@@ -1,0 +1,1 @@
+"""Grids, GIFs and plots: tensors and tables in, pictures out."""

@@ -1,0 +1,1 @@
+"""Losses, schedules, samplers, mixtures, random numbers. Knows no Lightning and no Hydra."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
-from genrun.maths.draws import normal_like
+from genrun.maths.random_numbers import normal_like
 
 Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or a velocity, of the same shape
 

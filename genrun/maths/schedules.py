@@ -10,7 +10,7 @@ from torch import Tensor
 MOST = 0.999  # β of a step: at 1 nothing would be left to divide by
 
 
-class Schedule:
+class BetaSchedule:
     """β_1, …, β_T, and α_t = 1 - β_t, ᾱ_t = Π_{i ≤ t} α_i (13).
 
     Args:
@@ -27,7 +27,7 @@ class Schedule:
         raise NotImplementedError
 
 
-class Linear(Schedule):
+class Linear(BetaSchedule):
     """β_t = β_start + t/T (β_end - β_start), (12), t counted from 0 to T - 1 with T - 1 steps between its ends.
 
     Args:
@@ -45,7 +45,7 @@ class Linear(Schedule):
         return torch.linspace(self.start, self.end, self.steps, dtype=torch.float64)
 
 
-class Cosine(Schedule):
+class Cosine(BetaSchedule):
     r"""ᾱ_t = f(t)/f(0),   f(t) = cos²(π/2 · (t/T + s)/(1 + s)),   β_t = 1 - ᾱ_t/ᾱ_{t-1} ≤ 0.999    (14), (15).
 
     Args:

@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from genrun.maths.draws import normal_like
+from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.mixtures import ClassMixture, Prior
-from genrun.maths.rates import Schedule
+from genrun.maths.random_numbers import normal_like
 from genrun.maths.reconstruction import ReconstructionError
-from genrun.maths.shares import gathered
-from genrun.methods.coded import Coded
+from genrun.maths.sharding import gathered
+from genrun.methods.code_prior import CodePriorMethod
 from genrun.types import Batch
 
 DECODED_AT_ONCE = 2048  # images
 PREVIEWED = 5000  # training images whose codes the prior is fitted to while training goes on
 
 
-class Autoencoder(Coded):
+class Autoencoder(CodePriorMethod):
     r"""Autoencoder with a prior for each class ("Image Generation Using an Autoencoder", sections 2.3 and 2.4).
 
         L = f_enc(X),   F(X) = σ(f_dec(L))                                (2.3.1)
@@ -66,7 +66,7 @@ class Autoencoder(Coded):
         code_noise: float = 0.0,
         sparsity: float = 0.0,
         decorrelation: float = 0.0,
-        schedule: Schedule = "cosine",
+        schedule: LearningRateSchedule = "cosine",
     ) -> None:
         super().__init__(image_shape, num_classes)
         if code_size < 1:

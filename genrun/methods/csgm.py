@@ -9,10 +9,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from genrun.maths.codes import RowMoments, class_means, whitened
+from genrun.maths.learning_rates import rate_share, warm_up
 from genrun.maths.mixtures import ClassMixture, Prior
-from genrun.maths.rates import rate_share, warm_up
-from genrun.methods.coded import Coded
+from genrun.maths.row_adam import RowAdam
+from genrun.maths.whitening import class_means, whitened
+from genrun.methods.code_prior import CodePriorMethod
 from genrun.nn.mlp import MLP, Init, pixel_centres
 from genrun.types import Batch
 
@@ -22,7 +23,7 @@ Sampler = Literal["prior", "algorithm2"]
 PIXELS_AT_ONCE = 2**16  # decoded together: more does not fit the processor's caches
 
 
-class CSGM(Coded):
+class CSGM(CodePriorMethod):
     r"""CSGM ("Continuous Space Generative Model", chapter 3).
 
     One multilayer perceptron maps a class, a code and a place to a score and the value of the image there:
@@ -139,7 +140,7 @@ class CSGM(Coded):
         self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
         self.prior = prior(max(1, num_classes), code_size)
         self.visited = 0  # images since the codes were whitened
-        self.code_moments = RowMoments(train_size, code_size)
+        self.code_moments = RowAdam(train_size, code_size)
 
     # ------------------------------------------------------------------------------------------ the network, figure 3.1
 

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from genrun.maths import schedules
-from genrun.maths.draws import normal_like
-from genrun.maths.rates import Schedule
+from genrun.maths.learning_rates import LearningRateSchedule
+from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import DiffusionSampler
+from genrun.maths.schedules import BetaSchedule
 from genrun.methods.denoiser import Denoiser, Times, shown
 
 
@@ -45,7 +45,7 @@ class DDPM(Denoiser):
         num_classes: int,
         network: Callable[..., nn.Module],
         optimizer: Callable[..., torch.optim.Optimizer],
-        beta_schedule: schedules.Schedule,
+        beta_schedule: BetaSchedule,
         sampler: DiffusionSampler,
         conditional: bool = False,
         label_dropout: float = 0.1,
@@ -53,7 +53,7 @@ class DDPM(Denoiser):
         target: Literal["noise", "velocity"] = "velocity",
         gradient_weight: float = 0.0,
         times: Times = "uniform",
-        schedule: Schedule = "cosine",
+        schedule: LearningRateSchedule = "cosine",
         halve_after: int | None = None,
     ) -> None:
         super().__init__(

@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from genrun.maths.draws import normal_like, uniform_each
-from genrun.maths.rates import Schedule
+from genrun.maths.learning_rates import LearningRateSchedule
+from genrun.maths.random_numbers import normal_like, uniform_each
 from genrun.methods.method import Method
 from genrun.types import Batch
 
@@ -54,7 +54,7 @@ class Denoiser(Method):
         label_dropout: float,
         guidance: float,
         times: Times,
-        schedule: Schedule,
+        schedule: LearningRateSchedule,
         halve_after: int | None,
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))

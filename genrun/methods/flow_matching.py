@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from genrun.maths.draws import normal_like
-from genrun.maths.rates import Schedule
+from genrun.maths.learning_rates import LearningRateSchedule
+from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import FlowSampler
 from genrun.methods.denoiser import Denoiser, Times, shown
 
@@ -38,7 +38,7 @@ class FlowMatching(Denoiser):
         label_dropout: float = 0.1,
         guidance: float = 1.0,
         times: Times = "uniform",
-        schedule: Schedule = "cosine",
+        schedule: LearningRateSchedule = "cosine",
         halve_after: int | None = None,
     ) -> None:
         super().__init__(

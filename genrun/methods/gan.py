@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from genrun.maths.adversarial import Adversarial
-from genrun.maths.rates import Schedule, rate_share
+from genrun.maths.learning_rates import LearningRateSchedule, rate_share
 from genrun.methods.method import Method
 from genrun.types import Batch
 
@@ -61,7 +61,7 @@ class GAN(Method):
         code_size: int = 100,
         critic_steps: int = 1,
         penalty_every: int = 1,
-        schedule: Schedule = "constant",
+        schedule: LearningRateSchedule = "constant",
         truncation: float = 1.0,
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))

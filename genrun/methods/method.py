@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,13 +12,13 @@ from torch import Generator, Tensor
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
-from genrun.errors import NotFinite
-from genrun.maths import shares
-from genrun.maths.rates import Schedule, rate_share, warm_up
+from genrun.errors import NotFinite, Refused
+from genrun.maths import sharding
+from genrun.maths.learning_rates import LearningRateSchedule, rate_share, warm_up
 from genrun.types import KeepsCodes
 
 # On an accelerator looking at a value waits for everything before it: there the terms are looked at once in so many steps.
-STEPS_BETWEEN_LOOKS = 50
+STEPS_BETWEEN_CHECKS = 50
 
 
 class Method(LightningModule):
@@ -34,13 +35,15 @@ class Method(LightningModule):
         binary: its likelihood is one of images that are 0 or 1, so `log_prob` and `elbo` are log masses.
         best_by: the metric whose lowest value makes `best.ckpt`.
         steps_per_batch: steps of the optimizer in one batch.
-        schedule: of the rates over the training.
+        schedule: of the learning rate over the training.
+        phase: the phase of the training that is going on or was the last; empty for a training of one part.
     """
 
     binary = False
     best_by = "val/score"
     steps_per_batch = 1
-    schedule: Schedule = "constant"
+    schedule: LearningRateSchedule = "constant"
+    phase = ""
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
@@ -60,6 +63,26 @@ class Method(LightningModule):
             ValueError: a conditional method is given no labels, or an unconditional one is given some.
         """
         raise NotImplementedError
+
+    # -- phases of the training
+
+    def phases(self) -> tuple[str, ...]:
+        """Return the names of the parts of the training, in their order; none for a training of one part.
+
+        Each is a fit of its own: `model.phases.<name>` in the YAML holds its `max_epochs` and every option that no earlier phase depends
+        on; `begin_phase` and `configure_optimizers` are called at its start; it has its own checkpoints and columns in metrics.csv. Samples
+        are looked at in the last phase only.
+        """
+        return ()
+
+    def begin_phase(self, name: str) -> None:
+        """Make ready for a phase: the weights are those that the phase before it left. Extend it to freeze networks, for example."""
+        self.phase = name
+
+    def column(self, metric: str) -> str:
+        """Return the column of metrics.csv that holds a metric: `train/loss` is `train/decoder/loss` in the phase `decoder`."""
+        kind, _, name = metric.partition("/")
+        return f"{kind}/{self.phase}/{name}" if self.phase and kind in ("train", "val") else metric
 
     # -- rates over the training
 
@@ -97,8 +120,8 @@ class Method(LightningModule):
     def not_shared(self) -> str | None:
         """Why several processes cannot share each batch of the training; None when they can.
 
-        They can where the loss is a mean over the images (`maths.shares.gathered` serves a term that is not), and where training draws its
-        random numbers by `maths.draws`.
+        They can where the loss is a mean over the images (`maths.sharding.gathered` serves a term that is not), and where training draws
+        its random numbers by `maths.random_numbers`.
         """
         name = type(self).__name__
         if isinstance(self, KeepsCodes):
@@ -149,27 +172,31 @@ class Method(LightningModule):
             NotFinite: a term is NaN or Inf (looked at in every step on the CPU).
         """
         self._steps += 1
-        for name, value in shares.batch_means(terms).items():
+        for name, value in sharding.batch_means(terms).items():
             value = value.detach()
             total = self._sums.get(name)
             self._sums[name] = value.clone() if total is None else total.add_(value)
-        if self.device.type == "cpu" or self._steps % STEPS_BETWEEN_LOOKS == 0:
-            self.look()
+        if self.device.type == "cpu" or self._steps % STEPS_BETWEEN_CHECKS == 0:
+            self.check_finite()
 
     def log(self, name: str, value: Any, *arguments: Any, **options: Any) -> None:
         """As Lightning's; of a batch that several processes share, the value (a mean over the images here) becomes its mean."""
-        if (share := shares.current()) is not None:
-            value = shares.batch_means({name: torch.as_tensor(value, device=self.device)})[name]
+        if (share := sharding.current()) is not None:
+            value = sharding.batch_means({name: torch.as_tensor(value, device=self.device)})[name]
             options["batch_size"] = share.whole
-        super().log(name, value, *arguments, **options)
+        super().log(self.column(name), value, *arguments, **options)
 
-    def look(self) -> None:
-        """Raise NotFinite when a tracked term is no longer finite, naming it."""
+    def check_finite(self) -> None:
+        """Check that every tracked term is finite.
+
+        Raises:
+            NotFinite: one is NaN or infinite; the error names it.
+        """
         for name, total in self._sums.items():
             value = total.item()
-            if value - value != 0:  # NaN and Inf, without a tensor operation
+            if not math.isfinite(value):
                 raise NotFinite(
-                    f"the loss term '{name}' became {'NaN' if value != value else 'infinite'} in epoch {self.current_epoch + 1}, "
+                    f"the loss term '{name}' became {'NaN' if math.isnan(value) else 'infinite'} in epoch {self.current_epoch + 1}, "
                     f"step {self._steps}; the last good checkpoint is kept; a smaller learning rate may help"
                 )
 
@@ -178,7 +205,7 @@ class Method(LightningModule):
         return {name: total.item() / self._steps for name, total in self._sums.items()}
 
     def on_train_epoch_end(self) -> None:
-        self.look()
+        self.check_finite()
         self.log_dict({f"train/{name}": value for name, value in self.running_means().items()})
         self._sums, self._steps = {}, 0
 
@@ -192,3 +219,25 @@ class Method(LightningModule):
         tracked = checkpoint["tracked"]
         self._sums = {name: total.to(self.device) for name, total in tracked["sums"].items()}
         self._steps = tracked["steps"]
+
+
+def check_is_method(built: Any, where: str) -> None:
+    """Check that what a configuration builds is a method that can train and draw.
+
+    Args:
+        where: of the configuration, for the line of an error.
+
+    Raises:
+        Refused: it is not; the line says what a method needs.
+    """
+    name = type(built).__name__
+    needs = "it needs sample and training_step; docs/methods.md shows one"
+    if not isinstance(built, Method):
+        raise Refused(f"{where}: expected a subclass of genrun.methods.Method, got {name}; {needs}")
+    for hook in ("sample", "training_step", "configure_optimizers"):
+        if getattr(type(built), hook) is getattr(Method, hook):
+            raise Refused(f"{where}: {name} has no {hook} of its own; {needs}")
+    if not hasattr(built, "image_shape"):
+        raise Refused(
+            f"{where}: {name} must call super().__init__(image_shape, num_classes) first; docs/methods.md shows one"
+        )

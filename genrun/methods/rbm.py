@@ -11,8 +11,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from genrun.maths.annealing import log_ratio_of_constants
-from genrun.maths.draws import bernoulli
-from genrun.maths.rates import Schedule, rate_share
+from genrun.maths.learning_rates import LearningRateSchedule, rate_share
+from genrun.maths.random_numbers import bernoulli
 from genrun.methods.method import Method
 from genrun.types import Batch
 
@@ -88,7 +88,7 @@ class RBM(Method):
         scale: float = 0.01,
         pixel_means: bool = True,
         weight_decay: float = 0.0,
-        schedule: Schedule = "linear",
+        schedule: LearningRateSchedule = "linear",
         gibbs_steps: int = 200,
         start: Start = "fantasies",
         output: Units = "means",

@@ -9,17 +9,17 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genrun.maths.draws import bernoulli, normal_like
+from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.likelihoods import Likelihood
 from genrun.maths.mixtures import Prior, StandardNormal
-from genrun.maths.rates import Schedule
-from genrun.methods.coded import Coded
+from genrun.maths.random_numbers import bernoulli, normal_like
+from genrun.methods.code_prior import CodePriorMethod
 from genrun.types import Batch
 
 DECODED_AT_ONCE = 2048  # images
 
 
-class VAE(Coded):
+class VAE(CodePriorMethod):
     r"""Variational autoencoder ("Generative Imaging", sections 3.2.3 and 3.4.1).
 
         (μ, log σ²) = f_enc(x)                                            (8)
@@ -63,7 +63,7 @@ class VAE(Coded):
         conditional: bool = False,
         code_size: int = 32,
         beta: float = 1.0,
-        schedule: Schedule = "cosine",
+        schedule: LearningRateSchedule = "cosine",
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
         for name, value, least in (("code_size", code_size, 1), ("beta", beta, 0)):

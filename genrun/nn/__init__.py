@@ -1,0 +1,1 @@
+"""Networks, built by a method from (image_shape, …)."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genrun.cli import explain
+from genrun.compat import combinations
+from genrun.config.compose import explain
 from genrun.errors import Refused
 from genrun.sweeps.jobs import Outcome
 
@@ -44,8 +45,8 @@ class Grid:
         """Hear of a job's outcome; what is to be kept of it."""
         return outcome
 
-    def end(self) -> list[str]:
-        """What is to be said at the end."""
+    def summary(self) -> list[str]:
+        """Return the lines to print at the end."""
         return []
 
 
@@ -55,8 +56,6 @@ def expand(overrides: list[str]) -> list[list[str]]:
     Raises:
         Refused: an override cannot be read.
     """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
     words = parsed(overrides)
     for word in words:
         if word.is_sweep_override() and not word.is_discrete_sweep():
@@ -64,7 +63,7 @@ def expand(overrides: list[str]) -> list[list[str]]:
                 f"{word.input_line}: without end as a list of jobs; hydra/sweeper=optuna draws from it, without --dry-run"
             )
     try:
-        return BasicSweeper.split_arguments(words, max_batch_size=None)[0]
+        return combinations(words)
     except Exception as error:
         raise explain(error, overrides) from error
 

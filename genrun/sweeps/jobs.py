@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from genrun.cli import compose, one_line, report
-from genrun.errors import Busy, GenrunError, Interrupted, Pruned, Refused
-from genrun.runs import RunFolder, write_json
-from genrun.signals import Signals
+from genrun.config.compose import compose
+from genrun.errors import Busy, GenrunError, Interrupted, Pruned, Refused, as_genrun_error, one_line, print_error
+from genrun.parts import known_run
+from genrun.system.files import write_json
+from genrun.system.signals import Signals
 
 if TYPE_CHECKING:
-    from genrun.sweeps.study import Watch
+    from genrun.sweeps.searches.study import Watch
 
 ARRIVAL = 10.0  # seconds
-PATIENCE = 30.0  # seconds for a process that was told to stop, such as of a killed sweep, to let go of a run
+LOCK_WAIT = 30.0  # seconds for a process that was told to stop, such as of a killed sweep, to let go of a run
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Launcher(Protocol):
         """Make ready: the sweep's folder, how many jobs there are where that is known, and the configuration of the first."""
 
     def start(self, job: Job) -> None:
-        """Start `work(job)` somewhere."""
+        """Start `run_job(job)` somewhere."""
 
     def ended(self, timeout: float) -> list[tuple[Job, str]]:
         """Jobs whose processes have ended since the last call, and how a process ended that may not have said so itself.
@@ -110,7 +111,7 @@ class Launcher(Protocol):
         """End every job at once."""
 
 
-def work(job: Job) -> int:
+def run_job(job: Job) -> int:
     """Compose and do a run in this process, which prints into `job.log`, and leave in `job.ending` what became of it.
 
     Returns:
@@ -126,17 +127,18 @@ def work(job: Job) -> int:
     if job.requeues and os.environ.get("SLURM_RESTART_COUNT"):
         overrides.append("run.resume=auto")  # what this job itself has done is not started over
     ending: dict[str, Any] = {"token": job.token, "overrides": overrides, "status": 0, "kind": None, "error": ""}
-    Signals.insisting = False
+    signals = Signals(insisting=False)
     try:
-        with Signals().watching():  # from the beginning: a warning may come while modules are imported
+        with signals.watching():  # from the beginning: a warning may come while modules are imported
             cfg = compose(overrides, job.config_dir)
 
             from genrun.run import run
 
-            run(cfg, overrides, wait=PATIENCE, callbacks=[job.watch.callback()] if job.watch else [])
+            callbacks = [job.watch.callback()] if job.watch else []
+            run(cfg, overrides, wait=LOCK_WAIT, callbacks=callbacks, signals=signals)
     except Exception as caught:
-        error = one_line(caught)
-        ending |= {"status": report(error), "kind": type(error).__name__, "error": " ".join(str(error).split())}
+        error = as_genrun_error(caught)
+        ending |= {"status": print_error(error), "kind": type(error).__name__, "error": one_line(error)}
         if job.requeues:
             ending["error"] += requeue(error)
     write_json(job.ending, ending | {"run": place_of(cfg)})
@@ -144,12 +146,10 @@ def work(job: Job) -> int:
 
 
 def place_of(cfg: DictConfig | None) -> str:
-    """The folder of the run that a configuration describes; empty where it cannot be known, or nothing was written."""
-    if cfg is None or OmegaConf.select(cfg, "data.facts.checksum", throw_on_missing=False) is None:
-        return ""
+    """Return the folder of the run that a configuration describes; empty where it is not known, or nothing was written."""
     with contextlib.suppress(GenrunError):
-        path = RunFolder.of(cfg).path
-        return str(path) if path.is_dir() else ""
+        known = known_run(cfg) if cfg is not None else None
+        return str(known[1].path) if known is not None and known[1].path.is_dir() else ""
     return ""
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused
-from genrun.verbs import Arguments, output
+from genrun.verbs.arguments import Arguments, finished_run, output_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
     from genrun.evaluation.judge import Judge
-    from genrun.open import OpenRun
+    from genrun.runs.open import OpenRun
 
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
 HELP = """evaluation=full unless another is said
@@ -46,8 +46,10 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_intermixed_args(arguments)
     targets = [Path(word) for word in asked.words if "=" not in word or Path(word).exists()]
     overrides = [word for word in asked.words if Path(word) not in targets]
-    out = output(asked.out, (".md", ".json")) if asked.out else None
-    if asked.controls == bool(targets):
+    out = output_path(asked.out, (".md", ".json")) if asked.out else None
+    if asked.controls and targets:
+        raise Refused(f"--controls judges the judge itself: leave {targets[0]} out")
+    if not asked.controls and not targets:
         raise Refused("expected runs or .npz files, or --controls; genrun evaluate --help shows how")
     for target in targets:
         if not target.exists():
@@ -62,8 +64,8 @@ def main(arguments: list[str]) -> int:
                 "(give its samples.npz to judge them otherwise)"
             )
 
-    from genrun.cli import compose
-    from genrun.run import screen
+    from genrun.config.compose import compose
+    from genrun.system.console import screen
 
     console = screen()
     if asked.controls:
@@ -81,12 +83,12 @@ def main(arguments: list[str]) -> int:
 
 def make_judge(cfg: DictConfig, console: Console) -> Judge:
     """The judge of the data set that `cfg` describes; its images are not read where the cache knows enough."""
-    from genrun.build import check
-    from genrun.run import build_data, build_judge, read_facts
+    from genrun.config.schema import check
+    from genrun.parts import build_data, build_judge, read_facts, with_facts
 
     check(cfg)
-    data = read_facts(cfg) or build_data(cfg)
-    return build_judge(cfg, data, console)
+    facts, data = read_facts(cfg)
+    return build_judge(with_facts(cfg, facts), data or build_data(cfg), console)
 
 
 def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, moved: bool = False) -> Judge:
@@ -98,8 +100,8 @@ def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, mo
     Raises:
         Refused: the data is not here or is another, or the configuration names what is not trusted.
     """
-    from genrun.build import TRUSTED_DATA, check_trusted
-    from genrun.run import described_data
+    from genrun.config.trust import TRUSTED_DATA, check_trusted
+    from genrun.data.facts import described_data
 
     theirs, expected = run.config, run.facts
     theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
@@ -117,8 +119,8 @@ def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, mo
 def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:
     """Judge the images of an .npz, against the data set of `cfg`."""
     from genrun.data.arrays import read_npz
-    from genrun.evaluation.results import record
-    from genrun.show import HEADINGS, lines
+    from genrun.evaluation.table import record
+    from genrun.report.tables import HEADINGS, lines
 
     samples = read_npz(file, floats=True)
     judge = make_judge(cfg, console)
@@ -131,8 +133,8 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
 def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
     """Judge what is known: copies, noise, held-out images and others."""
     from genrun.evaluation.controls import SHOWN, judged
-    from genrun.evaluation.results import record
-    from genrun.show import number
+    from genrun.evaluation.table import record
+    from genrun.report.tables import number
 
     judge = make_judge(cfg, console)
     if not judge.spaces():
@@ -156,17 +158,15 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     Args:
         moved: its data lies in `cfg.paths.data` now; so it is assumed where the run's own folder of data is not there.
     """
-    from genrun.open import open_run
+    run = finished_run(folder, trust=trust)
+    if not (folder / "samples.npz").is_file():
+        raise Refused(f"{folder} has no samples.npz; give its command again first")
 
-    run = open_run(folder)
-    if run.status["state"] != "done" or not (folder / "samples.npz").is_file():
-        raise Refused(f"{folder} is not finished ({run.status['state']}); give its command again first")
-
-    from genrun.evaluation.results import evaluate
-    from genrun.hardware import device_of
-    from genrun.run import evaluate_key
-    from genrun.runs import write_atomic
-    from genrun.show import show
+    from genrun.report.tables import show
+    from genrun.stages.evaluate import evaluate
+    from genrun.stages.keys import evaluate_key
+    from genrun.system.files import write_atomic
+    from genrun.system.hardware import device_of
 
     theirs = run.config
     judge = judge_of(run, cfg, console, trust=trust, moved=moved)
@@ -197,8 +197,8 @@ def present(
     out: Path | None,
 ) -> None:
     """Print a table, and write it, or the record it is from, where that was asked for."""
-    from genrun.runs import write_atomic, write_json
-    from genrun.show import markdown, table
+    from genrun.report.tables import markdown, table
+    from genrun.system.files import write_atomic, write_json
 
     console.print(table(title, headings, lines))
     if out:

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.verbs import Arguments
+from genrun.verbs.arguments import Arguments, finished_run
 
 if TYPE_CHECKING:
-    from genrun.open import OpenRun
+    from omegaconf import DictConfig
 
-PRIOR = ("model/prior=", "model.prior.")
+    from genrun.runs.open import OpenRun
 
 
 def main(arguments: list[str]) -> int:
-    """A run of its own beside the finished one: the run that training with this prior would have come to, without the training."""
+    """Make a run of its own beside the finished one: what training with this prior would have come to, without the training."""
     parser = Arguments(
         "genrun refit",
         description="Fit another prior to the codes of a finished run: model/prior=mixture model.prior.components=50. The outcome is a run "
@@ -23,46 +23,47 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("run", help="the folder of a finished run")
     parser.add_argument("overrides", nargs="+", metavar="model/prior=choice", help="or model.prior.option=value")
+    parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
     asked = parser.parse_intermixed_args(arguments)
-    if wrong := [text for text in asked.overrides if not text.startswith(PRIOR)]:
+    if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
         raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
+    run = finished_run(asked.run, trust=asked.trust)
 
-    from genrun.open import open_run
-    from genrun.run import read_facts, screen
-    from genrun.run import run as do
-    from genrun.runs import RunFolder
-    from genrun.show import show
+    from genrun.parts import read_facts, with_facts
+    from genrun.report.tables import show
+    from genrun.run import run as do_run
+    from genrun.runs.folder import RunFolder
+    from genrun.system.console import screen
     from genrun.types import Refits
 
-    run = open_run(asked.run)
-    if run.status["state"] != "done":
-        raise Refused(f"{asked.run} is not finished ({run.status['state']}); give its command again first")
-    if "prior" not in run.config.model or not isinstance(run.method(trust=asked.trust), Refits):
+    method = run.method(trust=asked.trust)
+    if not isinstance(method, Refits) or method.refitted_part() not in run.config.model:
         raise Refused(f"{asked.run}: its model ({run.config.model.name}) has no prior of codes to fit")
-    run.override(asked.overrides)
-    prepare(run, trust=asked.trust)
-    read_facts(run.config)
-    there = RunFolder.of(run.config)
+    part = method.refitted_part()
+    if wrong := [text for text in asked.overrides if not text.startswith((f"model/{part}=", f"model.{part}."))]:
+        raise Refused(
+            f"{wrong[0]}: expected model/{part}=choice or model.{part}.option=value, the rest is the run's own"
+        )
+    run.override(asked.overrides, asked.config_dir)
+    cfg = refit_config(run)
+    if not asked.trust:
+        check_run_trusted(cfg)
+    there = RunFolder.of(with_facts(cfg, read_facts(cfg)[0]))
     if there.status()["state"] == "done":  # by an earlier refit, or trained with this prior: it is left as it is
         show(there, screen())
     else:
-        do(run.config, [*asked.overrides, f"run.refit_of={asked.run}"])
+        do_run(cfg, [*asked.overrides, f"run.refit_of={asked.run}"])
     return 0
 
 
-def prepare(run: OpenRun, *, trust: bool) -> None:
-    """Let the run's configuration, in this object, describe the new run, beside the old one.
-
-    Raises:
-        Refused: it names what is not trusted.
-    """
+def refit_config(run: OpenRun) -> DictConfig:
+    """Return the configuration of the new run, which lies beside the old one."""
     from omegaconf import OmegaConf, open_dict
 
-    from genrun.build import TRUSTED_RUN, check_trusted
-    from genrun.cli import compose
+    from genrun.config.compose import compose
 
-    config, here = run.config, compose([])
+    config, here = run.config.copy(), compose([])
     folder = run.folder.path.resolve()
     with open_dict(config):
         config.run = OmegaConf.merge(here.run, {"refit_of": str(folder), "init_from": config.run.get("init_from")})
@@ -76,6 +77,18 @@ def prepare(run: OpenRun, *, trust: bool) -> None:
         config.paths.cache = here.paths.cache
         if "root" in config.data.source and not Path(config.data.source.root).is_dir():
             config.data.source.root = here.paths.data
-    if not trust:
-        for section, trusted in TRUSTED_RUN.items():
-            check_trusted(OmegaConf.to_container(config[section]), section, trusted)
+    return config
+
+
+def check_run_trusted(config: DictConfig) -> None:
+    """Check every section of a saved configuration that a run builds objects from.
+
+    Raises:
+        Refused: it names what is not trusted.
+    """
+    from omegaconf import OmegaConf
+
+    from genrun.config.trust import TRUSTED_RUN, check_trusted
+
+    for section, trusted in TRUSTED_RUN.items():
+        check_trusted(OmegaConf.to_container(config[section]), section, trusted)

@@ -1,12 +1,13 @@
-"""`genrun sample RUN`: new images from a finished run."""
+"""`genrun sample RUN`: new images from a finished run. Parse, draw, write."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.verbs import Arguments, output
+from genrun.verbs.arguments import Arguments, open_checked, output_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,15 +15,30 @@ if TYPE_CHECKING:
 
     from genrun.evaluation.judge import Judge
     from genrun.methods.method import Method
-    from genrun.open import OpenRun
+    from genrun.runs.open import OpenRun
 
 
 def main(arguments: list[str]) -> int:
-    """New images as a PNG grid or an npz, outside the run folder."""
+    """Write new images as a PNG grid or an npz, outside the run folder."""
+    asked = parse(arguments)
+    run = open_checked(asked.run, trust=asked.trust)
+    run.override(asked.overrides, asked.config_dir)
+    images, labels = draw(run, asked)
+    write(asked.out, images, labels, scale=1 if asked.resolution else None)
+    print(asked.out)
+    return 0
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Read the command line: `out` as a path, `labels` as a list of numbers or None.
+
+    Raises:
+        Refused: an option is wrong.
+    """
     parser = Arguments(
         "genrun sample",
-        description="New images from a finished run; the run folder is not changed. What does not touch the weights may be said anew, "
-        "such as model/sampler=ddim model.sampler.steps=100 or model.guidance=2.",
+        description="New images from a finished run; the run folder is not changed. Options of its model that do not touch the weights can "
+        "be set again, such as model/sampler=ddim model.sampler.steps=100 or model.guidance=2.",
     )
     parser.add_argument("run", help="a run folder")
     parser.add_argument("overrides", nargs="*", metavar="model.option=value", help="of the run's own model")
@@ -38,35 +54,39 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png"
     )
+    parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
     asked = parser.parse_intermixed_args(arguments)
-    out = output(asked.out, (".png", ".npz"))
+    asked.out = output_path(asked.out, (".png", ".npz"))
     for name in ("n", "resolution"):
         value = getattr(asked, name)
         if value is not None and value < 1:
             raise Refused(f"--{name}: expected at least 1, got {value}")
     if asked.confidence is not None and not 0 < asked.confidence <= 1:
         raise Refused(f"--confidence: expected more than 0 and at most 1, got {asked.confidence:g}")
-    labels = None
     if asked.labels:
         try:
-            labels = [int(part) for part in asked.labels.split(",")]
+            asked.labels = [int(part) for part in asked.labels.split(",")]
         except ValueError:
             raise Refused(f"--labels {asked.labels}: expected class numbers such as 2,0,2,6") from None
+    return asked
 
-    import numpy as np
+
+def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
+    """Draw what was asked for: images (n, C, H, W) in [0, 1], and their labels (n,), None where there are none.
+
+    Raises:
+        Refused: the method cannot do it.
+        Failed: a class does not come.
+    """
     import torch
 
-    from genrun.figures.grid import image_grid, png_bytes, to_uint8
-    from genrun.hardware import device_of
-    from genrun.open import open_run
-    from genrun.runs import atomic, write_atomic
-    from genrun.sampling import balanced_labels, sample_chunks, seeded
+    from genrun.inference import balanced_labels, sample_chunks, seeded
+    from genrun.system.hardware import device_of
     from genrun.types import Continuous
 
-    run = open_run(asked.run)
-    run.override(asked.overrides)
     method = run.method(trust=asked.trust).to(device_of(run.config))
+    labels = asked.labels
     n = asked.n or (len(labels) if labels else 100)
     sorts = bool(labels) and not method.num_classes
     if asked.confidence is not None and not sorts:
@@ -75,38 +95,52 @@ def main(arguments: list[str]) -> int:
         raise Refused(
             f"--resolution: the images of {asked.run} are sorted at the resolution of its data; leave one out"
         )
+    if asked.resolution and not isinstance(method, Continuous):
+        raise Refused(f"--resolution: the method of {asked.run} draws at {method.image_shape[1:]} pixels only")
     wanted = torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
     if wanted is None and method.num_classes:
         wanted = balanced_labels(n, method.num_classes).sort().values  # a row for each class
-    if asked.resolution and not isinstance(method, Continuous):
-        raise Refused(f"--resolution: the method of {asked.run} draws at {method.image_shape[1:]} pixels only")
     try:
         if sorts:
-            images = drawn_and_sorted(run, method, wanted.tolist(), asked)
-        elif asked.resolution:
-            here = None if wanted is None else wanted.to(method.device)
+            return drawn_and_sorted(run, method, wanted.tolist(), asked), wanted
+        if asked.resolution:
+            on_device = None if wanted is None else wanted.to(method.device)
             noise = seeded(asked.seed, device=method.device)
-            images = method.sample_at(n, asked.resolution, here, generator=noise).cpu()
-        else:
-            images = torch.cat([chunk for chunk, _ in sample_chunks(method, n, asked.seed, labels=wanted)])
+            return method.sample_at(n, asked.resolution, on_device, generator=noise).cpu(), wanted
+        return torch.cat([chunk for chunk, _ in sample_chunks(method, n, asked.seed, labels=wanted)]), wanted
     except ValueError as error:
         raise Refused(str(error)) from error
+
+
+def write(out: Path, images: Tensor, labels: Tensor | None, scale: int | None) -> None:
+    """Write images as a grid (.png) or as arrays `images` and `labels` (.npz).
+
+    Args:
+        labels: (n,); None: -1 is written for each.
+        scale: screen pixels of a pixel in the grid; None: as large as reads well.
+
+    Raises:
+        Refused: the file cannot be written.
+    """
+    import numpy as np
+    import torch
+
+    from genrun.figures.grid import image_grid, png_bytes, to_uint8
+    from genrun.system.files import atomic, write_atomic
+
     try:
         if out.suffix == ".png":
-            columns = min(10, n)
-            write_atomic(out, png_bytes(image_grid(images, columns, scale=1 if asked.resolution else None)))
+            write_atomic(out, png_bytes(image_grid(images, min(10, len(images)), scale=scale)))
         else:
+            kept = torch.full((len(images),), -1) if labels is None else labels
             with atomic(out) as file:
-                kept = torch.full((n,), -1) if wanted is None else wanted
                 np.savez_compressed(file, images=to_uint8(images), labels=kept.numpy())
     except OSError as error:
         raise Refused(f"cannot write {out}: {error.strerror}") from error
-    print(out)
-    return 0
 
 
 def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Namespace) -> Tensor:
-    """An image (n, C, H, W) for each label, of a method that takes none: see genrun.evaluation.rejection. Says what it took.
+    """Draw an image (n, C, H, W) for each label from a method that takes none (genrun.evaluation.rejection), and say what it took.
 
     Raises:
         Refused: the data has no classes, or not these.
@@ -119,31 +153,30 @@ def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Nam
         raise Refused(f"--labels: expected labels from 0 to {len(names) - 1}, got {min(labels)} to {max(labels)}")
 
     from genrun.evaluation.rejection import CERTAIN, draw_classes
-    from genrun.run import screen
+    from genrun.system.console import say, screen
 
     console = screen()
     judge = sorting_judge(run, console, trust=asked.trust)
     least = CERTAIN if asked.confidence is None else asked.confidence
     kept = draw_classes(method, labels, judge.classifier, names, console, asked.seed, least)
-    console.print(
+    say(
+        console,
         f"an unconditional run: drew {kept.drawn:,} images for {len(labels):,}, each taken for its class by the reference classifier "
         f"with a confidence of {kept.confidences.min():.4f} at least",
-        highlight=False,
-        soft_wrap=True,
     )
     return kept.images
 
 
 def sorting_judge(run: OpenRun, console: Console, *, trust: bool) -> Judge:
-    """A judge with the reference classifier that the run was judged by, or that of its data where it was judged by none.
+    """Build a judge with the reference classifier that the run was judged by, or that of its data where it was judged by none.
 
     Raises:
         Refused: as `judge_of`.
     """
     from omegaconf import OmegaConf
 
-    from genrun.build import TRUSTED_CLASSIFIER, check_trusted
-    from genrun.cli import compose
+    from genrun.config.compose import compose
+    from genrun.config.trust import TRUSTED_CLASSIFIER, check_trusted
     from genrun.verbs.evaluate import judge_of
 
     here = compose(["evaluation=quick", "evaluation.epoch_samples=0"])

@@ -1,0 +1,206 @@
+"""What must survive a kill: checkpoints, random states, the rows of metrics.csv, how far the run came."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from genrun.callbacks.epochs import EpochWatcher
+from genrun.compat import read_checkpoint
+from genrun.distributed.strategy import rank_zero_values
+from genrun.errors import Interrupted
+from genrun.runs.folder import RunFolder
+from genrun.system.files import atomic, write_atomic
+from genrun.system.random_state import random_states, restore_random_states
+from genrun.system.signals import Signals
+from genrun.types import Phase
+
+
+class ErrorRecordingFile:
+    """A file for torch to write to that remembers the error of the file system, which torch hides."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole on the disk or not there, and that load without running code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        with atomic(Path(path)) as file:
+            recorder = ErrorRecordingFile(file)
+            try:
+                torch.save(checkpoint, recorder)
+            except RuntimeError as error:  # torch says so of any error of the file
+                raise recorder.error or error from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return read_checkpoint(path, map_location or (lambda storage, _: storage))
+
+
+class RunCheckpoint(Checkpoint):
+    """Saves `last.ckpt` at each epoch's end, `best.ckpt` when the method's `best_by` fell, and a row of metrics.csv.
+
+    A `Checkpoint`, so that Lightning calls it after the method has logged its epoch. The rows and the random states are part of the
+    checkpoint: a resumed run goes on bit for bit, and metrics.csv has each epoch once.
+
+    Args:
+        folder: the run folder.
+        phase: of the training.
+        earlier: the phases before it, whose rows of metrics.csv stay.
+        signals: asked at each batch's end whether to stop there.
+        minutes: between checkpoints inside a long epoch.
+        keeps_best: write a `best.ckpt`.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        phase: Phase,
+        earlier: Sequence[Phase] = (),
+        *,
+        signals: Signals,
+        minutes: float,
+        keeps_best: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.phase = phase
+        self.earlier = earlier
+        self.files = folder.phase(phase)
+        self.signals = signals
+        self.minutes = minutes
+        self.keeps_best = keeps_best
+        self.rows: list[dict[str, Any]] = []
+        self.best: float | None = None
+        self.seconds = 0.0  # of training, over all attempts, without the looks between epochs
+        self._since = self._saved = time.monotonic()
+        self._watchers: list[EpochWatcher] = []
+
+    # -- state
+
+    @property
+    def state_key(self) -> str:
+        """The key of this state in a checkpoint: the same in every rank, and in the checkpoints of earlier versions."""
+        return "Keeper"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "rows": [dict(row) for row in self.rows],
+            "best": self.best,
+            "seconds": self._elapsed(),
+            "rng": random_states(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = [dict(row) for row in state["rows"]]
+        self.best = state["best"]
+        self.seconds = state["seconds"]
+        restore_random_states(state["rng"])
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self._since - sum(watcher.seconds for watcher in self._watchers)
+
+    # -- hooks
+
+    def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self._watchers = [callback for callback in trainer.callbacks if isinstance(callback, EpochWatcher)]
+        self._since = self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_last_batch:  # the epoch's end follows at once and saves
+            return
+        late = time.monotonic() - self._saved > 60 * self.minutes
+        signal, late = rank_zero_values(trainer, self.signals.received or 0, late)
+        if signal or late:
+            self._save(trainer, self.files.last)
+        if signal:
+            raise Interrupted(signal)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        self._save_epoch(trainer, method, epoch)
+        (signal,) = rank_zero_values(trainer, self.signals.received or 0)
+        if signal and epoch < (trainer.max_epochs or epoch + 1):
+            raise Interrupted(signal)
+
+    def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self.seconds, self._since, self._watchers = self._elapsed(), time.monotonic(), []
+
+    # -- files
+
+    def _save_epoch(self, trainer: pl.Trainer, method: pl.LightningModule, epoch: int) -> None:
+        """Write the row and the checkpoint of an epoch that is over."""
+        # Lightning keeps the value of an epoch that a watcher passed over
+        stale = {name for watcher in self._watchers if watcher.looked < epoch for name in watcher.logged}
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name not in stale}
+        if not self.rows or self.rows[-1]["epoch"] < epoch:
+            named = {"phase": self.phase.name} if self.phase.name else {}
+            self.rows.append(named | {"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
+        score = metrics.get(method.column(method.best_by))
+        # `best` is that of best.ckpt, which an attempt that keeps none leaves as it is
+        if self.keeps_best and score is not None and (self.best is None or score < self.best):
+            self.best = score
+            self._save(trainer, self.files.best)  # first: a kill in between repeats the epoch, and writes it again
+            with open(self.files.best, "rb") as best, atomic(self.files.last) as last:
+                shutil.copyfileobj(best, last)
+        else:
+            self._save(trainer, self.files.last)
+        self.write_rows()
+        self.folder.record(epoch=epoch, step=trainer.global_step)
+
+    def write_rows(self) -> None:
+        """Write metrics.csv: the rows of the earlier phases, then those of this one."""
+        rows = [*self.folder.metric_texts(self.earlier), *self.rows]
+        write_atomic(self.folder.path / "metrics.csv", as_csv(rows))
+
+    def _save(self, trainer: pl.Trainer, file: Path) -> None:
+        trainer.lightning_module.check_finite()  # what is no longer finite must not replace the last good checkpoint
+        file.parent.mkdir(parents=True, exist_ok=True)
+        trainer.save_checkpoint(file)
+        self._saved = time.monotonic()
+
+
+class WorkerCheckpoint(RunCheckpoint):
+    """The checkpoint callback of the ranks above 0: it takes part when rank 0 saves, and writes nothing."""
+
+    def __init__(self, folder: RunFolder, phase: Phase) -> None:
+        super().__init__(folder, phase, signals=Signals(), minutes=math.inf)
+
+    def _save_epoch(self, trainer: pl.Trainer, method: pl.LightningModule, epoch: int) -> None:
+        self._save(trainer, self.files.last)
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Return rows as CSV, one column for each key that occurs; floats in the shortest form that reads back equal."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

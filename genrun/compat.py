@@ -1,0 +1,66 @@
+"""Private names of Hydra, OmegaConf, Lightning and Optuna that genrun cannot do without. pyproject.toml bounds their versions for it.
+
+Each library is imported when it is needed, so that this module costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import optuna
+    from omegaconf import DictConfig
+    from pytorch_lightning import Trainer
+
+
+def hydra_argument_parser() -> argparse.ArgumentParser:
+    """Return the parser of Hydra's own flags."""
+    from hydra._internal.utils import get_args_parser
+
+    return get_args_parser()
+
+
+def flags_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return every flag that a parser knows."""
+    return list(parser._option_string_actions)
+
+
+def combinations(parsed: list[Any]) -> list[list[str]]:
+    """Return one list of overrides for each combination of the values in Hydra's parsed overrides, the last one turning fastest."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+
+
+def dotted_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of a configuration, without resolving anything."""
+    from omegaconf import OmegaConf
+
+    for key in node:
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if OmegaConf.is_dict(child) and not child._is_none() and not child._is_interpolation():
+            yield from dotted_keys(child, f"{prefix}{key}.")
+
+
+def read_checkpoint(path: str | Path, map_location: Any) -> dict[str, Any]:
+    """Read a checkpoint as Lightning does, without running code from it."""
+    from lightning_fabric.utilities.cloud_io import _load
+
+    return _load(path, map_location=map_location, weights_only=True)
+
+
+def leave_signals_alone(trainer: Trainer) -> None:
+    """Keep Lightning from handling SIGTERM: its handler broadcasts wherever the signal meets it, while other ranks wait elsewhere."""
+    trainer._signal_connector.register_signal_handlers = lambda: None
+
+
+def trial_of(study: optuna.Study, number: int) -> optuna.trial.Trial:
+    """Return a trial of a study that another process has asked for."""
+    import optuna
+
+    known = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == number)
+    return optuna.trial.Trial(study, known._trial_id)

@@ -1,0 +1,184 @@
+"""From configuration to objects: every argument is checked against the signature that will take it, before it is built."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genrun.errors import Refused, nearest
+
+_RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+
+
+def build(node: DictConfig, path: str, **extra: Any) -> Any:
+    """Build the object whose class `node` names, at `path` of the configuration, with `extra` arguments besides.
+
+    Raises:
+        Refused: the class cannot be imported, or an argument is unknown, missing or of the wrong type.
+    """
+    try:
+        arguments = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise Refused(f"{path}: {str(error).splitlines()[0]}") from None
+    _check_node(arguments, path, extra)
+    try:
+        return instantiate(arguments, **extra)
+    except InstantiationException as error:  # what the class itself said
+        while isinstance(error, InstantiationException) and error.__cause__ is not None:
+            error = error.__cause__
+        raise error from None
+
+
+def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
+    """Check a node with a `_target_`, and those nested in it."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            _check_node(value, f"{path}.{key}", {})
+        if "_target_" in node:
+            arguments = {key: value for key, value in node.items() if key not in _RESERVED}
+            check_arguments(
+                _find(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_"))
+            )
+
+
+def arguments_of(target: str, path: str) -> set[str]:
+    """Return the names of the arguments that the class named by a `_target_` takes.
+
+    Raises:
+        Refused: it cannot be imported.
+    """
+    return set(inspect.signature(_find(target, path)).parameters)
+
+
+def _find(target: str, path: str) -> Callable[..., Any]:
+    try:
+        return get_object(target)
+    except Exception as error:
+        module, _, name = target.rpartition(".")
+        try:
+            reason = f"{module} has no {name}{nearest(name, dir(importlib.import_module(module)))}"
+        except Exception as missing:
+            reason = str(missing) + extra_hint(getattr(missing, "name", None))
+        raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
+
+
+def extra_hint(module: str | None) -> str:
+    """How to install a missing module where it is one of the package's extras; otherwise nothing."""
+    for requirement in metadata.requires("genrun") or []:
+        package, _, extra = requirement.partition("; extra == ")
+        if module and extra and package.startswith(module):
+            return f"; pip install 'genrun[{module}]'"
+    return ""
+
+
+def check_arguments(
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    path: str,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    partial: bool = False,
+) -> None:
+    """Check names and types of `arguments` against the signature and annotations of `target`.
+
+    Raises:
+        Refused: one line naming the dotted key, what was expected and what came.
+    """
+    parameters = inspect.signature(target).parameters
+    try:
+        hints = typing.get_type_hints(
+            target.__init__ if inspect.isclass(target) and "__init__" in vars(target) else target
+        )
+    except (NameError, TypeError):  # annotations that exist for type checkers only
+        hints = {}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in arguments.items():
+        if key not in parameters and not takes_any:
+            raise Refused(f"{path}.{key}: {_name(target)} takes no such option{nearest(key, parameters)}")
+        if not _fits(value, hints.get(key, Any)):
+            chosen = isinstance(value, str) and _is_part(hints[key])
+            part = f"; a part is chosen by {path.replace('.', '/')}/{key}=…" if chosen else ""
+            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}{part}")
+        if other := _of_another_class(value, hints.get(key), f"{path}.{key}"):
+            raise Refused(f"{path}.{key}: expected a {hints[key].__name__}, got {other}")
+    if not partial:
+        for key, parameter in parameters.items():
+            required = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            )
+            if required and key not in arguments and key not in (extra or {}):
+                raise Refused(f"{path}.{key}: {_name(target)} needs this option; give {path}.{key}=…")
+
+
+def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
+    """The name of the class that a node would make, where it is not of the class that an annotation asks for."""
+    if not (isinstance(value, Mapping) and "_target_" in value and inspect.isclass(hint)) or value.get("_partial_"):
+        return None
+    made = _find(str(value["_target_"]), path)
+    return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of YAML can be meant by an annotation; what cannot be judged is accepted."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True
+    if hint is None or hint is types.NoneType:
+        return value is None
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if _is_part(hint):
+        return not isinstance(value, str | int | float | list)
+    kind = origin or hint
+    if kind in (list, tuple, set) or (
+        inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)
+    ):
+        if not isinstance(value, list | tuple):
+            return False
+        each = arguments[0] if kind is not tuple and arguments else Any
+        return all(_fits(item, each) for item in value)
+    if kind is dict or kind is Mapping:
+        return isinstance(value, Mapping)
+    return True
+
+
+def _is_part(hint: Any) -> bool:
+    """Whether an annotation asks for an object that YAML describes by its `_target_`: one of genrun's classes, or what makes one."""
+    kind = typing.get_origin(hint) or hint
+    return kind is Callable or (inspect.isclass(kind) and kind.__module__.startswith("genrun."))
+
+
+def _describe(hint: Any) -> str:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(argument) for argument in arguments)
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(map(repr, arguments))
+    if hint is types.NoneType:
+        return "null"
+    return {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
+        hint, str(hint).replace("typing.", "") if arguments else getattr(hint, "__name__", str(hint))
+    )
+
+
+def _name(target: Callable[..., Any]) -> str:
+    return getattr(target, "__name__", str(target))

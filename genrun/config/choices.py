@@ -1,0 +1,51 @@
+"""The choices of the groups below `model`, as files: the package's own and those of a user's `--config-dir`."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from genrun.errors import Refused, nearest
+
+
+def model_folders(config_dir: str | None = None) -> list[Traversable | Path]:
+    """Return the folders that hold the models and their groups, the user's own first."""
+    own = [Path(config_dir) / "model"] if config_dir else []
+    return [*(folder for folder in own if folder.is_dir()), resources.files("genrun.conf") / "model"]
+
+
+def load_choice(group: str, choice: str, config_dir: str | None = None) -> DictConfig:
+    """Load `model/<group>=<choice>`, from the user's own groups where they have it.
+
+    Raises:
+        Refused: there is no such group or choice.
+    """
+    groups: dict[str, dict[str, Traversable | Path]] = {}
+    for folder in reversed(model_folders(config_dir)):  # the user's own choice hides one of the package
+        for part in folder.iterdir():
+            if part.is_dir():
+                files = {
+                    file.name.removesuffix(".yaml"): file for file in part.iterdir() if file.name.endswith(".yaml")
+                }
+                groups.setdefault(part.name, {}).update(files)
+    if group not in groups:
+        raise Refused(
+            f"model/{group}: no such group{nearest(group, groups)}; there are {', '.join(sorted(groups))}"
+            + ("" if config_dir else " (--config-dir adds your own)")
+        )
+    if choice not in groups[group]:
+        raise Refused(
+            f"model/{group}={choice}: expected {', '.join(sorted(groups[group]))}{nearest(choice, groups[group])}"
+            + ("" if config_dir else " (--config-dir adds your own)")
+        )
+    return OmegaConf.create(groups[group][choice].read_text())
+
+
+def models_with(group: str) -> list[str]:
+    """Return the models of the package that choose from a group such as `model/prior`."""
+    (folder,) = model_folders()
+    files = sorted((path for path in folder.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name)
+    return [path.name.removesuffix(".yaml") for path in files if f"/{group}: " in path.read_text()]

@@ -1,0 +1,97 @@
+"""Types and ranges of the options that no class of their own checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from genrun.config.build import check_arguments
+from genrun.errors import Refused, nearest
+
+
+@dataclass
+class Paths:
+    data: str
+    outputs: str
+    cache: str
+
+
+@dataclass
+class Run:
+    name: str | None
+    resume: str
+    extend: bool
+    refit_of: str | None
+    beside: list[str]
+    init_from: str | None
+    checkpoint_minutes: float
+    keep_checkpoints: Literal["all", "last", "best", "none"]
+    dry_run: bool
+    debug: bool
+
+
+@dataclass
+class Sweep:
+    name: str | None
+
+
+@dataclass
+class Sample:
+    n: int
+    chunk: int
+
+
+@dataclass
+class Hardware:
+    accelerator: str
+    devices: int | str
+    precision: str
+    compile: bool
+    threads: int | None
+    memory_format: Literal["contiguous", "channels_last"]
+
+
+def check(cfg: DictConfig) -> None:
+    """Check the types and ranges of what no class of its own will check.
+
+    Raises:
+        Refused: one line with the key, what was expected and what came.
+    """
+    for name, schema in {"paths": Paths, "run": Run, "sweep": Sweep, "sample": Sample, "hardware": Hardware}.items():
+        arguments = OmegaConf.to_container(cfg[name], resolve=True)
+        check_arguments(schema, arguments, name)
+    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+        raise Refused(f"seed: expected an integer from 0 to {2**32 - 1}, got {cfg.seed!r}")
+    if cfg.run.resume not in (choices := ("auto", "must", "never")):
+        raise Refused(
+            f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
+        )
+    if {"num_nodes", "devices", "strategy"} & set(cfg.trainer):
+        raise Refused("trainer.strategy, devices and num_nodes: leave them; hardware.devices=2 trains on two devices")
+    if isinstance(cfg.hardware.devices, str) and cfg.hardware.devices != "auto":
+        raise Refused(f"hardware.devices: expected a number or auto, got {cfg.hardware.devices!r}")
+    for path in (
+        "sample.n",
+        "sample.chunk",
+        "trainer.max_epochs",
+        "trainer.accumulate_grad_batches",
+        "hardware.devices",
+        "hardware.threads",
+    ):
+        value = OmegaConf.select(cfg, path)
+        if isinstance(value, int) and value < 1:
+            raise Refused(f"{path}: expected at least 1, got {value}")
+    check_name("run.name", cfg.run.name)
+    check_name("sweep.name", cfg.sweep.name)
+
+
+def check_name(key: str, name: str | None) -> None:
+    """Check the name of a folder.
+
+    Raises:
+        Refused: it is none, or leads elsewhere.
+    """
+    if name is not None and (not isinstance(name, str) or "/" in name or name.startswith(".") or not name):
+        raise Refused(f"{key}: expected a folder's name without '/' and no leading '.', got {name!r}")

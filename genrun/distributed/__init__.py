@@ -1,0 +1,1 @@
+"""Several processes train on shares of the same batch."""

@@ -1,0 +1,118 @@
+"""`--dry-run`: build everything, push some batches through every phase of the training, write nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+
+from genrun.data.module import ImageData
+from genrun.runs.folder import RunFolder
+from genrun.runs.phases import phases_of
+from genrun.runs.resume import extended_run
+from genrun.runs.weights import save_weights
+from genrun.stages.context import RunContext, prepare
+from genrun.stages.keys import state_of
+from genrun.system.hardware import precision, processes
+
+WARM_UP, TIMED = 3, 10  # steps
+
+
+class StepClock(Callback):
+    """Measures the seconds of a step once the first ones are over."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.batch = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.ends.append(time.monotonic())
+        self.batch = self.batch or batch
+
+    @property
+    def seconds(self) -> float:
+        ends = self.ends[WARM_UP:] if len(self.ends) > WARM_UP + 1 else self.ends
+        return (ends[-1] - ends[0]) / max(1, len(ends) - 1)
+
+
+def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Console) -> None:
+    """Print shapes, parameters and the time that the run would take.
+
+    Raises:
+        GenrunError: what the run itself would refuse.
+    """
+    # the first steps run in a folder that is gone afterwards
+    with tempfile.TemporaryDirectory() as scratch:
+        short = cfg.copy()
+        short.logger, short.callbacks.watching, short.run.extend = {}, {}, False
+        context = prepare(short, RunFolder(Path(scratch)), data, console)  # so that what would be refused is
+        if (many := processes(cfg)) > 1:
+            short.hardware.devices = 1  # one process does the whole batch here
+            context = prepare(short, RunFolder(Path(scratch)), data, console)
+        clocks = timed_phases(context)
+    if cfg.run.extend and not folder.last.is_file():
+        extended_run(cfg, folder, context.method)
+    steps, facts = len(data.train_dataloader()), data.facts()
+    phases = phases_of(cfg)
+    total = sum(steps * phase.max_epochs * clock.seconds for phase, clock in zip(phases, clocks, strict=True))
+    each = [
+        f"{phase.name}: ".removeprefix(": ")
+        + f"{phase.max_epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step"
+        for phase, clock in zip(phases, clocks, strict=True)
+    ]
+    image, label, _ = clocks[0].batch
+    table = Table(
+        title=f"{folder.path}: {state_of(cfg, folder)}",
+        title_justify="left",
+        box=None,
+        show_header=False,
+        pad_edge=False,
+    )
+    for name, value in {
+        "batch": f"image {tuple(image.shape)} {image.dtype}, label {tuple(label.shape)}",
+        "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",
+        "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
+        "parameters": f"{sum(weight.numel() for weight in context.method.parameters()):,}",
+        "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}"
+        + (f"; the run shares each batch among {many}, and the time is of one" if many > 1 else ""),
+        "training": f"{'; '.join(each)}: about {duration(total)}",
+    }.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def timed_phases(context: RunContext) -> list[StepClock]:
+    """Train some steps of every phase, each going on from what the phase before it left."""
+    clocks = []
+    for phase in phases_of(context.cfg):
+        if context.phase != phase:
+            context.enter(phase)
+        trainer, clock = context.trainer, StepClock()
+        trainer.callbacks = [clock]
+        trainer.limit_train_batches = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
+        trainer.limit_val_batches = 0
+        trainer.fit_loop.max_epochs = 1
+        trainer.fit(context.method, context.data)
+        clocks.append(clock)
+        if not phase.is_last:
+            weights = context.folder.phase(phase).weights
+            weights.parent.mkdir(parents=True)
+            save_weights(weights, context.method)
+    return clocks
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words: 12 s, 3 min, 4.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

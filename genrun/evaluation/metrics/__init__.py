@@ -1,0 +1,1 @@
+"""Formulas: tensors in, numbers out."""

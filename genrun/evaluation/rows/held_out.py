@@ -1,0 +1,138 @@
+"""What a method says of test images: how well it rebuilds them, and how likely it holds them to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from genrun.data.images import Images, shuffled
+from genrun.evaluation.rows.row import Row
+from genrun.inference import seeded
+from genrun.maths.random_numbers import bernoulli
+from genrun.types import Bounded, Density, Reconstructs
+
+if TYPE_CHECKING:
+    from genrun.data.module import ImageData
+    from genrun.methods.method import Method
+
+BINARISED = 0  # seed of the draw, the same for every run
+WINDOW = 11  # pixels, of the structural similarity's Gaussian (σ = 1.5 pixels); less where images are smaller
+
+
+def reconstruction_rows(method: Method, data: ImageData, most: int, chunk: int) -> list[Row]:
+    """Errors of test images rebuilt by the method, on [0, 1], and their structural similarity; none where it cannot."""
+    if not most or not isinstance(method, Reconstructs):
+        return []
+    test = data.test.take(shuffled(len(data.test))[:most])  # a test set may be sorted by class
+    count = len(test)
+    sums = torch.zeros(3, dtype=torch.float64)
+    for part in torch.arange(count).split(chunk):
+        images = test.images(part).to(method.device)
+        labels = test.labels[part].to(method.device) if method.num_classes else None
+        rebuilt = method.reconstruct(images, labels)
+        sums += torch.stack([each.double().sum().cpu() for each in errors(rebuilt, images)])
+    names = "reconstruction, mean squared error", "reconstruction, mean absolute error", "reconstruction, SSIM"
+    return [
+        Row(name, total / count, count=count, protocol=f"{count:,} test images", best=best)
+        for name, total, best in zip(names, sums.tolist(), ("low", "low", "high"), strict=True)
+    ]
+
+
+def errors(rebuilt: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean squared error, mean absolute error and structural similarity of each image: (n, C, H, W) → three times (n,).
+
+    References:
+        Wang et al., Image quality assessment: from error visibility to structural similarity, 2004; images mirrored at their edges.
+    """
+    difference = rebuilt - images
+    window = min(WINDOW, (min(images.shape[2:]) - 1) // 2 * 2 + 1)
+    similarity = structural_similarity_index_measure(
+        rebuilt, images, gaussian_kernel=True, sigma=1.5 * window / WINDOW, data_range=1.0, reduction="none"
+    )
+    return difference.square().mean((1, 2, 3)), difference.abs().mean((1, 2, 3)), similarity
+
+
+def likelihood_rows(
+    method: Method, data: ImageData, most: int, chunk: int, seed: int, importance: int = 1
+) -> list[Row]:
+    """How likely test images are to a method that has a density, a mass, or a lower bound of one; no rows of others.
+
+    Bits per dimension of dequantised images, or nats of binarised ones where the method's likelihood is of those.
+
+    Args:
+        importance: samples behind a tighter bound of binarised images; 1: without it.
+    """
+    if not most or not isinstance(method, Density | Bounded):
+        return []
+    test = data.test.take(shuffled(len(data.test))[:most])
+    if method.binary:
+        return nats_rows(method, test, chunk, seed, importance)
+    rows, count = [], len(test)
+    protocol = f"{count:,} test images, dequantised"
+    if isinstance(method, Density):
+        bits = bits_per_dimension(method, method.log_prob, test, chunk, seed)
+        rows.append(Row("bits per dimension", bits, count=count, protocol=protocol, best="low"))
+    if isinstance(method, Bounded):
+        noise = seeded(seed, device=method.device)
+        bits = bits_per_dimension(method, lambda images: method.elbo(images, generator=noise), test, chunk, seed)
+        note = "from the evidence lower bound"
+        rows.append(Row("bits per dimension, upper bound", bits, count=count, protocol=protocol, note=note, best="low"))
+    return rows
+
+
+def nats_rows(method: Method, test: Images, chunk: int, seed: int, importance: int) -> list[Row]:
+    """Mean log mass of test images, each pixel of which was drawn once to 1 with the probability of its grey value.
+
+    References:
+        Salakhutdinov and Murray, On the quantitative analysis of deep belief networks, 2008, section 6 (so binarised).
+    """
+    noise = seeded(seed, device=method.device)
+    asked: dict[str, Callable[[Tensor], Tensor]] = {}
+    if isinstance(method, Density):
+        asked["log-likelihood, nats"] = method.log_prob
+    if isinstance(method, Bounded):
+        asked["log-likelihood, lower bound, nats"] = lambda images: method.elbo(images, generator=noise)
+        if importance > 1:
+            name = f"log-likelihood, bound by {importance:,} samples, nats"
+            asked[name] = lambda images: method.elbo(images, samples=importance, generator=noise)
+    rows = []
+    for name, log_mass in asked.items():
+        binarised = seeded(BINARISED)
+        each = [
+            log_mass(bernoulli(test.images(part), binarised).to(method.device)).double().cpu()
+            for part in torch.arange(len(test)).split(chunk)
+        ]
+        value, protocol = torch.cat(each).mean().item(), f"{len(test):,} test images, binarised by a fixed draw"
+        rows.append(Row(name, value, count=len(test), protocol=protocol, best="high"))
+    return rows
+
+
+@torch.no_grad()
+def bits_per_dimension(
+    method: Method, log_density: Callable[[Tensor], Tensor], test: Images, chunk: int, seed: int
+) -> float:
+    r"""Mean bits of a value of a test image.
+
+    With x ∈ {0, …, 255}^D made continuous by u ~ U[0, 1)^D, the density p of (x + u)/256 gives
+
+        bits per dimension = -log₂ p((x + u)/256) / D + 8
+
+    (8 = log₂ 256, for the width of a grey level), an upper bound of the discrete model's.
+
+    Args:
+        log_density: (n, C, H, W) in [0, 1] → nats (n,).
+
+    References:
+        Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016, section 3.1.
+    """
+    generator, nats = seeded(seed), 0.0
+    for part in torch.arange(len(test)).split(chunk):
+        pixels = test.pixels(part)
+        images = (pixels + torch.rand(pixels.shape, generator=generator)) / 256
+        nats += log_density(images.to(method.device)).double().sum().item()
+    return 8 - nats / (len(test) * math.prod(method.image_shape) * math.log(2))

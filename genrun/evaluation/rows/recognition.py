@@ -1,0 +1,116 @@
+"""Rows on what a classifier makes of samples: their classes, and what can be learned from them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genrun.data.images import Images
+from genrun.evaluation.cache import numbers
+from genrun.evaluation.classifier import Recipe, accuracy
+from genrun.evaluation.features import Space
+from genrun.evaluation.metrics.predictions import accuracy_by_class, class_counts, entropy, inception_score
+from genrun.evaluation.real import RealImages
+from genrun.evaluation.rows.row import Row
+from genrun.runs.identity import digest
+
+SPLITS = 10  # of the inception score
+
+
+def recognition_rows(
+    real: RealImages, classifier: Space, features: Tensor, images: Tensor, labels: Tensor | None
+) -> list[Row]:
+    """What the classifier itself knows; label accuracy, variety, class entropy, inception score of the samples.
+
+    Args:
+        features: of the samples, by the classifier.
+        images: the samples (n, C, H, W) uint8.
+        labels: (n,) int64, the classes that were asked for; None where none were.
+    """
+    classes, names = real.facts.num_classes, real.facts.class_names
+    logits, real_logits = logits_of(classifier, features), logits_of(classifier, real.features(classifier, "test"))
+    predicted, real_predicted = logits.argmax(1), real_logits.argmax(1)
+    known = (real_predicted == real.labels("test")).double().mean().item()
+    note = f"{len(real_logits):,} test images; sha256 {classifier.hash[:8]}"
+    if known < 2 / classes:
+        note += "; near chance: rows of the classifier say nothing, raise evaluation.classifier.steps"
+    rows = [Row("reference classifier, accuracy", known, count=len(real_logits), note=note)]
+    if labels is not None:
+        by_class = accuracy_by_class(predicted, labels, classes)
+        weakest, name = min(pair for pair in zip(by_class, names, strict=True) if pair[0] is not None)
+        value, spread_out = (predicted == labels).double().mean().item(), variety(real, images, labels)
+        note = f"weakest: {name}, {weakest:.3f}"
+        rows += [
+            Row("label accuracy", value, known, count=len(labels), note=note, best="high", detail=by_class),
+            Row("variety within a class", spread_out, 1.0, count=len(labels), note="0: one image a class", best="real"),
+        ]
+    counts = class_counts(predicted, classes)
+    note = f"{min(counts):,} to {max(counts):,} a class; even: {math.log(classes):.4f} nats"
+    floor = entropy(class_counts(real_predicted, classes))
+    rows.append(Row("class entropy", entropy(counts), floor, count=len(logits), note=note, best="real", detail=counts))
+    same = min(len(logits), len(real_logits))  # the score falls with the number of images in a part
+    if same >= 2 * SPLITS:
+        mean, deviation = inception_score(logits[:same], SPLITS)
+        floor, _ = inception_score(real_logits[:same], SPLITS)
+        protocol = f"{SPLITS} parts of {same // SPLITS:,}"
+        rows.append(Row("inception score", mean, floor, None, deviation, same, protocol, best="real"))
+    return rows
+
+
+@torch.no_grad()
+def logits_of(classifier: Space, features: Tensor) -> Tensor:
+    """Features (n, d) → the classifier's logits (n, K), on the CPU."""
+    return classifier.network.head(features.to(classifier.device)).cpu()
+
+
+def variety(real: RealImages, images: Tensor, labels: Tensor) -> float | None:
+    """Root of the mean variance of a pixel within a class, of images (n, C, H, W) uint8, over that of test images."""
+
+    def of_test() -> dict[str, Tensor]:
+        return numbers({"spread": spread(real.images("test").decoded().array, real.labels("test")) or 0.0})
+
+    ours, theirs = spread(images, labels), real.statistics("spread", of_test)["spread"].item()
+    return ours / theirs if ours is not None and theirs else None
+
+
+def spread(images: Tensor, labels: Tensor) -> float | None:
+    """Root of the mean variance of a pixel within a class, averaged over classes of two images or more; None without one."""
+    members = [(labels == k).nonzero().squeeze(1) for k in labels.unique()]
+    each = [(images[index].float() / 255).var(0).mean().sqrt() for index in members if len(index) > 1]
+    return torch.stack(each).mean().item() if each else None
+
+
+def training_rows(
+    real: RealImages, recipe: Recipe, samples: Images | None, steps: int, device: torch.device
+) -> list[Row]:
+    """Accuracy on real images of a classifier that has seen samples only, and the reverse.
+
+    Args:
+        samples: with the labels that were asked for; None where none were.
+        steps: of both trainings.
+
+    References:
+        Shmelkov, Schmid and Alahari, How good is my GAN?, 2018 (GAN-train and GAN-test).
+    """
+    names = "train on generated, test on real", "train on real, test on generated"
+    if samples is None:
+        return [Row(name, None, note="the samples have no labels") for name in names]
+    n, test = len(samples), real.images("test")
+
+    def on_real() -> dict[str, Tensor]:
+        train = real.images("train", n)
+        what = f"training a classifier on {len(train):,} real images"
+        return recipe.train(train, real.facts, what, real.console, device, steps).state_dict()
+
+    by_real = recipe.build(real.facts).eval()
+    by_real.load_state_dict(real.network(f"trained-on-{n}-{digest([recipe.key(), steps])}", on_real))
+    what = f"training a classifier on {n:,} samples"
+    by_samples = recipe.train(samples, real.facts, what, real.console, device, steps)
+    floor, protocol = accuracy(by_real, test), f"{steps} steps at most, {len(test):,} test images"
+    values, stand_in = (accuracy(by_samples, test), accuracy(by_real, samples)), min(n, real.facts.train_size)
+    return [
+        Row(name, value, floor, None if stand_in == n else stand_in, count=n, protocol=protocol, best="high")
+        for name, value in zip(names, values, strict=True)
+    ]

@@ -1,0 +1,89 @@
+"""A trained method at work in chunks: samples that repeat for equal seeds, and the codes of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+
+from genrun.types import KeepsCodes
+
+if TYPE_CHECKING:
+    from genrun.data.images import Images
+    from genrun.methods.method import Method
+
+
+def balanced_labels(n: int, num_classes: int) -> Tensor:
+    """n labels with every class as often as another, in turn: 0, 1, …, num_classes - 1, 0, …; (n,) int64."""
+    return torch.arange(n) % num_classes
+
+
+def seeded(seed: int, chunk: int = 0, device: torch.device | str = "cpu") -> Generator:
+    """A generator of its own for (seed, chunk), so that a chunk's images do not depend on those before it."""
+    return Generator(device).manual_seed(seed * 1_000_003 + chunk)
+
+
+def sample_chunks(
+    method: Method, n: int, seed: int, chunk: int = 500, labels: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """n images and their labels, in chunks on the CPU.
+
+    Args:
+        labels: (n,) int64; None: balanced for a conditional method.
+
+    Yields:
+        images (b, C, H, W) float32 in [0, 1] and labels (b,) int64, -1 where the method is unconditional.
+    """
+    if labels is None and method.num_classes:
+        labels = balanced_labels(n, method.num_classes)
+    for number, start in enumerate(range(0, n, chunk)):
+        count = min(chunk, n - start)
+        part = None if labels is None else labels[start : start + count]
+        images = method.sample(
+            count,
+            None if part is None else part.to(method.device),
+            generator=seeded(seed, number, method.device),
+        )
+        yield images.cpu(), torch.full((count,), -1) if part is None else part
+
+
+def grid_labels(method: Method, columns: int) -> Tensor | None:
+    """Labels of a grid with a row for each class (at most ten, evenly chosen); None for an unconditional method."""
+    if not method.num_classes:
+        return None
+    rows = torch.linspace(0, method.num_classes - 1, min(10, method.num_classes)).round().long()
+    return rows.repeat_interleave(columns)
+
+
+def class_grid(method: Method, columns: int, seed: int) -> Tensor:
+    """Images for a grid: a row for each class, or as many rows as columns of an unconditional method; (n, C, H, W) on the CPU."""
+    labels = grid_labels(method, columns)
+    n = columns**2 if labels is None else len(labels)
+    on_device = None if labels is None else labels.to(method.device)
+    return method.sample(n, on_device, generator=seeded(seed, device=method.device)).cpu()
+
+
+@torch.no_grad()
+def training_codes(method: Method, train: Images, index: Tensor, chunk: int) -> Tensor:
+    """Codes of the training images at these places (n,), kept or found: (n, D)."""
+    if isinstance(method, KeepsCodes):
+        return method.stored_codes()[index.to(method.device)]
+    return codes_of_images(method, train, index, chunk)
+
+
+@torch.no_grad()
+def codes_of_images(method: Method, split: Images, index: Tensor, chunk: int) -> Tensor:
+    """Codes of a split's images at these places (n,), found in chunks, a conditional method being given the labels: (n, D)."""
+    return torch.cat(
+        [
+            method.encode(split.images(part).to(method.device), labels_for(split.labels[part], method))
+            for part in index.split(chunk)
+        ]
+    )
+
+
+def labels_for(labels: Tensor, method: Method) -> Tensor | None:
+    """The labels as a conditional method is given them; None for an unconditional one."""
+    return labels.to(method.device) if method.num_classes else None

@@ -1,0 +1,148 @@
+"""Configuration → data module, method, judge: the parts of a run, built and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from genrun.config.build import build
+from genrun.config.container import to_container
+from genrun.data.facts import described_data, recall, remember
+from genrun.errors import GenrunError, Refused
+from genrun.runs.folder import RunFolder
+from genrun.runs.identity import images_key
+from genrun.runs.phases import phases_of
+from genrun.types import Facts, Phase
+
+if TYPE_CHECKING:
+    from genrun.data.module import ImageData
+    from genrun.evaluation.judge import Judge
+    from genrun.methods.method import Method
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+
+def build_data(cfg: DictConfig) -> ImageData:
+    """Build the data module that `cfg.data` describes."""
+    return build(OmegaConf.create(described_data(cfg)), "data")
+
+
+def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
+    """Read the facts of the data, from the cache where they are known: a finished run is then found without torch.
+
+    Returns:
+        The facts, and the data module when it had to be built.
+    """
+    cache = Path(cfg.paths.cache).expanduser()
+    described = described_data(cfg)
+    if (facts := recall(described, cache)) is not None:
+        return facts, None
+    data = build_data(cfg)
+    facts = data.facts()
+    if not cfg.run.dry_run:
+        remember(described, facts, data.files(), cache)
+    return facts, data
+
+
+def with_facts(cfg: DictConfig, facts: Facts) -> DictConfig:
+    """Return a copy of the configuration with the facts of its data in `data.facts`, where the model reads them."""
+    cfg = cfg.copy()
+    cfg.data.facts = facts.to_dict()
+    return cfg
+
+
+def known_run(cfg: DictConfig) -> tuple[DictConfig, RunFolder] | None:
+    """Return the configuration with its facts, and its run folder, where the facts are known without reading the data."""
+    facts = recall(described_data(cfg), Path(cfg.paths.cache).expanduser())
+    if facts is None:
+        return None
+    cfg = with_facts(cfg, facts)
+    return cfg, RunFolder.of(cfg)
+
+
+# -------------------------------------------------------------------------------------------------------------- method
+
+
+def build_method(cfg: DictConfig) -> Method:
+    """Build the method that `cfg.model` describes.
+
+    Raises:
+        Refused: it is no `Method`, or an option is wrong.
+    """
+    from genrun.methods.method import check_is_method
+
+    node = OmegaConf.create({key: value for key, value in to_container(cfg.model).items() if key != "name"})
+    try:
+        method = build(node, "model")
+    except GenrunError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}") from error
+    check_is_method(method, f"model={cfg.model.name}")
+    return method
+
+
+def make_method(cfg: DictConfig, folder: RunFolder, phase: Phase) -> Method:
+    """Build the method as a phase of its training begins: seeded, with its first weights, in the hardware's precision and format.
+
+    A later phase begins with the weights that the phase before it left, and with a seed of its own, so that it comes to the same end
+    whether the earlier phases ran in this process or not.
+
+    Raises:
+        Refused: a class or option is wrong, or the method cannot do what is asked of the hardware.
+    """
+    import torch
+    from pytorch_lightning import seed_everything
+
+    from genrun.runs.weights import load_weights
+    from genrun.system.hardware import check_method, precision
+
+    seed_everything(cfg.seed, verbose=False)
+    method = build_method(cfg)
+    phases = phases_of(cfg)
+    if (expected := list(method.phases())) != (named := [one.name for one in phases if one.name]):
+        raise Refused(
+            f"model.phases: {type(method).__name__} trains in the phases [{', '.join(expected)}], got [{', '.join(named)}]"
+        )
+    check_method(cfg, method)
+    place = phases.index(phase)
+    if place:
+        load_weights(method, folder.phase(phases[place - 1]).weights, f"the phase {phases[place - 1].name}")
+        seed_everything(int(np.random.SeedSequence((cfg.seed, place)).generate_state(1)[0]), verbose=False)
+    elif cfg.run.init_from is not None:
+        load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
+    if precision(cfg) == "64-true":
+        method.double()
+    if cfg.hardware.memory_format == "channels_last":
+        method.to(memory_format=torch.channels_last)
+    if phase.name:
+        method.begin_phase(phase.name)
+    if cfg.hardware.compile:
+        for network in method.children():
+            network.compile()
+    return method
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+
+
+def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
+    """Build the judge that `cfg.evaluation` describes, for the data whose facts are in `cfg.data.facts`."""
+    from genrun.system.hardware import check_device, device_of
+
+    check_device(cfg)
+    judge = build(cfg.evaluation, "evaluation")  # partial, because Hydra would turn the facts into a configuration
+    return judge(
+        data,
+        Facts.from_dict(to_container(cfg.data.facts)),
+        images_key(cfg),
+        Path(cfg.paths.cache).expanduser(),
+        console,
+        seed=cfg.seed,
+        device=device_of(cfg),
+    )

@@ -1,0 +1,125 @@
+"""Which run a configuration describes: everything that decides the result, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from genrun.config.container import to_container
+from genrun.errors import Refused
+
+RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
+# An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
+# identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
+NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False, "memory_format": "contiguous"}
+# An option that took another's place stands here with the value that does the same, and the other with its own: they name the same runs.
+REPLACED: dict[str, tuple[Any, str, Any]] = {
+    "model.prior": (
+        {
+            "_target_": "genrun.maths.mixtures.ClassMixture",
+            "_partial_": True,
+            "components": 1,
+            "covariance": "full",
+            "covariance_scale": 1.0,
+            "reg_covar": 0.0001,
+            "relative": True,
+        },
+        "components",
+        1,
+    )
+}
+
+# Keys that do not decide the result: where things are, how they are loaded, what they are called.
+_NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
+_NOT_SOURCE = {"root", "path"}  # the checksum says what was there
+_NOT_IMAGES = {"batch_size", "passes"}
+
+
+def digest(content: Any, length: int = 8) -> str:
+    """Return the first characters of the sha256 of nested dictionaries and lists, written as canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:length]
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """Return everything that decides the result of a run, and nothing else (no device, loggers, paths or figures).
+
+    Raises:
+        omegaconf.errors.MissingMandatoryValue: `cfg.data.facts` lacks the facts of the data.
+    """
+    data = data_identity(cfg)
+    if cfg.data.seed != cfg.seed:  # it follows the run's seed unless it is set by hand
+        data["source"]["seed"] = cfg.data.seed
+    result = {
+        "model": {key: value for key, value in to_container(cfg.model).items() if key != "name"},
+        "data": data,
+        "checksum": cfg.data.facts.checksum,
+        "trainer": to_container(cfg.trainer),
+        "callbacks": to_container(cfg.callbacks.training),
+        "precision": str(cfg.hardware.precision),
+        "compile": bool(cfg.hardware.get("compile", False)),  # fused operations round otherwise
+        "memory_format": str(cfg.hardware.get("memory_format", "contiguous")),  # other kernels round otherwise
+        "init_from": weights_digest(cfg.run.init_from),
+        "seed": cfg.seed,
+        "recipe_version": RECIPE_VERSION,
+    }
+    for path, value in NEUTRAL.items():
+        node, last = parent_of(path, result)
+        if last in node and node[last] == value:
+            del node[last]
+    for path, (value, before, was) in REPLACED.items():
+        node, last = parent_of(path, result)
+        if node.get(last) == value:
+            del node[last]
+            node[before] = was
+    return result
+
+
+def parent_of(path: str, node: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the dictionary that holds the last key of a dotted path, and that key."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        node = node.get(parent, {})
+    return node, last
+
+
+def data_identity(cfg: DictConfig) -> dict[str, Any]:
+    """Return what is read of the data, and how; not where it lies, nor what it is called."""
+    data = to_container(cfg.data)
+    source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
+    return {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source}
+
+
+def images_key(cfg: DictConfig) -> str:
+    """Return a hash of the images of all splits. Equal where the same images are read, whatever the batches are."""
+    data = {key: value for key, value in data_identity(cfg).items() if key not in _NOT_IMAGES}
+    return digest([data, to_container(cfg.data.facts)], 16)
+
+
+def weights_digest(run: str | None) -> str | None:
+    """Return the sha256 of the weights that a run starts from; None where it starts from none."""
+    if run is None:
+        return None
+    weights = Path(run) / "model.safetensors"
+    if not weights.is_file():
+        raise Refused(f"run.init_from={run}: expected the folder of a run with model.safetensors, found none there")
+    with open(weights, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def differing_options(one: DictConfig, other: DictConfig) -> list[str]:
+    """Return the dotted options in which the identities of two configurations differ, by the names that they have today."""
+    today = {f"{path.rpartition('.')[0]}.{before}": path for path, (_, before, _) in REPLACED.items()}
+    keys = [today.get(key, key) for key in _differing(identity(one), identity(other))]
+    return list(dict.fromkeys(keys))
+
+
+def _differing(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """Return the dotted keys in which two nested dictionaries differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = sorted(one.keys() | other.keys())
+        return [path for key in keys for path in _differing(one.get(key), other.get(key), f"{prefix}{key}.")]
+    return [] if one == other else [prefix.rstrip(".")]

@@ -1,0 +1,150 @@
+"""The notebook's door to a run: `genrun.open_run(path)`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genrun.compat import dotted_keys
+from genrun.config.choices import load_choice
+from genrun.errors import Refused, nearest
+from genrun.runs.folder import FORMAT, RunFolder
+from genrun.types import Facts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genrun.methods.method import Method
+
+
+SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")  # of every run's configuration
+
+
+class OpenRun:
+    """A run folder, opened for reading: its configuration, what it left, and its trained method.
+
+    Args:
+        path: a run folder; it may have been moved, and made on another machine.
+
+    Raises:
+        Refused: it is not a run folder, or of a later format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder(Path(path))
+        saved = self.folder.path / "config.yaml"
+        if not saved.is_file():
+            raise Refused(f"{path}: expected a run folder (with config.yaml), found none there")
+        self.status = self.folder.status()
+        if self.status["format"] > FORMAT:
+            raise Refused(
+                f"{path} has format {self.status['format']}, this genrun reads up to {FORMAT}: use a newer genrun"
+            )
+        try:
+            self.config = OmegaConf.load(saved)
+            missing = [key for key in SECTIONS if OmegaConf.select(self.config, key) is None]
+        except Exception as error:  # YAML and OmegaConf have a dozen kinds
+            raise Refused(f"{saved} cannot be read ({str(error).splitlines()[0]})") from error
+        if missing:
+            raise Refused(f"{saved} is not the configuration of a run: {', '.join(missing)} missing")
+        upgrade(self.config.model)
+        self.facts = Facts.from_dict(OmegaConf.to_container(self.config.data.facts))
+
+    def override(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
+        """Change options of the run's model, in this object only: `model/sampler=ddim`, `model.sampler.steps=100`, in this order.
+
+        Args:
+            config_dir: a folder of the user's own groups.
+
+        Raises:
+            Refused: it is not of the model, there is no such choice or option, or it cannot be read.
+        """
+        for text in overrides:
+            key, equals, value = text.partition("=")
+            if not equals or not key.startswith(("model/", "model.")):
+                raise Refused(
+                    f"{text}: expected an option of the run's model, such as model.option=value or model/group=choice"
+                )
+            name = key[len("model/") :]
+            if key.startswith("model/"):
+                self.config.model[name] = load_choice(name, value, config_dir)
+            elif OmegaConf.select(self.config, key.rpartition(".")[0]) is None:
+                raise Refused(f"{key}: no such option{nearest(key, dotted_keys(self.config.model, 'model.'))}")
+            else:
+                try:
+                    self.config = OmegaConf.merge(self.config, OmegaConf.from_dotlist([text]))
+                except OmegaConfBaseException as error:
+                    raise Refused(f"{text}: {str(error).splitlines()[0]}") from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.csv."""
+        return self.folder.metrics()
+
+    def results(self) -> dict[str, Any]:
+        """results.json."""
+        return json.loads((self.folder.path / "results.json").read_text())
+
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 (n, H, W, C) and labels int64 (n,)."""
+        import numpy as np
+
+        file = np.load(self.folder.path / "samples.npz")
+        return file["images"], file["labels"]
+
+    def check_trusted(self) -> None:
+        """Check quickly, by their names, that the run's model has no classes from elsewhere than genrun and torch.
+
+        Raises:
+            Refused: it has.
+        """
+        from genrun.config.trust import check_trusted_names
+
+        check_trusted_names(OmegaConf.to_container(self.config.model), "model")
+
+    def method(self, *, trust: bool = False) -> Method:
+        """Return the trained method, in evaluation mode on the CPU.
+
+        Args:
+            trust: build classes from elsewhere than genrun and torch too, also from the current folder.
+
+        Raises:
+            Refused: a class that is not trusted, or weights that are missing or damaged.
+        """
+        from genrun.config.trust import allow_own_modules, build_trusted
+        from genrun.runs.weights import load_weights
+
+        if trust:
+            allow_own_modules()
+        if not self.folder.weights.is_file():
+            raise Refused(f"{self.folder.path} has no model.safetensors yet: its training is not finished")
+        node = {key: value for key, value in OmegaConf.to_container(self.config.model).items() if key != "name"}
+        try:
+            method = build_trusted(node, "model", trust=trust)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        load_weights(method, self.folder.weights, f"opening {self.folder.path}")
+        if phases := method.phases():
+            method.phase = phases[-1]
+        return method.eval().requires_grad_(False)
+
+
+def upgrade(model: DictConfig) -> None:
+    """Write the `components` of an earlier version's configuration as the prior that took their place."""
+    if "components" in model:
+        there = OmegaConf.create({"components": model.components, "reg_covar": 1e-4})
+        model.prior = (
+            OmegaConf.merge(load_choice("prior", "mixture"), there)
+            if model.components
+            else load_choice("prior", "normal")
+        )
+        del model["components"]
+
+
+def open_run(path: str | Path) -> OpenRun:
+    """Open a run folder for reading; see `OpenRun`."""
+    return OpenRun(path)

@@ -1,0 +1,105 @@
+"""Where a run comes from: command, code, versions, machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+import genrun
+from genrun.runs.folder import RunFolder
+from genrun.system.console import say
+from genrun.system.files import write_json
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "torchmetrics")
+
+
+def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) -> dict[str, Any]:
+    """A plain record of the command, the code and the machine."""
+    import torch
+
+    from genrun.system.hardware import kind_of, precision, processes
+
+    return {
+        "command": ["genrun", *sys.argv[1:]],
+        "overrides": overrides,
+        "git": git_state(),
+        "versions": {"genrun": genrun.__version__, "python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        "machine": machine() | {"precision": precision(cfg), "devices": processes(cfg)},
+        "device": torch.cuda.get_device_name() if (kind := kind_of(cfg.hardware.accelerator)) == "cuda" else kind,
+        "checksum": cfg.data.facts.checksum,
+        "seed": cfg.seed,
+        "identity": identity,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What decides whether floating-point sums come out the same."""
+    import torch
+
+    return {
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout that genrun runs from and whether it was changed; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(genrun.__file__).parent
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolder | None, console: Console) -> None:
+    """Write provenance.json; of a run that goes on, add by what it was resumed.
+
+    Warn when the machine or the number of threads changed: floating-point numbers are then summed in another order.
+
+    Args:
+        parent: the run whose training this one takes over or continues.
+    """
+    file = folder.path / "provenance.json"
+    began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint
+    if not (file.is_file() and began):
+        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
+    else:
+        first = json.loads(file.read_text())
+        later = {key: value for key, value in record.items() if first.get(key) != value}
+        write_json(file, first | {"resumed": [*first["resumed"], later]})
+        changed = [key for key, value in record["machine"].items() if first["machine"].get(key, value) != value]
+        if changed:
+            line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
+            log.warning(line)
+            say(console, line)

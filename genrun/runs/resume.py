@@ -1,0 +1,143 @@
+"""Where an attempt begins: at the start, at a checkpoint, at the end of a shorter run, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from genrun.errors import NotFinite, Refused
+from genrun.runs.folder import RunFolder
+from genrun.runs.identity import differing_options, identity
+from genrun.runs.phases import is_trained, phases_of
+from genrun.types import Phase, Refits
+
+if TYPE_CHECKING:
+    from genrun.methods.method import Method
+
+log = logging.getLogger("genrun")
+
+
+def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
+    """Refuse what cannot go on: a run that met NaN, or run.resume=must without a checkpoint.
+
+    Raises:
+        NotFinite: the run failed so before, and the same command would again.
+        Refused: run.resume=must, and there is neither a checkpoint nor a finished training.
+    """
+    if cfg.run.resume == "never":
+        return
+    status = folder.status()
+    if status["state"] == "failed" and status.get("error_kind") == "NotFinite":
+        raise NotFinite(
+            f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
+        )
+    if cfg.run.resume == "must" and not folder.has_checkpoint() and not is_trained(cfg, status):
+        raise Refused(f"run.resume=must: there is no {folder.last} to go on from")
+
+
+def parent_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder | None:
+    """Return the finished run whose training this one takes over (run.refit_of) or continues (run.extend); None without one.
+
+    Raises:
+        Refused: see `extended_run` and `refitted_run`.
+    """
+    if cfg.run.refit_of is not None:
+        return refitted_run(cfg, folder, method)
+    if not cfg.run.extend or is_trained(cfg, folder.status()) or is_whole(folder.last):
+        return None
+    return extended_run(cfg, folder, method)
+
+
+def starting_checkpoint(folder: RunFolder, phase: Phase, parent: RunFolder | None) -> Path | None:
+    """Return the checkpoint that a phase goes on from: its own, else that of the shorter run that it extends; None: its start."""
+    own = folder.phase(phase).last
+    if is_whole(own):
+        return own
+    return parent.last if parent is not None else None
+
+
+def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
+    """Return the finished run that run.extend=true goes on from, the longest there is.
+
+    Raises:
+        Refused: there is none, or a longer run is not the continuation of a shorter one.
+    """
+    if len(phases_of(cfg)) > 1:
+        raise Refused(
+            f"run.extend=true: {cfg.model.name} trains in phases; leave it out and give the phase its longer budget: earlier phases "
+            "with the same options are taken over from runs in the same folder"
+        )
+    if reason := method.budget_dependence():
+        raise Refused(
+            f"run.extend=true: {reason}, so a longer run is not the continuation of a shorter one; train it from the start"
+        )
+    found, dropped = [], []
+    for sibling in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else []:
+        other = RunFolder(sibling)
+        if sibling == folder.path or other.status()["state"] != "done":
+            continue
+        theirs = OmegaConf.load(sibling / "config.yaml")
+        epochs = identity(theirs)["trainer"]["max_epochs"]
+        if differing_options(theirs, cfg) == ["trainer.max_epochs"] and epochs < cfg.trainer.max_epochs:
+            (found if other.last.is_file() else dropped).append((epochs, other))
+    if not found and dropped:
+        raise Refused(
+            f"run.extend=true: {dropped[0][1].path} has no last.ckpt to go on from (a refit never had one, and run.keep_checkpoints may "
+            "have dropped it); train the longer run from the start"
+        )
+    if not found:
+        raise Refused(
+            f"run.extend=true: no finished run in {folder.path.parent} differs from this one only by a smaller trainer.max_epochs"
+        )
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
+    """Return the finished run whose networks run.refit_of takes over: its training did not see the part that differs.
+
+    Raises:
+        Refused: it is not finished, or differs in more than the part that the method refits.
+    """
+    parent = RunFolder(Path(cfg.run.refit_of))
+    if not isinstance(method, Refits):
+        raise Refused(f"run.refit_of={parent.path}: {cfg.model.name} has no prior of codes to fit")
+    part = method.refitted_part()
+    if parent.path.resolve() == folder.path.resolve():
+        raise Refused(f"run.refit_of={parent.path}: this is the run's own {part}")
+    if parent.status()["state"] != "done" or not parent.weights.is_file():
+        raise Refused(f"run.refit_of={parent.path}: expected a finished run, it is {parent.status()['state']}")
+    keys = differing_options(OmegaConf.load(parent.path / "config.yaml"), cfg)
+    if others := [key for key in keys if not f"{key}.".startswith(f"model.{part}.")]:
+        raise Refused(
+            f"run.refit_of={parent.path}: expected another {part} and nothing else, {', '.join(others)} differ"
+        )
+    return parent
+
+
+def run_with_phase(folder: RunFolder, phase: Phase, key: str) -> RunFolder | None:
+    """Return another run in the same folder that has finished this phase with the same key; None without one."""
+    for path in sorted(folder.path.parent.iterdir()):
+        other = RunFolder(path)
+        with contextlib.suppress(Refused):  # a damaged status.json
+            if path != folder.path and other.stage_done(phase.stage, key):
+                return other
+    return None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there and can be read; a damaged one is renamed to `.damaged`."""
+    if not checkpoint.is_file():
+        return False
+    import torch
+
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True)
+    except Exception as error:
+        log.warning("%s cannot be read (%s): set aside, starting over", checkpoint, error)
+        checkpoint.rename(checkpoint.with_suffix(".damaged"))
+        return False
+    return True

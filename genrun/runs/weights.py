@@ -1,0 +1,57 @@
+"""model.safetensors: the trained weights of a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from genrun.errors import Refused
+from genrun.system.files import write_atomic
+
+if TYPE_CHECKING:
+    import torch
+
+    from genrun.methods.method import Method
+
+
+def save_weights(file: Path, method: Method) -> None:
+    """Write the state of a method as safetensors."""
+    state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    write_atomic(file, save(state))
+
+
+def read_weights(file: Path, why: str) -> dict[str, torch.Tensor]:
+    """Read the tensors of a safetensors file, by name.
+
+    Args:
+        why: what asked for them, for the line of an error.
+
+    Raises:
+        Refused: the file is missing or damaged.
+    """
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise Refused(f"{why}: {file} cannot be read ({error})") from error
+
+
+def load_weights(method: Method, file: Path, why: str) -> None:
+    """Load the weights of a run into a method.
+
+    Args:
+        why: what asked for them, for the line of an error.
+
+    Raises:
+        Refused: the file is damaged, or belongs to another architecture or data set.
+    """
+    state = read_weights(file, why)
+    mine = method.state_dict()
+    for name in sorted(mine.keys() | state.keys()):
+        expected = tuple(mine[name].shape) if name in mine else "nothing"
+        got = tuple(state[name].shape) if name in state else "nothing"
+        if expected != got:
+            raise Refused(f"{why}: weights of another model in {file}: '{name}' expected {expected}, got {got}")
+    method.load_state_dict(state)

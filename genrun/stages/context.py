@@ -1,0 +1,111 @@
+"""What all stages of a run get, built and checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, Trainer
+from rich.console import Console
+
+from genrun.callbacks.checkpoint import RunCheckpoint
+from genrun.data.module import ImageData
+from genrun.errors import Refused
+from genrun.parts import build_judge, make_method
+from genrun.report.compare import check_beside
+from genrun.runs.folder import RunFolder
+from genrun.runs.phases import is_trained, phases_of
+from genrun.runs.resume import extended_run, refitted_run
+from genrun.system.hardware import check_device
+from genrun.system.signals import Signals
+from genrun.training.trainer import make_loggers, make_trainer
+from genrun.types import Phase
+
+if TYPE_CHECKING:
+    from genrun.evaluation.judge import Judge
+    from genrun.methods.method import Method
+
+
+@dataclass
+class RunContext:
+    """All that the stages of a run need.
+
+    Args:
+        callbacks: Lightning callbacks besides those of the configuration.
+        loggers: Lightning loggers, which all phases of the training share.
+
+    Attributes:
+        phase: the phase that `method`, `trainer` and `checkpoint` are made for.
+    """
+
+    cfg: DictConfig
+    folder: RunFolder
+    data: ImageData
+    judge: Judge
+    console: Console
+    signals: Signals
+    callbacks: Sequence[Callback]
+    loggers: list[Any]
+    phase: Phase = field(init=False)
+    method: Method = field(init=False)
+    trainer: Trainer = field(init=False)
+    checkpoint: RunCheckpoint = field(init=False)
+
+    def enter(self, phase: Phase) -> None:
+        """Make the method as a phase of its training begins, and the trainer of that phase."""
+        cfg, folder, phases = self.cfg, self.folder, phases_of(self.cfg)
+        self.phase = phase
+        self.method = make_method(cfg, folder, phase)
+        try:
+            self.method.configure_optimizers()
+        except ValueError as error:
+            raise Refused(f"model.optimizer: {error}") from error
+        self.checkpoint = RunCheckpoint(
+            folder,
+            phase,
+            phases[: phases.index(phase)],
+            signals=self.signals,
+            minutes=cfg.run.checkpoint_minutes,
+            keeps_best=cfg.run.keep_checkpoints in ("all", "best"),
+        )
+        self.trainer = make_trainer(
+            cfg, folder, phase, self.checkpoint, self.console, self.judge, self.callbacks, self.loggers
+        )
+
+
+def prepare(
+    cfg: DictConfig,
+    folder: RunFolder,
+    data: ImageData,
+    console: Console,
+    callbacks: Sequence[Callback] = (),
+    signals: Signals | None = None,
+) -> RunContext:
+    """Build the parts of a run, up to the first phase of its training that is not done, and check them.
+
+    Raises:
+        Refused: a class, option or device is wrong or missing.
+    """
+    if cfg.hardware.threads is not None:
+        torch.set_num_threads(cfg.hardware.threads)
+    check_device(cfg)
+    judge = build_judge(cfg, data, console)
+    context = RunContext(cfg, folder, data, judge, console, signals or Signals(), callbacks, make_loggers(cfg, folder))
+    stages = folder.status()["stages"]
+    phases = phases_of(cfg)
+    context.enter(next((phase for phase in phases if phase.stage not in stages), phases[-1]))
+    method = context.method
+    if cfg.run.extend and not folder.last.is_file() and not is_trained(cfg, folder.status()):
+        extended_run(cfg, folder, method)
+    if cfg.run.refit_of is not None:
+        refitted_run(cfg, folder, method)
+    try:
+        method.check_data(data.train.labels)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
+    check_beside(cfg, folder)
+    return context

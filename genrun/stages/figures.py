@@ -1,0 +1,107 @@
+"""The `figures` stage: every figure that the method's capabilities allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genrun.evaluation.rejection import CERTAIN, recognised
+from genrun.figures.classes import sorted_classes
+from genrun.figures.gif import timelapse, zoom
+from genrun.figures.grid import beside, magnified, picture, png_bytes
+from genrun.figures.plots import code_scatter, curves
+from genrun.inference import seeded
+from genrun.methods.method import Method
+from genrun.stages.context import RunContext
+from genrun.stages.method_figures import (
+    beside_figures,
+    code_figures,
+    latent_figures,
+    noise_figures,
+    originality_figure,
+    reconstruction_figure,
+    trajectory_figures,
+)
+from genrun.system.files import write_atomic
+from genrun.types import Continuous, Decodes, Encodes, KeepsCodes, Noises, Reconstructs, Trajectory
+
+SORTED = 1000  # samples among which one of each class is looked for
+SHOWN_AT = 300  # pixels, of the figure that shows an image beyond its training resolution
+
+
+def figures(context: RunContext) -> list[Path]:
+    """Leave every figure that the method's capabilities allow."""
+    folder = context.folder
+    made: dict[str, bytes] = {}
+    epochs = sorted(folder.samples.glob("epoch_*.png"))
+    if (folder.path / "metrics.csv").is_file():
+        made["curves.png"] = png_bytes(curves(folder.metrics()))
+    if epochs:
+        made["timelapse.gif"] = timelapse(epochs)
+        first, last = (Image.open(path).convert("RGB") for path in (epochs[0], epochs[-1]))
+        names = [f"epoch {int(path.stem.rpartition('_')[2])}" for path in (epochs[0], epochs[-1])]
+        made["first_last.png"] = png_bytes(beside([first, last], names))
+    if isinstance(context.method, Continuous):
+        made |= continuous_figures(context)
+    if isinstance(context.method, Trajectory):
+        made |= trajectory_figures(context)
+    if isinstance(context.method, Noises):
+        made |= noise_figures(context)
+    if isinstance(context.method, Decodes) and isinstance(context.method, Encodes | KeepsCodes):
+        made |= latent_figures(context) | code_figures(context)
+    if isinstance(context.method, Reconstructs) and len(context.data.test):
+        made["reconstruction.png"] = reconstruction_figure(context)
+    if (
+        isinstance(context.method, Reconstructs)
+        and isinstance(context.method, Encodes)
+        and not isinstance(context.method, KeepsCodes)
+    ):
+        with np.load(folder.path / "samples.npz") as samples:
+            images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
+            made["originality.png"] = originality_figure(context, images, torch.from_numpy(samples["labels"][:SORTED]))
+    made |= beside_figures(context)
+    if context.judge.recipe:
+        made["sorted.png"] = png_bytes(sorted_figure(context))
+    codes_first = folder.figures / "codes_first.npz"
+    if isinstance(context.method, KeepsCodes) and codes_first.is_file():
+        before = np.load(codes_first)
+        after = context.method.stored_codes()[torch.from_numpy(before["index"])].cpu().numpy()
+        labels = context.data.train.labels[before["index"]].numpy()
+        made["codes.png"] = png_bytes(code_scatter(before["codes"], after, labels, context.data.facts().class_names))
+    for name, content in made.items():
+        write_atomic(folder.figures / name, content)
+    return [folder.figures / name for name in made]
+
+
+def sorted_figure(context: RunContext) -> Image.Image:
+    """A sample of each class, as the reference classifier sees it."""
+    with np.load(context.folder.path / "samples.npz") as samples:
+        images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
+    return sorted_classes(
+        images, *recognised(context.judge.classifier, images), context.data.facts().class_names, CERTAIN
+    )
+
+
+def continuous_figures(context: RunContext) -> dict[str, bytes]:
+    """One image at its training resolution and at 300 pixels, and a zoom into it. A 2 where there is a class of that number."""
+    method: Method = context.method
+    label = min(2, method.num_classes - 1)
+    labels = torch.tensor([label], device=method.device) if method.num_classes else None
+
+    def render(resolution: int, window: tuple[int, int, int, int] | None = None) -> Tensor:
+        generator = seeded(context.cfg.seed, device=method.device)
+        return method.sample_at(1, resolution, labels, window=window, generator=generator)[0].cpu()
+
+    trained = max(method.image_shape[1:])
+    small = magnified(picture(render(trained)), SHOWN_AT)
+    large = picture(render(SHOWN_AT))
+    captions = [f"{trained}×{trained} pixels", f"{SHOWN_AT}×{SHOWN_AT} pixels"]
+    return {
+        "resolution.png": png_bytes(beside([small, large], captions)),
+        f"{SHOWN_AT}px.png": png_bytes(large),
+        "zoom.gif": zoom(render, smallest=trained),
+    }

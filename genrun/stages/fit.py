@@ -1,0 +1,137 @@
+"""The `fit` stage: every phase of the training, each such that what was killed goes on bit for bit."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from genrun.callbacks.checkpoint import as_csv
+from genrun.distributed.launcher import workers_of
+from genrun.errors import Failed, Interrupted
+from genrun.runs.folder import RunFolder
+from genrun.runs.phases import phases_of
+from genrun.runs.resume import run_with_phase, starting_checkpoint
+from genrun.runs.weights import save_weights
+from genrun.stages.context import RunContext
+from genrun.system.console import say
+from genrun.system.files import write_atomic
+from genrun.system.hardware import threads_of_each
+from genrun.types import Phase
+
+
+def fit(context: RunContext, keys: dict[str, str], parent: RunFolder | None) -> None:
+    """Train every phase that is not done, one stage each.
+
+    Args:
+        keys: stage → the hash of what its outcome depends on.
+        parent: the shorter run that this one extends.
+    """
+    for phase in phases_of(context.cfg):
+        work = partial(train_or_take_over, context, phase, keys[phase.stage], parent)
+        context.folder.run_stage(phase.stage, keys[phase.stage], work)
+
+
+def train_or_take_over(context: RunContext, phase: Phase, key: str, parent: RunFolder | None) -> list[Path]:
+    """Train a phase, unless it is not the last and another run in the same folder has finished the very same one."""
+    folder = context.folder
+    start = starting_checkpoint(folder, phase, parent)
+    if start is None and not phase.is_last and context.cfg.run.resume != "never":
+        other = run_with_phase(folder, phase, key)
+        if other is not None:
+            say(context.console, f"{phase.name}: taken over from {other.path}")
+            return take_over_phase(context, phase, other)
+    if context.phase != phase:
+        context.enter(phase)
+    return train(context, start)
+
+
+def train(context: RunContext, start: Path | None) -> list[Path]:
+    """Train the phase of the context to its budget, and leave its checkpoints, its rows of metrics.csv and its weights.
+
+    Args:
+        start: the checkpoint to go on from, of this run or of the run that it extends; None: begin.
+
+    Returns:
+        The files that it leaves.
+
+    Raises:
+        NotFinite: a loss term became NaN or infinite.
+        Interrupted: a signal came; `last.ckpt` holds the step at which training stopped.
+        Failed: out of memory, or another process of the training ended.
+    """
+    folder, checkpoint, trainer, phase = context.folder, context.checkpoint, context.trainer, context.phase
+    if context.judge.epoch_samples and phase.is_last:
+        context.judge.ready()  # train its classifier, if it needs one, before the clock of this training starts
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+    try:
+        with workers_of(trainer, folder, phase, threads_of_each(context.cfg), start), context.signals.deferred():
+            trainer.fit(context.method, context.data, ckpt_path=start, weights_only=True)
+    except SIGTERMException as error:  # Lightning saw the signal before our callback did
+        raise Interrupted(signal.SIGTERM) from error
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        smaller = max(1, context.data.batch_size // 2)
+        raise Failed(f"out of memory in training; try data.batch_size={smaller}") from error
+    weights = folder.phase(phase).weights
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(weights, context.method)
+    checkpoint.write_rows()  # again: a kill may have come between the last checkpoint and its row
+    epochs = len(checkpoint.rows)
+    record_training(
+        folder,
+        phase,
+        {
+            "epoch": epochs,
+            "step": trainer.global_step,
+            "repeatable": context.cfg.trainer.max_time is None,
+            "training_seconds": round(checkpoint.seconds, 2),
+            "peak_memory_gib": peak_memory_gib(),
+            "training_images": epochs * context.data.passes * len(context.data.train),
+        },
+    )
+    return [weights, folder.path / "metrics.csv"]
+
+
+def take_over_phase(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]:
+    """Copy what a phase left in another run: its weights, its rows of metrics.csv and its entry in status.json."""
+    folder, phases = context.folder, phases_of(context.cfg)
+    weights = folder.phase(phase).weights
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(weights, other.phase(phase).weights.read_bytes())
+    rows = [*folder.metric_texts(phases[: phases.index(phase)]), *other.metric_texts([phase])]
+    write_atomic(folder.path / "metrics.csv", as_csv(rows))
+    record_training(folder, phase, other.status()["phases"][phase.name])
+    return [weights, folder.path / "metrics.csv"]
+
+
+def record_training(folder: RunFolder, phase: Phase, record: dict[str, Any]) -> None:
+    """Record in status.json what a phase of the training took, and of several phases their sums.
+
+    Args:
+        record: epoch, step, repeatable, training_seconds, peak_memory_gib, training_images.
+    """
+    if not phase.name:
+        folder.record(**record)
+        return
+    phases = folder.status().get("phases", {}) | {phase.name: record}
+    added = ("epoch", "step", "training_seconds", "training_images")
+    totals: dict[str, Any] = {key: sum(each[key] for each in phases.values()) for key in added}
+    totals["training_seconds"] = round(totals["training_seconds"], 2)
+    totals["repeatable"] = all(each["repeatable"] for each in phases.values())
+    totals["peak_memory_gib"] = max(each["peak_memory_gib"] for each in phases.values())
+    folder.record(phases=phases, **totals)
+
+
+def peak_memory_gib() -> float:
+    """Return the most memory in GiB that this process has used so far: the accelerator's where there is one."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 3)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)

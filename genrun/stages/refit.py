@@ -1,0 +1,59 @@
+"""The `refit` stage: fit the prior of the codes; and the beginning of a `genrun refit`, which takes over trained networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genrun.callbacks.checkpoint import as_csv
+from genrun.errors import Failed
+from genrun.inference import training_codes
+from genrun.runs.folder import RunFolder
+from genrun.runs.weights import read_weights, save_weights
+from genrun.stages.context import RunContext
+from genrun.system.console import with_progress
+from genrun.system.files import write_atomic
+
+
+def refit(context: RunContext) -> list[Path]:
+    """Fit the prior to the codes of the training images, and write the weights again."""
+
+    def progress(parts: Iterable[Any], n: int) -> Iterable[Any]:
+        return with_progress(parts, n, f"fitting the prior to {len(codes):,} codes", context.console)
+
+    train = context.data.train
+    labels = train.labels.to(context.method.device)
+    codes = training_codes(context.method, train, torch.arange(len(train)), context.cfg.sample.chunk)
+    try:
+        context.method.refit_prior(codes, labels, progress=progress)
+    except ValueError as error:
+        raise Failed(f"refit: {error}") from error
+    save_weights(context.folder.weights, context.method)
+    return [context.folder.weights]
+
+
+def take_over_networks(context: RunContext, parent: RunFolder) -> list[Path]:
+    """Write the weights and metrics of a run that differs in the refitted part alone; that part is not fitted yet.
+
+    Leave behind what was drawn from the other prior: checkpoints, grids and figures of epochs, and the judge's columns.
+
+    Raises:
+        Refused: its weights are damaged.
+    """
+    folder, method = context.folder, context.method
+    prefix = f"{method.refitted_part()}."
+    networks = {
+        name: value for name, value in read_weights(parent.weights, "refit").items() if not name.startswith(prefix)
+    }
+    method.load_state_dict(method.state_dict() | networks)
+    save_weights(folder.weights, method)
+    rows = [
+        {name: text for name, text in row.items() if not name.startswith("judge/")} for row in parent.metric_texts()
+    ]
+    write_atomic(folder.path / "metrics.csv", as_csv(rows))
+    told = ("epoch", "step", "repeatable", "training_seconds", "peak_memory_gib", "training_images", "phases")
+    folder.record(**{key: value for key, value in parent.status().items() if key in told})
+    return [folder.weights, folder.path / "metrics.csv"]

@@ -1,0 +1,139 @@
+"""Lightning's trainer, put together such that what was killed can go on bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from rich.console import Console
+
+from genrun.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
+from genrun.callbacks.epochs import EpochJudge
+from genrun.callbacks.progress import TrainingProgress
+from genrun.compat import leave_signals_alone
+from genrun.config.build import arguments_of, build
+from genrun.distributed.strategy import RankEnvironment, SharedBatches
+from genrun.errors import Refused
+from genrun.runs.folder import RunFolder
+from genrun.runs.phases import phases_of
+from genrun.system.hardware import kind_of, precision, processes, there_is
+from genrun.types import Phase
+
+if TYPE_CHECKING:
+    from genrun.evaluation.judge import Judge
+
+
+def training_callbacks(cfg: DictConfig) -> list[Callback]:
+    """Build the callbacks of the configuration that decide the result."""
+    return [build(node, f"callbacks.training.{name}") for name, node in cfg.callbacks.training.items()]
+
+
+def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
+    """Build the callbacks that look on; one that takes the run folder or the seed is given them."""
+    made = []
+    for name, node in cfg.callbacks.watching.items():
+        if "_target_" not in node:  # a model's YAML may set an option of a watcher that callbacks=none has taken away
+            continue
+        taken = arguments_of(str(node._target_), f"callbacks.watching.{name}")
+        own = {key: value for key, value in {"folder": folder, "seed": cfg.seed}.items() if key in taken}
+        made.append(build(node, f"callbacks.watching.{name}", **own))
+    return made
+
+
+def make_trainer(
+    cfg: DictConfig,
+    folder: RunFolder,
+    phase: Phase,
+    checkpoint: RunCheckpoint,
+    console: Console | None = None,
+    judge: Judge | None = None,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Any] = (),
+    rank: int = 0,
+) -> Trainer:
+    """Build Lightning's trainer for one phase, with our checkpoints, our progress and no files of its own.
+
+    Args:
+        checkpoint: the callback that saves.
+        console: where rank 0 shows the progress.
+        judge: looks at some samples after each epoch of the last phase.
+        callbacks: besides those of the configuration.
+        loggers: Lightning loggers.
+        rank: of this process among those that train; from 1 on it shows, judges and logs nothing.
+
+    Raises:
+        Refused: the device is not there, or an option of the trainer is wrong.
+    """
+    watching: list[Callback] = []
+    if not rank and phase.is_last:  # samples mean nothing before
+        judging = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
+        watching = [*judging, *watchers(cfg, folder)]
+    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg))]
+    # pictures are made before averaged weights are swapped back
+    every = [*watching, *training_callbacks(cfg), *callbacks, *progress, checkpoint]
+    # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    node = cfg.trainer.copy()
+    node.max_time, node.max_epochs = None, phase.max_epochs
+    if cfg.trainer.max_time is not None:
+        try:
+            every = [Timer(cfg.trainer.max_time, interval="epoch", verbose=False), *every]
+        except Exception as error:
+            raise Refused(
+                f"trainer.max_time: expected days:hours:minutes:seconds such as 00:00:10:00, got {cfg.trainer.max_time!r}"
+            ) from error
+    kind, many = kind_of(cfg.hardware.accelerator), processes(cfg)
+    shared: dict[str, Any] = {}
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if many == 1:
+        plugins.append(LightningEnvironment())  # in a job of SLURM Lightning would take over its signals and its tasks
+    else:
+        batch_norm = kind == "cuda"  # over all processes; `check_method` refuses it elsewhere
+        shared = {"strategy": SharedBatches(RankEnvironment(rank, many)), "sync_batchnorm": batch_norm}
+    try:
+        trainer = build(
+            node,
+            "trainer",
+            accelerator=kind,
+            devices=many,
+            precision=precision(cfg),
+            callbacks=every,
+            logger=list(loggers) or False,
+            plugins=plugins,
+            default_root_dir=str(folder.path),
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            log_every_n_steps=2**31,  # nothing is logged but once an epoch
+            **shared,
+        )
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {there_is()})") from error
+    if many > 1:
+        leave_signals_alone(trainer)
+    return trainer
+
+
+def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
+    """Build the optional loggers; metrics.csv is written without any.
+
+    Raises:
+        Refused: the extra of a logger is not installed.
+    """
+    made = []
+    for name, node in cfg.logger.items():
+        try:
+            made.append(build(node, f"logger.{name}", save_dir=str(folder.path)))
+        except ModuleNotFoundError as error:
+            raise Refused(
+                f"logger={name} needs an extra: pip install 'genrun[{name}]' ({str(error).splitlines()[0]})"
+            ) from error
+    return made
