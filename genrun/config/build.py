@@ -51,13 +51,43 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
             )
 
 
+def signature_of(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
+    """Return the parameters that a class or function takes, and their annotations.
+
+    The `**options` that a class passes on to the class above it are that one's parameters.
+    """
+    if not inspect.isclass(target):
+        return dict(inspect.signature(target).parameters), _annotations(target)
+    initialisers = [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one) and one is not object]
+    if not initialisers:
+        return dict(inspect.signature(target).parameters), _annotations(target)
+    parameters: dict[str, inspect.Parameter] = {}
+    hints: dict[str, Any] = {}
+    for initialiser in initialisers:
+        own = dict(list(inspect.signature(initialiser).parameters.items())[1:])  # but for self
+        parameters = {name: one for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD} | {
+            name: one for name, one in own.items() if name not in parameters
+        }
+        hints = _annotations(initialiser) | hints
+        if not any(one.kind is one.VAR_KEYWORD for one in own.values()):
+            break
+    return parameters, hints
+
+
+def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target)
+    except (NameError, TypeError):  # annotations that exist for type checkers only
+        return {}
+
+
 def arguments_of(target: str, path: str) -> set[str]:
     """Return the names of the arguments that the class named by a `_target_` takes.
 
     Raises:
         Refused: it cannot be imported.
     """
-    return set(inspect.signature(_find(target, path)).parameters)
+    return set(signature_of(_find(target, path))[0])
 
 
 def _find(target: str, path: str) -> Callable[..., Any]:
@@ -94,13 +124,7 @@ def check_arguments(
     Raises:
         Refused: one line naming the dotted key, what was expected and what came.
     """
-    parameters = inspect.signature(target).parameters
-    try:
-        hints = typing.get_type_hints(
-            target.__init__ if inspect.isclass(target) and "__init__" in vars(target) else target
-        )
-    except (NameError, TypeError):  # annotations that exist for type checkers only
-        hints = {}
+    parameters, hints = signature_of(target)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in arguments.items():
         if key not in parameters and not takes_any:

@@ -82,7 +82,7 @@ def read_npz(file: Path, *, floats: bool = False) -> Stored:
         images = _rounded(file, images)
     if images.dtype != np.uint8:
         raise Refused(
-            f"{file}: `images` must be uint8 (0 to 255){' or floats in [0, 1]' * floats}, got {images.dtype}; "
+            f"{file}: `images` must be uint8 (0 to 255){' or floats in [0, 1]' if floats else ''}, got {images.dtype}; "
             "round and convert them"
         )
     if 0 in images.shape:

@@ -59,7 +59,7 @@ class RealImages:
         Args:
             binary: of the images with each value rounded to 0 or 1.
         """
-        name = f"{space.hash[:16]}-{split}{'-binary' * binary}"
+        name = f"{space.hash[:16]}-{split}{'-binary' if binary else ''}"
 
         def make() -> dict[str, Tensor]:
             images = getattr(self.data, split)
@@ -105,7 +105,7 @@ class RealImages:
                 centres=torch.from_numpy(kmeans.cluster_centers_),
             )._asdict()
 
-        return ToTrain(**self.statistics(f"{space.hash[:16]}-to-train{'-binary' * binary}", make))
+        return ToTrain(**self.statistics(f"{space.hash[:16]}-to-train{'-binary' if binary else ''}", make))
 
     def statistics(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Whatever else is worth computing once for this data, under a name of its own."""

@@ -113,9 +113,7 @@ class Autoencoder(CodePriorMethod):
     @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
         """The epoch's grid is drawn from the class's Gaussian, whatever the prior will be."""
-        train = self.trainer.datamodule.train
-        # from all over the set, which may be sorted by class
-        some = torch.linspace(0, len(train) - 1, min(len(train), PREVIEWED)).long()
+        train, some = self.spread_training_images(PREVIEWED)
         codes = torch.cat([self.encode(train.images(part).to(self.device)) for part in some.split(DECODED_AT_ONCE)])
         self.prior.fit_roughly(codes, self.classes_of(train.labels[some]))
 

@@ -2,17 +2,16 @@ r"""Denoising diffusion: a network learns which noise was added to images, and i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import DiffusionSampler
 from genrun.maths.schedules import BetaSchedule
-from genrun.methods.denoiser import Denoiser, Times, shown
+from genrun.methods.denoiser import Denoiser, shown
 
 
 class DDPM(Denoiser):
@@ -29,7 +28,7 @@ class DDPM(Denoiser):
     How x_T ~ N(0, I) turns to an image (18, 19) is the sampler's: any of them serves a trained model.
 
     Args:
-        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, times, schedule, halve_after: see `Denoiser`.
+        positional, of_denoiser: image_shape, num_classes, network, optimizer and the options that `Denoiser` lists.
         beta_schedule: β_1 … β_T.
         sampler: from noise to images.
         target: the network answers with the `noise` ε̂, as the document's does, or with the `velocity` v̂.
@@ -41,33 +40,14 @@ class DDPM(Denoiser):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
-        num_classes: int,
-        network: Callable[..., nn.Module],
-        optimizer: Callable[..., torch.optim.Optimizer],
+        *positional: Any,
         beta_schedule: BetaSchedule,
         sampler: DiffusionSampler,
-        conditional: bool = False,
-        label_dropout: float = 0.1,
-        guidance: float = 1.0,
         target: Literal["noise", "velocity"] = "velocity",
         gradient_weight: float = 0.0,
-        times: Times = "uniform",
-        schedule: LearningRateSchedule = "cosine",
-        halve_after: int | None = None,
+        **of_denoiser: Any,
     ) -> None:
-        super().__init__(
-            image_shape,
-            num_classes,
-            network,
-            optimizer,
-            conditional,
-            label_dropout,
-            guidance,
-            times,
-            schedule,
-            halve_after,
-        )
+        super().__init__(*positional, **of_denoiser)
         if gradient_weight < 0:
             raise ValueError(f"model.gradient_weight: expected a number of at least 0, got {gradient_weight}")
         self.sampler, self.target, self.gradient_weight = sampler, target, gradient_weight

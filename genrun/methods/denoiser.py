@@ -50,12 +50,12 @@ class Denoiser(Method):
         num_classes: int,
         network: Callable[..., nn.Module],
         optimizer: Callable[..., torch.optim.Optimizer],
-        conditional: bool,
-        label_dropout: float,
-        guidance: float,
-        times: Times,
-        schedule: LearningRateSchedule,
-        halve_after: int | None,
+        conditional: bool = False,
+        label_dropout: float = 0.1,
+        guidance: float = 1.0,
+        times: Times = "uniform",
+        schedule: LearningRateSchedule = "cosine",
+        halve_after: int | None = None,
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
         if not 0 <= label_dropout <= 1:

@@ -2,15 +2,15 @@ r"""Flow matching: a network learns the velocity of straight lines from noise to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import FlowSampler
-from genrun.methods.denoiser import Denoiser, Times, shown
+from genrun.methods.denoiser import Denoiser, shown
 
 TIME_SCALE = 1000.0  # the networks' sinusoids are made for times of some hundreds
 
@@ -23,36 +23,17 @@ class FlowMatching(Denoiser):
         dx/dt = v(x, t) from x_0 = ε to an image x_1
 
     Args:
-        image_shape, num_classes, network, optimizer, conditional, label_dropout, guidance, times, schedule, halve_after: see `Denoiser`.
+        positional, of_denoiser: image_shape, num_classes, network, optimizer and the options that `Denoiser` lists.
         sampler: follows dx/dt.
     """
 
     def __init__(
         self,
-        image_shape: Sequence[int],
-        num_classes: int,
-        network: Callable[..., nn.Module],
-        optimizer: Callable[..., torch.optim.Optimizer],
+        *positional: Any,
         sampler: FlowSampler,
-        conditional: bool = False,
-        label_dropout: float = 0.1,
-        guidance: float = 1.0,
-        times: Times = "uniform",
-        schedule: LearningRateSchedule = "cosine",
-        halve_after: int | None = None,
+        **of_denoiser: Any,
     ) -> None:
-        super().__init__(
-            image_shape,
-            num_classes,
-            network,
-            optimizer,
-            conditional,
-            label_dropout,
-            guidance,
-            times,
-            schedule,
-            halve_after,
-        )
+        super().__init__(*positional, **of_denoiser)
         self.sampler = sampler
 
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:

@@ -113,6 +113,14 @@ class Method(LightningModule):
             ValueError: there are too few images of a class.
         """
 
+    def spread_training_images(self, most: int) -> tuple[Any, Tensor]:
+        """Return the training images and at most so many places in them, (n,) int64, from all over the set: it may be sorted by class.
+
+        The images have `images(index)` → (n, C, H, W) in [0, 1], and `labels` (N,). Only while a trainer is at work.
+        """
+        train = self.trainer.datamodule.train
+        return train, torch.linspace(0, len(train) - 1, min(len(train), most)).long()
+
     def not_compiled(self) -> str | None:
         """Why `torch.compile` cannot serve the networks; None when it can."""
         return f"{type(self).__name__} has no networks to compile" if next(self.children(), None) is None else None

@@ -236,10 +236,8 @@ class RBM(Method):
         """Begin at the data's mean pixels, unless a checkpoint or another run's weights have begun."""
         if self.base.any():
             return
-        train = self.trainer.datamodule.train
-        # from all over the set, which may be sorted by class
-        some = torch.linspace(0, len(train) - 1, min(len(train), MEAN_IMAGES), device=self.device).long()
-        mean = train.images(some).flatten(1).mean(0).to(self.W)
+        train, some = self.spread_training_images(MEAN_IMAGES)
+        mean = train.images(some.to(self.device)).flatten(1).mean(0).to(self.W)
         least = 1 / (len(some) + 1)
         mean = mean.clamp(least, 1 - least)  # a pixel that is always off has no log odds
         self.base[: self.pixels] = mean.logit()

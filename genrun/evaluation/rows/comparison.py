@@ -47,10 +47,10 @@ class Comparison:
         """
         n = len(samples)
         test, train = (real.features(space, split, binary) for split in ("test", "train"))
-        name = f"{space.hash[:16]}-floor-{n}{'-binary' * binary}-{digest([*vars(self).values()])}"
+        name = f"{space.hash[:16]}-floor-{n}{'-binary' if binary else ''}-{digest([*vars(self).values()])}"
         floor = real.statistics(name, lambda: numbers(self.figures(train[:n], test, train, to_train=test[:n])))
         ours = self.figures(samples, test, train, to_train=samples)
-        where = f" ({space.name}{', binarised' * binary})"
+        where = f" ({space.name}{', binarised' if binary else ''})"
         few = f"too few: {n:,} samples, {len(test):,} test and {len(train):,} training images"
         rows = []
         for key in self.names():

@@ -32,7 +32,7 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool =
 
     def row(name: str, value: float | None, floor: float | None, note: str) -> Row:
         protocol = f"to {len(known.train):,} training images"
-        name, count = f"{name}{' (binarised)' * binary}", len(samples)
+        name, count = f"{name}{' (binarised)' if binary else ''}", len(samples)
         floor, floor_count = (floor, len(held_out)) if len(held_out) else (None, None)
         return Row(
             name, value, floor, None if floor_count == count else floor_count, None, count, protocol, note, "real"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,5 +41,5 @@ def separation(method: Method, data: ImageData, chunk: int) -> tuple[list[Row], 
         values.nanmean().item(),
         note=f"pairs of classes in {len(split):,} {of} codes; chance 0.5; least: {first} and {second}, {values[at]:.2f}",
     )
-    accuracies = [[None if value != value else round(value, 4) for value in line] for line in table.tolist()]
+    accuracies = [[None if math.isnan(value) else round(value, 4) for value in line] for line in table.tolist()]
     return [row], {"class separation": {"classes": list(facts.class_names), "accuracy": accuracies}}
