@@ -1,4 +1,4 @@
-"""A trained method at work in chunks: samples that repeat for equal seeds, and the codes of images."""
+"""Use a trained method in chunks: draw samples, which are the same for equal seeds, and find the codes of images."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 def balanced_labels(n: int, num_classes: int) -> Tensor:
-    """n labels with every class as often as another, in turn: 0, 1, …, num_classes - 1, 0, …; (n,) int64."""
+    """Return n labels that take the classes in turn, 0, 1, …, num_classes - 1, 0, …: (n,) int64."""
     return torch.arange(n) % num_classes
 
 
 def seeded(seed: int, chunk: int = 0, device: torch.device | str = "cpu") -> Generator:
-    """A generator of its own for (seed, chunk), so that a chunk's images do not depend on those before it."""
+    """Return a random generator for (seed, chunk), so that the images of a chunk do not depend on earlier chunks."""
     return Generator(device).manual_seed(seed * 1_000_003 + chunk)
 
 
 def sample_chunks(
     method: Method, n: int, seed: int, chunk: int = 500, labels: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """n images and their labels, in chunks on the CPU.
+    """Draw n images in chunks, and yield them with their labels, on the CPU.
 
     Args:
-        labels: (n,) int64; None: balanced for a conditional method.
+        labels: (n,) int64; None: balanced labels for a conditional method.
 
     Yields:
-        images (b, C, H, W) float32 in [0, 1] and labels (b,) int64, -1 where the method is unconditional.
+        images (b, C, H, W) float32 in [0, 1] and labels (b,) int64, which are -1 if the method is unconditional.
     """
     if labels is None and method.num_classes:
         labels = balanced_labels(n, method.num_classes)
@@ -50,7 +50,7 @@ def sample_chunks(
 
 
 def grid_labels(method: Method, columns: int) -> Tensor | None:
-    """Labels of a grid with a row for each class (at most ten, evenly chosen); None for an unconditional method."""
+    """Return labels for a grid with one row per class (at most ten classes, evenly chosen); None if the method is unconditional."""
     if not method.num_classes:
         return None
     rows = torch.linspace(0, method.num_classes - 1, min(10, method.num_classes)).round().long()
@@ -58,7 +58,10 @@ def grid_labels(method: Method, columns: int) -> Tensor | None:
 
 
 def class_grid(method: Method, columns: int, seed: int) -> Tensor:
-    """Images for a grid: a row for each class, or as many rows as columns of an unconditional method; (n, C, H, W) on the CPU."""
+    """Draw images for a grid: (n, C, H, W) on the CPU.
+
+    The grid has one row per class; if the method is unconditional, it has as many rows as columns.
+    """
     labels = grid_labels(method, columns)
     n = columns**2 if labels is None else len(labels)
     on_device = None if labels is None else labels.to(method.device)
@@ -67,7 +70,10 @@ def class_grid(method: Method, columns: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def training_codes(method: Method, train: Images, index: Tensor, chunk: int) -> Tensor:
-    """Codes of the training images at these places (n,), kept or found: (n, D)."""
+    """Return the codes of the training images at these indices (n,): (n, D).
+
+    They are the codes that the method keeps, if it keeps them; otherwise the method encodes the images.
+    """
     if isinstance(method, KeepsCodes):
         return method.stored_codes()[index.to(method.device)]
     return codes_of_images(method, train, index, chunk)
@@ -75,7 +81,7 @@ def training_codes(method: Method, train: Images, index: Tensor, chunk: int) -> 
 
 @torch.no_grad()
 def codes_of_images(method: Method, split: Images, index: Tensor, chunk: int) -> Tensor:
-    """Codes of a split's images at these places (n,), found in chunks, a conditional method being given the labels: (n, D)."""
+    """Encode the images of a split at these indices (n,), in chunks; a conditional method gets their labels too: (n, D)."""
     return torch.cat(
         [
             method.encode(split.images(part).to(method.device), labels_for(split.labels[part], method))
@@ -85,5 +91,5 @@ def codes_of_images(method: Method, split: Images, index: Tensor, chunk: int) ->
 
 
 def labels_for(labels: Tensor, method: Method) -> Tensor | None:
-    """The labels as a conditional method is given them; None for an unconditional one."""
+    """Return the labels on the method's device if it is conditional, otherwise None."""
     return labels.to(method.device) if method.num_classes else None

@@ -1,7 +1,7 @@
-"""What the rooms of genrun say to each other: a batch, the facts of the data, and what a method can do.
+"""Types that all parts of genrun share: a batch, the facts of the data, and what a method can do (its capabilities).
 
-Capabilities are Protocols checked with `isinstance`; callbacks, figures, evaluation and verbs ask for them and never for a method's
-name. A runtime Protocol compares names only, so each capability has a method name of its own.
+A capability is a Protocol, checked with `isinstance`. Callbacks, figures, evaluation and verbs ask for a capability, never for a
+method's name. A runtime Protocol compares names only, so each capability has a method name of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """B images of the training set and where they stand in it."""
+    """B images of a split (training or validation), with their labels and their places in it."""
 
     image: Tensor  # (B, C, H, W) in [0, 1], float32
     label: Tensor  # (B,) int64 in 0 … num_classes - 1; -1 where the data has no labels
@@ -25,81 +25,85 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the data says of itself, read before the model is built."""
+    """Facts of the data, which are read before the model is built."""
 
     image_shape: tuple[int, int, int]  # (C, H, W)
     num_classes: int  # 0: no labels
     class_names: tuple[str, ...]
-    train_size: int  # images that are trained on (validation is held out of them already)
-    checksum: str  # of the content that was read, before any choice of classes, size or number
+    train_size: int  # images to train on; the validation images are already taken out
+    checksum: str  # of the content that was read, before classes, size or number are chosen
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the facts as lists, strings and numbers, which YAML and JSON can hold."""
+        """Return the facts as a dict of lists, strings and numbers, which YAML and JSON can hold."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> Facts:
-        """Read what `to_dict` returned."""
+        """Make the facts from the dict that `to_dict` returned."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One part of a training: a fit of its own, with its own budget, optimizer, checkpoints and columns in metrics.csv.
+    """One part of the training: a fit with its own budget, optimizer, checkpoints and columns in metrics.csv.
 
     Args:
-        name: in the YAML's `model.phases`, status.json, metrics.csv and the progress; empty for a training of one part.
-        max_epochs: its budget; None: `trainer.max_time` alone ends it.
-        is_last: the method draws samples after this phase, so sample grids and the judge look on.
+        name: its name in the YAML's `model.phases`, status.json, metrics.csv and the progress bar; empty if the training has one part.
+        max_epochs: its budget, in epochs.
+        is_last: whether it is the last phase. The method draws samples after it, so the sample grids and the judge work in it.
     """
 
     name: str = ""
-    max_epochs: int | None = None
+    max_epochs: int = 1
     is_last: bool = True
 
     @property
     def stage(self) -> str:
-        """The name of its stage in status.json."""
+        """Return the name of the phase's stage in status.json."""
         return f"fit {self.name}" if self.name else "fit"
 
 
 @runtime_checkable
 class Reconstructs(Protocol):
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(n, C, H, W) in [0, 1] → the model's nearest images, same shape and range; labels help a conditional one."""
+        """Return the model's nearest images to the given ones: (n, C, H, W) in [0, 1] → the same shape and range.
+
+        Args:
+            labels: (n,); they help a conditional model.
+        """
 
 
 @runtime_checkable
 class Encodes(Protocol):
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(n, C, H, W) in [0, 1] → codes (n, D)."""
+        """Return the codes of images: (n, C, H, W) in [0, 1] → (n, D)."""
 
 
 @runtime_checkable
 class Decodes(Protocol):
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(n, D) → images (n, C, H, W) in [0, 1]."""
+        """Decode codes to images: (n, D) → (n, C, H, W) in [0, 1]."""
 
 
 @runtime_checkable
 class KeepsCodes(Protocol):
     def stored_codes(self) -> Tensor:
-        """(train_size, D): the codes of the training images, in the order of `Batch.index`."""
+        """Return the codes of the training images, in the order of `Batch.index`: (train_size, D)."""
 
 
 @runtime_checkable
 class Refits(Protocol):
     def refit_prior(self, codes: Tensor, labels: Tensor, *, progress: Callable | None = None) -> None:
-        """Fit the prior that `sample` draws codes from to codes (N, D) and their labels (N,).
+        """Fit the prior to codes (N, D) and their labels (N,); `sample` draws codes from this prior.
 
         Args:
-            progress: is called with the parts of the fit and their number, and yields the parts, so that it can show how far the fit is.
+            progress: is called with the parts of the fit and their number. It yields the parts, so that it can show how far the fit is.
         """
 
     def refitted_part(self) -> str:
-        """Return the name of what `refit_prior` fits, below `model` in the YAML and in front of its entries in the weights.
+        """Return the name of the part that `refit_prior` fits: its key below `model` in the YAML, and the prefix of its saved weights.
 
-        Training must not depend on it: `genrun refit` exchanges this part and nothing else.
+        Training must not depend on this part: `genrun refit` replaces it and nothing else.
         """
 
 
@@ -114,9 +118,12 @@ class Continuous(Protocol):
         window: tuple[int, int, int, int] | None = None,
         generator: Generator | None = None,
     ) -> Tensor:
-        """(n, C, resolution, resolution) in [0, 1], or only the window (top, left, height, width) of it, in its pixels.
+        """Draw n images at any resolution: (n, C, resolution, resolution) in [0, 1].
 
         Equal seeds give the same images at every resolution.
+
+        Args:
+            window: (top, left, height, width) in pixels of these images; only this part of them is computed and returned.
         """
 
 
@@ -125,38 +132,44 @@ class Trajectory(Protocol):
     def sample_trajectory(
         self, n: int, labels: Tensor | None = None, *, frames: int = 40, generator: Generator | None = None
     ) -> Tensor:
-        """How n samples come about: (T, n, C, H, W) in [0, 1], T ≤ frames, from the first state to what `sample` gives for equal seeds."""
+        """Draw n images and return the states on the way: (T, n, C, H, W) in [0, 1], T ≤ frames.
+
+        They go from the first state to the images that `sample` gives for an equal seed.
+        """
 
 
 @runtime_checkable
 class Noises(Protocol):
     def noise_trajectory(self, images: Tensor, *, frames: int = 40, generator: Generator | None = None) -> Tensor:
-        """(n, C, H, W) in [0, 1] → (frames, n, C, H, W) in [0, 1]: how images turn to noise, evenly in time, from the images themselves."""
+        """Return how images turn to noise: (n, C, H, W) in [0, 1] → (frames, n, C, H, W) in [0, 1].
+
+        The frames are evenly spaced in time; the first frame shows the images themselves.
+        """
 
     def noise_schedule(self) -> dict[str, Tensor]:
-        """Curves over the process's time, by name: each (T,), evenly from the image to the noise."""
+        """Return curves over the time of the process, by name: each (T,), evenly spaced from the image to the noise."""
 
 
 @runtime_checkable
 class Diagnoses(Protocol):
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
-        """Figures that only this method has, by name, for the results table."""
+        """Return metrics that only this method has, by name, for the results table."""
 
 
 @runtime_checkable
 class Density(Protocol):
     def log_prob(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) in [0, 1] → log density of each on [0, 1]^D, nats (n,); a true density only.
+        """Return the log density of each image on [0, 1]^D, in nats: (n, C, H, W) in [0, 1] → (n,). A true density only.
 
-        Of a method whose `binary` is true the images are 0 or 1, and these are log masses.
+        If the method's `binary` is true, the images are 0 or 1, and the values are log masses.
         """
 
 
 @runtime_checkable
 class Bounded(Protocol):
     def elbo(self, images: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
-        """(n, C, H, W) in [0, 1] → a lower bound of each one's log density on [0, 1]^D, nats (n,).
+        """Return a lower bound of the log density of each image on [0, 1]^D, in nats: (n, C, H, W) in [0, 1] → (n,).
 
-        More samples give the tighter importance-weighted bound. Of a method whose `binary` is true the images are 0 or 1, and it is a
-        bound of log masses.
+        More samples give the tighter, importance-weighted bound. If the method's `binary` is true, the images are 0 or 1, and the values
+        are bounds of log masses.
         """

@@ -1,9 +1,11 @@
-"""What genrun costs, each figure a ratio measured in this run on this machine: `make bench`. Needs MNIST in $GENRUN_DATA.
+"""Measure what genrun costs, as ratios between two programs in the same run on this machine (`make bench`).
 
-1. An epoch through genrun against a hand-written torch loop: the same tensors, model, batches and optimizer.
-2. Batches a second of the in-memory data path against torchvision's MNIST behind a DataLoader.
-3. CSGM's vectorised step against the one-pixel loop of Algorithm 1, in pixels a second.
-4. Seconds until `genrun --help` and a finished run's command answer.
+Needs MNIST in $GENRUN_DATA.
+
+1. An epoch in genrun against a hand-written torch loop with the same tensors, model, batches and optimizer.
+2. Batches per second of genrun's in-memory data against torchvision's MNIST with a DataLoader.
+3. CSGM's vectorised step against the one-pixel loop of Algorithm 1, in pixels per second.
+4. Seconds that `genrun --help` and the command of a finished run take.
 """
 
 from __future__ import annotations
@@ -43,16 +45,16 @@ from genrun.system.signals import Signals
 from genrun.training.trainer import make_trainer
 from genrun.types import Batch, Phase
 
-PAIRS = 5  # measurements of both sides in turn; the pair with the median ratio is printed
+PAIRS = 5  # both sides are measured in turn so many times; the pair with the median ratio is printed
 ROOT = Path(os.environ.get("GENRUN_DATA", "../shared/data"))
 
 
-class Classifying(Method):
-    """784–512–256–10 and Adam: a step so short that every overhead shows."""
+class SmallClassifier(Method):
+    """A 784–512–256–10 network with Adam. Its steps are so short that every overhead shows."""
 
     def __init__(self) -> None:
         super().__init__((1, 28, 28), 10)
-        self.network = classifier()
+        self.network = classifier_network()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = F.cross_entropy(self.network(batch.image.flatten(1)), batch.label)
@@ -63,12 +65,13 @@ class Classifying(Method):
         return torch.optim.Adam(self.parameters())
 
 
-def classifier() -> nn.Sequential:
+def classifier_network() -> nn.Sequential:
+    """Return a 784–512–256–10 network."""
     return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
 
 
 class EpochClock(pl.Callback):
-    """Seconds from an epoch's start until everything at its end is done."""
+    """Measures the seconds from the start of each epoch until all the work at its end is done."""
 
     def __init__(self) -> None:
         self.starts: list[float] = []
@@ -80,14 +83,18 @@ class EpochClock(pl.Callback):
 
     @property
     def seconds(self) -> list[float]:
+        """The duration of each epoch."""
         return [end - start for start, end in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
 
-def through_genrun(method: Method, images: Stored, batch_size: int, cfg: DictConfig | None = None) -> float:
-    """Seconds of an epoch, its checkpoint and its row of metrics.csv, by the trainer that every run has.
+def genrun_epoch(method: Method, images: Stored, batch_size: int, cfg: DictConfig | None = None) -> float:
+    """Return the seconds of an epoch with genrun's trainer, including its checkpoint and its row of metrics.csv.
 
     Args:
-        cfg: of the trainer, hardware and callbacks; None: the defaults.
+        method: to train.
+        images: to train on.
+        batch_size: images in a batch.
+        cfg: configuration of the trainer, hardware and callbacks; None: the defaults.
     """
     cfg = cfg or compose(["trainer.max_epochs=3", "callbacks=none"])
     test = images.take(torch.arange(1))
@@ -103,8 +110,8 @@ def through_genrun(method: Method, images: Stored, batch_size: int, cfg: DictCon
     return min(clock.seconds[1:])
 
 
-def by_hand(step: Callable[[Batch], None], images: Stored, batch_size: int) -> float:
-    """Seconds of an epoch of a plain loop: shuffle, cut, convert, step."""
+def plain_epoch(step: Callable[[Batch], None], images: Stored, batch_size: int) -> float:
+    """Return the seconds of an epoch of a hand-written loop: shuffle, split, convert, step."""
     started = time.perf_counter()
     for index in torch.randperm(len(images)).split(batch_size):
         step(Batch(images.array[index].float().div(255), images.labels[index], index))
@@ -112,7 +119,8 @@ def by_hand(step: Callable[[Batch], None], images: Stored, batch_size: int) -> f
 
 
 def classifier_step() -> Callable[[Batch], None]:
-    model = classifier()
+    """Return a hand-written training step of the 784–512–256–10 network."""
+    model = classifier_network()
     optimizer = torch.optim.Adam(model.parameters())
 
     def step(batch: Batch) -> None:
@@ -125,7 +133,7 @@ def classifier_step() -> Callable[[Batch], None]:
 
 
 def csgm_step(method: CSGM) -> Callable[[Batch], None]:
-    """The mathematics of `model=csgm` as a script of its own would have it."""
+    """Return a training step with the mathematics of `model=csgm`, as a standalone script would write it."""
     optimizer = method.configure_optimizers()
     visited = 0
 
@@ -151,7 +159,7 @@ def csgm_step(method: CSGM) -> Callable[[Batch], None]:
 
 
 def one_pixel_loop(method: CSGM, images: Stored, steps: int) -> float:
-    """Pixels a second of Algorithm 1 as it is written: one image, one pixel, one step."""
+    """Return the pixels per second of Algorithm 1 as the document states it: one image, one pixel, one step."""
     optimizer = torch.optim.SGD(method.network.parameters(), lr=0.01)
     image, label, code = (
         images.array[0].float().div(255),
@@ -173,7 +181,7 @@ def one_pixel_loop(method: CSGM, images: Stored, steps: int) -> float:
 
 
 def batches_per_second(loader: MemoryLoader | DataLoader, most: int) -> float:
-    """After the first batch, which waits for workers to start."""
+    """Return the batches per second of at most `most` batches, after the first one, which waits for workers to start."""
     stream = iter(loader)
     next(stream)
     started = time.perf_counter()
@@ -181,16 +189,16 @@ def batches_per_second(loader: MemoryLoader | DataLoader, most: int) -> float:
     return count / (time.perf_counter() - started)
 
 
-def paired(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float]:
-    """Both sides in turn, so that a drifting machine moves both: the pair whose ratio is the median."""
+def median_pair(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float]:
+    """Measure both sides in turn, and return the pair with the median ratio. A machine that gets slower affects both sides."""
     ours(), theirs()
     pairs = [(ours(), theirs()) for _ in range(PAIRS)]
     middle = statistics.median_low([a / b for a, b in pairs])
     return next(pair for pair in pairs if pair[0] / pair[1] == middle)
 
 
-def answers() -> list[tuple[str, float, str]]:
-    """Medians of three: `--help`, and the command of a run that is finished."""
+def command_times() -> list[tuple[str, float, str]]:
+    """Return the name, the median seconds of three calls and the goal of `--help` and of a finished run's command."""
     with tempfile.TemporaryDirectory() as scratch:
         tiny = ["trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none", f"paths.outputs={scratch}"]
         run = [sys.executable, "-m", "genrun"]
@@ -213,18 +221,18 @@ def main() -> None:
     if not (ROOT / "MNIST" / "raw").is_dir():
         sys.exit(f"bench: MNIST is not in {ROOT}; set GENRUN_DATA to the folder that holds MNIST/raw")
     torch.manual_seed(0)
-    torch.use_deterministic_algorithms(True)  # as a run does, for both sides
+    torch.use_deterministic_algorithms(True)  # for both sides, as in a run
     torch.utils.deterministic.fill_uninitialized_memory = False
     train = mnist(root=str(ROOT)).train
     table = Table("measured in this run", "genrun", "other", "ratio", "goal", box=None, pad_edge=False)
 
     some = train.take(torch.arange(20000))
     step = classifier_step()
-    ours, theirs = paired(
-        lambda: through_genrun(Classifying(), some, 100), lambda: min(by_hand(step, some, 100) for _ in range(2))
+    ours, theirs = median_pair(
+        lambda: genrun_epoch(SmallClassifier(), some, 100), lambda: min(plain_epoch(step, some, 100) for _ in range(2))
     )
     each = f"{ours:.2f} s", f"{theirs:.2f} s", f"{ours / theirs:.2f}", "≤ 1.30"
-    table.add_row("epoch of 784–512–256–10, batch 100, against a plain loop", *each)
+    table.add_row("epoch of 784–512–256–10, batch 100, against a hand-written loop", *each)
     table.add_row("   overhead of a step", f"{(ours - theirs) / 200 * 1e6:.0f} µs", "", "", "")
 
     cfg = compose([])
@@ -236,17 +244,18 @@ def main() -> None:
         "checksum": "",
     }
     size, twin = cfg.data.batch_size, csgm_step(build_method(cfg))
-    ours, theirs = paired(
-        lambda: through_genrun(build_method(cfg), some, size), lambda: min(by_hand(twin, some, size) for _ in range(2))
+    ours, theirs = median_pair(
+        lambda: genrun_epoch(build_method(cfg), some, size),
+        lambda: min(plain_epoch(twin, some, size) for _ in range(2)),
     )
     each = f"{ours:.2f} s", f"{theirs:.2f} s", f"{ours / theirs:.2f}", "≤ 1.15"
-    table.add_row(f"epoch of CSGM, batch {size}, against a plain loop", *each)
+    table.add_row(f"epoch of CSGM, batch {size}, against a hand-written loop", *each)
 
     plain = datasets.MNIST(ROOT, transform=transforms.ToTensor())
     memory = MemoryLoader(train, EpochOrder(len(train), 100, seed=0), torch.device("cpu"))
     for workers in (0, 2):
         other = DataLoader(plain, 100, shuffle=True, num_workers=workers)
-        ours, theirs = paired(
+        ours, theirs = median_pair(
             lambda: batches_per_second(memory, 600), lambda other=other: batches_per_second(other, 150)
         )
         each = f"{ours:,.0f}/s", f"{theirs:,.0f}/s", f"{ours / theirs:.0f}", "≥ 20"
@@ -254,11 +263,13 @@ def main() -> None:
 
     method, pixels = build_method(cfg), 20 * size * cfg.model.pixels
     step, several = csgm_step(build_method(cfg)), some.take(torch.arange(20 * size))
-    ours, theirs = paired(lambda: pixels / by_hand(step, several, size), lambda: one_pixel_loop(method, some, 1500))
+    ours, theirs = median_pair(
+        lambda: pixels / plain_epoch(step, several, size), lambda: one_pixel_loop(method, some, 1500)
+    )
     each = f"{ours:,.0f}/s", f"{theirs:,.0f}/s", f"{ours / theirs:.0f}", "≥ 60"
     table.add_row("pixels of CSGM against the one-pixel loop of Algorithm 1", *each)
 
-    for what, seconds, goal in answers():
+    for what, seconds, goal in command_times():
         table.add_row(what, f"{seconds:.2f} s", "", "", goal)
     Console(width=120).print(table)
 

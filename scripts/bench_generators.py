@@ -1,8 +1,8 @@
-"""What training and sampling cost against code as it is usually written, each a ratio measured in this run: part of `make bench`.
+"""Measure what training and sampling cost against usual code, as ratios in the same run (part of `make bench`).
 
-The other side is the plainest torch loop of the same network: a `DataLoader` over arrays in memory, Adam with its defaults, 32 bits.
-Ours has the precision of its YAML: bfloat16 products where the processor computes them.
-The RBM is compared with scikit-learn's as well, the DDPM with the U-Net of denoising-diffusion-pytorch (the extra `bench`).
+The other side is a plain torch loop of the same network: a `DataLoader` over arrays in memory, Adam with its defaults,
+32 bits. genrun uses the precision of its YAML: bfloat16 products if the processor supports them. The RBM is also compared
+with scikit-learn's, and the DDPM with the U-Net of denoising-diffusion-pytorch (the extra `bench`).
 Needs MNIST in $GENRUN_DATA.
 """
 
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from bench import PAIRS, ROOT, paired, through_genrun
+from bench import PAIRS, ROOT, genrun_epoch, median_pair
 from rich.console import Console
 from rich.table import Table
 from sklearn.neural_network import BernoulliRBM
@@ -33,11 +33,11 @@ from genrun.methods.rbm import RBM
 from genrun.methods.vae import VAE
 from genrun.parts import build_method
 
-Loop = Callable[[Tensor], None]  # a step on images (B, 1, 28, 28) in [0, 1]
+Step = Callable[[Tensor], None]  # a training step on images (B, 1, 28, 28) in [0, 1]
 
 
-def plain_loop(step: Loop, images: Stored, batch_size: int) -> float:
-    """Seconds of an epoch of a hand-written loop over a DataLoader."""
+def plain_loop(step: Step, images: Stored, batch_size: int) -> float:
+    """Return the seconds of an epoch of a hand-written loop over a DataLoader."""
     data = DataLoader(TensorDataset(images.array.float().div(255), images.labels), batch_size, shuffle=True)
     started = time.perf_counter()
     for image, _ in data:
@@ -45,8 +45,8 @@ def plain_loop(step: Loop, images: Stored, batch_size: int) -> float:
     return time.perf_counter() - started
 
 
-def rbm_step(method: RBM) -> Loop:
-    """Persistent contrastive divergence by autograd of the free energy."""
+def rbm_step(method: RBM) -> Step:
+    """Return a step of persistent contrastive divergence, with gradients of the free energy by autograd."""
     optimizer, state = (
         torch.optim.Adam([method.W, method.b_v, method.b_h]),
         torch.rand(len(method.fantasies), len(method.W)).round(),
@@ -66,7 +66,8 @@ def rbm_step(method: RBM) -> Loop:
     return step
 
 
-def gan_step(method: GAN) -> Loop:
+def gan_step(method: GAN) -> Step:
+    """Return a step of the discriminator and of the generator."""
     of_g = torch.optim.Adam(method.generator.parameters())
     of_d = torch.optim.Adam(method.discriminator.parameters())
     bce = torch.nn.BCEWithLogitsLoss()
@@ -86,7 +87,8 @@ def gan_step(method: GAN) -> Loop:
     return step
 
 
-def vae_step(method: VAE) -> Loop:
+def vae_step(method: VAE) -> Step:
+    """Return a step on the evidence lower bound with squared errors."""
     optimizer = torch.optim.Adam(method.parameters())
 
     def step(image: Tensor) -> None:
@@ -102,8 +104,8 @@ def vae_step(method: VAE) -> Loop:
     return step
 
 
-def noise_step(method: DDPM, network: Callable[[Tensor, Tensor], Tensor], parameters: list[Tensor]) -> Loop:
-    """Noise prediction by any U-Net."""
+def noise_step(method: DDPM, network: Callable[[Tensor, Tensor], Tensor], parameters: list[Tensor]) -> Step:
+    """Return a step of noise prediction with any U-Net."""
     optimizer = torch.optim.Adam(parameters)
     alpha_bars = method.alpha_bars.float()
 
@@ -118,8 +120,8 @@ def noise_step(method: DDPM, network: Callable[[Tensor, Tensor], Tensor], parame
     return step
 
 
-def built(model: str, images: Stored) -> tuple[Method, object]:
-    """A method on MNIST as its YAML has it, and the configuration of a short training of it."""
+def build(model: str, images: Stored) -> tuple[Method, object]:
+    """Build a method for MNIST as its YAML describes it. Return it with the configuration of a short training."""
     cfg = compose([f"model={model}", "trainer.max_epochs=3", "trainer.limit_val_batches=0"])
     cfg.callbacks.watching = {}
     cfg.data.facts = {
@@ -133,6 +135,7 @@ def built(model: str, images: Stored) -> tuple[Method, object]:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -148,7 +151,8 @@ def main() -> None:
     table = Table(f"images/s, median of {PAIRS} pairs", "genrun", "other", "ratio", "goal", box=None, pad_edge=False)
 
     def compare(what: str, n: int, ours: Callable[[], float], theirs: Callable[[], float], goal: str) -> None:
-        a, b = paired(ours, theirs)
+        """Add a table row for two measurements, each in seconds for n images."""
+        a, b = median_pair(ours, theirs)
         table.add_row(what, f"{n / a:,.0f}", f"{n / b:,.0f}", f"{b / a:.2f}", goal)
 
     for model, step, n, goal in (
@@ -157,32 +161,32 @@ def main() -> None:
         ("vae_paper", vae_step, 20000, "≥ 1.5"),
     ):
         some = train.take(torch.arange(n))
-        (method, cfg), (twin, _) = built(model, some), built(model, some)
+        (method, cfg), (twin, _) = build(model, some), build(model, some)
         size, twin_step = cfg.data.batch_size, step(twin)
         compare(
             f"training, model={model}, batch {size}, against a plain loop",
             n,
-            lambda m=method, s=some, c=cfg: through_genrun(m, s, c.data.batch_size, c),
+            lambda m=method, s=some, c=cfg: genrun_epoch(m, s, c.data.batch_size, c),
             lambda t=twin_step, s=some, b=size: plain_loop(t, s, b),
             goal,
         )
 
-    method, cfg = built("rbm", train)
+    method, cfg = build("rbm", train)
     flat = train.array.flatten(1).float().div(255).numpy()
     theirs = BernoulliRBM(cfg.model.hidden, learning_rate=0.1, batch_size=cfg.data.batch_size, n_iter=1)
     compare(
         f"training, model=rbm, batch {cfg.data.batch_size}, against scikit-learn's BernoulliRBM of the same sizes",
         len(train),
-        lambda: through_genrun(method, train, cfg.data.batch_size, cfg),
+        lambda: genrun_epoch(method, train, cfg.data.batch_size, cfg),
         lambda: seconds_of(lambda: theirs.fit(flat)),
         "≥ 2.5",
     )
 
     some = train.take(torch.arange(1024))
-    (method, cfg), (twin, _) = built("ddpm", some), built("ddpm", some)
+    (method, cfg), (twin, _) = build("ddpm", some), build("ddpm", some)
     size = cfg.data.batch_size
     twin_step = noise_step(twin, lambda x, t: twin.network(x, t.float()), list(twin.network.parameters()))
-    ours = lambda: through_genrun(method, some, size, cfg)  # noqa: E731
+    ours = lambda: genrun_epoch(method, some, size, cfg)  # noqa: E731
     compare(
         f"training, model=ddpm, batch {size}, against a plain loop",
         len(some),

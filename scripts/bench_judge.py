@@ -1,9 +1,11 @@
-"""What judging costs, beside torchmetrics and scipy doing the same in this run: `make bench`. Needs MNIST in $GENRUN_DATA.
+"""Measure what judging costs, against torchmetrics and scipy in the same run (part of `make bench`).
 
-1. `genrun evaluate` of 10,000 MNIST images, every metric but train-on-generated, once what it keeps is kept: seconds, memory.
-2. The Fréchet distance from features, against torchmetrics and against scipy's matrix root.
-3. The kernel distance, the same subsets' size and number, against torchmetrics.
-4. Nearest training images, against scipy's distances of all pairs in the same blocks.
+Needs MNIST in $GENRUN_DATA.
+
+1. Seconds and memory of `genrun evaluate` for 10,000 MNIST images with a filled cache: every metric but train-on-generated.
+2. The Fréchet distance from features, against torchmetrics and against scipy's matrix square root.
+3. The kernel distance, against torchmetrics with the same number and size of subsets.
+4. The nearest training images, against scipy's distances of all pairs in the same blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench import ROOT, paired
+from bench import ROOT, median_pair
 from rich.console import Console
 from rich.table import Table
 from scipy.linalg import sqrtm
@@ -37,7 +39,7 @@ from genrun.evaluation.metrics.neighbours import ENTRIES, nearest
 
 
 class PassThrough(nn.Module):
-    """Lets torchmetrics see features that are there already."""
+    """Gives torchmetrics features that are already computed."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -48,13 +50,14 @@ class PassThrough(nn.Module):
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def whole_evaluation(images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Seconds and GiB of the command, the second time that it is given."""
+    """Return the seconds and the peak memory in GiB of `genrun evaluate` when it runs a second time."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "samples.npz"
         np.savez(file, images=images, labels=labels)
@@ -72,6 +75,7 @@ def whole_evaluation(images: np.ndarray, labels: np.ndarray) -> tuple[float, flo
 
 
 def with_torchmetrics(metric: nn.Module, real: Tensor, samples: Tensor) -> None:
+    """Compute a metric of torchmetrics."""
     metric.reset()
     metric.update(real, real=True)
     metric.update(samples, real=False)
@@ -79,11 +83,13 @@ def with_torchmetrics(metric: nn.Module, real: Tensor, samples: Tensor) -> None:
 
 
 def with_scipy(real: Tensor, samples: Tensor) -> float:
+    """Return the Fréchet distance, computed with scipy's matrix square root."""
     (one, a), (other, b) = ((x.mean(0), np.cov(x.T)) for x in (real.double().numpy(), samples.double().numpy()))
     return float(((one - other) ** 2).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real))
 
 
 def nearest_with_scipy(queries: Tensor, points: Tensor) -> None:
+    """Find the nearest point of each query with scipy, in blocks."""
     for block in queries.double().split(ENTRIES // len(points)):
         cdist(block.numpy(), points.double().numpy()).argmin(1)
 
@@ -106,7 +112,7 @@ def main() -> None:
     table.add_row("   its peak memory", f"{memory:.2f} GiB", "", "", "< 4 GiB")
 
     def row(what: str, ours: Callable[[], object], theirs: Callable[[], object], goal: str = "") -> None:
-        one, other = paired(lambda: seconds(ours), lambda: seconds(theirs))
+        one, other = median_pair(lambda: seconds(ours), lambda: seconds(theirs))
         table.add_row(what, f"{one:.3f} s", f"{other:.3f} s", f"{one / other:.2f}", goal)
 
     def frechet() -> float:
@@ -119,7 +125,7 @@ def main() -> None:
         lambda: with_torchmetrics(fid, real, samples),
         "< 1 s",
     )
-    row("   against scipy's matrix root", frechet, lambda: with_scipy(real, samples))
+    row("   against scipy's matrix square root", frechet, lambda: with_scipy(real, samples))
     kid = KernelInceptionDistance(feature=PassThrough(d), subsets=20, subset_size=1000)
     row(
         "kernel distance, 20 draws of 1,000, against torchmetrics",

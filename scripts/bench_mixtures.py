@@ -1,7 +1,7 @@
-"""What fitting the priors of ten classes costs against scikit-learn's mixtures one after another: part of `make bench`.
+"""Measure what fitting the priors of ten classes costs, against scikit-learn's mixtures one by one (part of `make bench`).
 
-The codes are the first 32 principal components of MNIST, K = 250 with full covariances: half a minute or more for each side, so each is
-measured once, the other first. Needs MNIST in $GENRUN_DATA.
+The codes are the first 32 principal components of MNIST, with K = 250 and full covariances. Each side takes half a minute or
+more, so it is measured once, scikit-learn first. Needs MNIST in $GENRUN_DATA.
 """
 
 from __future__ import annotations

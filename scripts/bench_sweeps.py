@@ -1,7 +1,7 @@
-"""What a job of a sweep costs beyond its run: part of `make bench`.
+"""Measure what a job of a sweep costs in addition to its run (part of `make bench`).
 
-Twenty tiny runs (CSGM on scikit-learn's digits, one epoch) one at a time: in one warm process, as jobs of a local sweep, and on engines
-whose processes start cold. The first job of each is left out: it waits for torch to be imported.
+Tiny runs (CSGM on scikit-learn's digits, one epoch), one at a time: twenty in one warm process, twenty as jobs of a local
+sweep, and four with each launcher whose processes start cold. The first job of each is left out: it waits until torch is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genrun.config.compose import compose
 from genrun.run import run
 
 JOBS = 20
-COLD = 4  # jobs on an engine whose processes start cold
+COLD_JOBS = 4  # with a launcher whose processes start cold
 TINY = (
     "data=digits",
     "data.limit=200",
@@ -37,25 +37,30 @@ def main() -> None:
         here = Path(folder)
         times = []
         for seed in range(JOBS):
-            every = [*TINY, *SHORT, f"seed={seed}", f"paths.outputs={here}/one"]
+            overrides = [*TINY, *SHORT, f"seed={seed}", f"paths.outputs={here}/one"]
             started = time.perf_counter()
-            run(compose(every), every, Console(quiet=True))
+            run(compose(overrides), overrides, Console(quiet=True))
             times.append(time.perf_counter() - started)
         alone = sum(times[1:]) / (JOBS - 1)
-        print(f"a tiny run, the {JOBS - 1} after the first in one warm process: {alone:.2f} s")
-        tell("a job of a local sweep", per_job(here / "local", JOBS, "local"), alone, "(< 1)")
-        for engine, module in (("submitit_local", "submitit"), ("ray", "ray")):
+        print(f"a tiny run in a warm process, mean of {JOBS - 1}: {alone:.2f} s")
+        print_cost("a job of a local sweep", per_job(here / "local", JOBS, "local"), alone, "(< 1)")
+        for launcher, module in (("submitit_local", "submitit"), ("ray", "ray")):
             if importlib.util.find_spec(module) is None:
-                print(f"  {engine}: not installed")
+                print(f"  {launcher}: not installed")
             else:
-                tell(f"a job on {engine}, its process cold", per_job(here / engine, COLD, engine), alone, "")
+                print_cost(
+                    f"a job with {launcher}, whose processes start cold",
+                    per_job(here / launcher, COLD_JOBS, launcher),
+                    alone,
+                    "",
+                )
 
 
-def per_job(outputs: Path, jobs: int, engine: str) -> float:
-    """Seconds from a job's end to the next one's end, on average over all but the first, one at a time."""
+def per_job(outputs: Path, jobs: int, launcher: str) -> float:
+    """Run a sweep one job at a time. Return the mean seconds from the end of one job to the end of the next."""
     seeds = ",".join(map(str, range(jobs)))
-    several = ["-m", *TINY, *SHORT, f"seed={seeds}", f"paths.outputs={outputs}", "sweep.name=bench"]
-    command = [sys.executable, "-m", "genrun", *several, f"hydra/launcher={engine}", "hydra.launcher.jobs=1"]
+    arguments = ["-m", *TINY, *SHORT, f"seed={seeds}", f"paths.outputs={outputs}", "sweep.name=bench"]
+    command = [sys.executable, "-m", "genrun", *arguments, f"hydra/launcher={launcher}", "hydra.launcher.jobs=1"]
     ends = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
@@ -67,8 +72,9 @@ def per_job(outputs: Path, jobs: int, engine: str) -> float:
     return (ends[-1] - ends[0]) / (jobs - 1)
 
 
-def tell(what: str, seconds: float, alone: float, goal: str) -> None:
-    print(f"  {what}: {seconds:.2f} s, {seconds - alone:.2f} s of it beyond the run {goal}".rstrip())
+def print_cost(what: str, seconds: float, alone: float, goal: str) -> None:
+    """Print the seconds of a job, and how many of them are not its run's."""
+    print(f"  {what}: {seconds:.2f} s, {seconds - alone:.2f} s more than the run {goal}".rstrip())
 
 
 if __name__ == "__main__":

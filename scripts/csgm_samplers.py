@@ -1,7 +1,7 @@
-"""CSGM's samplers side by side: `python scripts/csgm_samplers.py RUN …` judges 1,000 images a class of each.
+"""Compare CSGM's samplers: `python scripts/csgm_samplers.py RUN …` judges 1,000 images per class of each.
 
-Rows of the judge that need no training (see docs/judging.md) and the mean d of the codes that were drawn; a grid of each
-sampler is written to the working folder.
+Prints the metrics of the judge that need no training (see docs/judging.md) and the mean d of the drawn codes. Writes a grid
+of each sampler to the working folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from genrun.report.tables import number
 from genrun.system.files import write_atomic
 
 SAMPLERS = {"prior": ("prior", 1), "algorithm 2, K = 2": ("algorithm2", 2), "algorithm 2, K = 1": ("algorithm2", 1)}
-SHOWN = {
+METRICS = {  # heading → name of a row of the judge
     "accuracy": "label accuracy",
     "variety": "variety within a class",
     "Fréchet c": "Fréchet distance (classifier)",
@@ -34,13 +34,14 @@ SHOWN = {
 
 def main(runs: list[str]) -> None:
     console = Console(width=140)
-    table = Table("run", "sampler", *SHOWN, "weakest", "mean d", box=None, pad_edge=False)
+    table = Table("run", "sampler", *METRICS, "weakest", "mean d", box=None, pad_edge=False)
     for path in runs:
         run = open_run(path)
         cfg, method = run.config, run.method()
         cfg.evaluation = compose(["evaluation.train_on_generated=0", "evaluation.inception=null"]).evaluation
         judge = build_judge(cfg, build_data(cfg), console)
-        method.refit_prior(method.stored_codes(), method.labels)  # a run of algorithm 2 has a prior too
+        # so that a run with sampler=algorithm2 has a prior as well
+        method.refit_prior(method.stored_codes(), method.labels)
         for name, (method.sampler, method.mean_of) in SAMPLERS.items():
             chunks = list(sample_chunks(method, 1000 * method.num_classes, seed=0))
             images = torch.from_numpy(to_uint8(torch.cat([part for part, _ in chunks]))).permute(0, 3, 1, 2)
@@ -52,11 +53,11 @@ def main(runs: list[str]) -> None:
             first = [images[labels == k][:10] for k in range(method.num_classes)]
             short = f"{run.folder.path.parent.name}-{method.sampler}-K{method.mean_of}.png"
             write_atomic(Path(short), png_bytes(image_grid(torch.cat(first), 10)))
-            values = [number(rows[row].value) for row in SHOWN.values()]
+            values = [number(rows[row].value) for row in METRICS.values()]
             table.add_row(
                 path, name, *values, rows["label accuracy"].note.removeprefix("weakest: ").partition(";")[0], f"{d:.2f}"
             )
-        table.add_row(path, "real images", *(number(rows[row].floor) for row in SHOWN.values()))
+        table.add_row(path, "real images", *(number(rows[row].floor) for row in METRICS.values()))
     console.print(table)
 
 

@@ -1,16 +1,21 @@
-"""A tiny real run, in this process or another, that every test of the runner shares."""
+"""Tiny real runs, in this process or another, and other things that tests of several rooms share."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
+from sklearn.datasets import load_digits
 
+from genrun import cli
 from genrun.config.compose import compose
 from genrun.run import run
 from genrun.runs.folder import RunFolder
@@ -31,6 +36,25 @@ TINY = (
     "sample.n=30",
     "evaluation=none",
 )
+# The least autoencoder, whose prior can be another afterwards
+TINY_AUTOENCODER = (
+    "model=autoencoder",
+    "model/encoder=mlp",
+    "model/decoder=mlp",
+    "model.encoder.hidden=[16]",
+    "model.decoder.hidden=[16]",
+    "model.code_size=4",
+    "data=digits",
+    "data.limit=400",
+    "data.passes=1",
+    "trainer.max_epochs=2",
+    "sample.n=30",
+    "evaluation=none",
+)
+# What makes judging short, and a tiny run that is judged in full
+SHORT = ("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6", "evaluation.train_on_generated=60")
+QUICK = ("data.limit=null", "sample.n=200", *SHORT, "evaluation.epoch_samples=150")
+GENRUN = [sys.executable, "-m", "genrun"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -62,7 +86,7 @@ def tiny(tmp_path):
 def command(*arguments: str, **options) -> subprocess.Popen:
     """`genrun` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "genrun", *arguments],
+        [*GENRUN, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,3 +97,77 @@ def command(*arguments: str, **options) -> subprocess.Popen:
 def outcome(folder: RunFolder) -> dict[str, bytes]:
     """What must not depend on how often a run was interrupted."""
     return {name: (folder.path / name).read_bytes() for name in ("model.safetensors", "metrics.csv", "samples.npz")}
+
+
+def genrun(*arguments: str, monkeypatch) -> int:
+    """The command line in this process: its exit status."""
+    monkeypatch.setattr(sys, "argv", ["genrun", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code or 0
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty working folder with some broken files in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("a_file").write_text("not a folder\n")
+    Path("a_file.npz").write_text("hello\n")
+    Path("empty_folder").mkdir()
+    np.savez("no_images.npz", labels=np.zeros(3, np.int64))
+    np.savez("floats.npz", images=np.zeros((3, 8, 8), np.float32))
+    np.savez("labels.npz", images=np.zeros((30, 8, 8), np.uint8), labels=np.zeros(29, np.int64))
+    Path("pictures").mkdir()
+    for side in range(8, 28):
+        Image.new("L", (side, side)).save(f"pictures/{side}.png")
+    Path("cut/MNIST/raw").mkdir(parents=True)
+    Path("foreign/MNIST/raw").mkdir(parents=True)
+    names = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for name in names:
+        Path("cut/MNIST/raw", name).write_bytes(bytes([0, 0, 8, 3 if "images" in name else 1]) + b"\0\0\0\5" * 3)
+        Path("foreign/MNIST/raw", name).write_bytes(b"a text that is no idx file at all")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A finished tiny run."""
+    folder = tmp_path_factory.mktemp("finished")
+    subprocess.run([*GENRUN, *TINY, "run.name=it"], check=True, cwd=folder, capture_output=True)
+    return folder / "outputs" / "csgm-digits" / "it"
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return torch.tensor(load_digits().images[:40] / 16, dtype=torch.float32)[:, None]  # (40, 1, 8, 8)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> Path:
+    """Three classes of 8×8 grey images: a soft spot in its class's row, anywhere along it, of any strength and width."""
+    folder, generator = tmp_path_factory.mktemp("shapes"), np.random.default_rng(0)
+    down, across = np.mgrid[:8, :8]
+    for split, n in (("train", 2700), ("test", 700)):
+        labels = np.arange(n) % 3
+        place, width = generator.uniform(1, 6, (n, 1, 1)), generator.uniform(0.6, 1.6, (n, 1, 1))
+        row = 1.5 + 2.3 * labels[:, None, None] + generator.normal(0, 0.3, (n, 1, 1))
+        spots = np.exp(-((down - row) ** 2 + (across - place) ** 2) / 2 / width**2) * generator.uniform(
+            0.5, 1, (n, 1, 1)
+        )
+        np.savez(folder / f"{split}.npz", images=(spots * 255).round().astype(np.uint8), labels=labels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def judged_run(tmp_path_factory) -> RunFolder:
+    """A finished tiny run that was judged in full."""
+    every = [*TINY, "evaluation=full", *QUICK, f"paths.outputs={tmp_path_factory.mktemp('run')}"]
+    return run(compose(every), every, Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def run_folder(judged_run, tmp_path_factory) -> RunFolder:
+    """The run that was judged in full, for a file of tests to do with as it likes."""
+    folder = tmp_path_factory.mktemp("judged") / judged_run.path.name
+    shutil.copytree(judged_run.path, folder)
+    return RunFolder(folder)

@@ -5,51 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import TINY, command
-from PIL import Image
+from conftest import GENRUN, TINY, command, genrun
 
 from genrun import cli
-
-GENRUN = [sys.executable, "-m", "genrun"]
-
-
-def genrun(*arguments: str, monkeypatch) -> int:
-    """The command line in this process: its exit status."""
-    monkeypatch.setattr(sys, "argv", ["genrun", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code or 0
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty working folder with some broken files in it."""
-    monkeypatch.chdir(tmp_path)
-    Path("a_file").write_text("not a folder\n")
-    Path("a_file.npz").write_text("hello\n")
-    Path("empty_folder").mkdir()
-    np.savez("no_images.npz", labels=np.zeros(3, np.int64))
-    np.savez("floats.npz", images=np.zeros((3, 8, 8), np.float32))
-    np.savez("labels.npz", images=np.zeros((30, 8, 8), np.uint8), labels=np.zeros(29, np.int64))
-    Path("pictures").mkdir()
-    for side in range(8, 28):
-        Image.new("L", (side, side)).save(f"pictures/{side}.png")
-    Path("cut/MNIST/raw").mkdir(parents=True)
-    Path("foreign/MNIST/raw").mkdir(parents=True)
-    names = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    for name in names:
-        Path("cut/MNIST/raw", name).write_bytes(bytes([0, 0, 8, 3 if "images" in name else 1]) + b"\0\0\0\5" * 3)
-        Path("foreign/MNIST/raw", name).write_bytes(b"a text that is no idx file at all")
-    return tmp_path
-
 
 # (arguments, what the line says)
 WRONG = [
@@ -189,7 +153,7 @@ def test_debug_shows_the_traceback_and_log_txt_keeps_it(here):
     assert "Traceback" in (here / "outputs/csgm-digits/diverging/log.txt").read_text()
 
 
-# ------------------------------------------------------------------------------------------------------ quick answers
+# -------------------------------------------------------------------------------------------------------- quick answers
 
 
 def test_help_lists_groups_choices_and_five_examples_without_a_slow_import(here):
@@ -226,71 +190,3 @@ def test_no_module_of_the_command_line_imports_torch():
     modules = "genrun.cli, genrun.run, genrun.runs.open, genrun.sweeps.sweep"
     script = f"import {modules}, sys; assert not {{'torch', 'pytorch_lightning'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_dry_run_prints_shapes_parameters_and_time_and_writes_nothing(here, monkeypatch, capsys):
-    before = sorted(here.rglob("*"))
-    assert genrun(*TINY, "--dry-run", monkeypatch=monkeypatch) == 0
-    shown = capsys.readouterr().out
-    assert "image (32, 1, 8, 8)" in shown and "parameters" in shown and ": new" in shown
-    weights = (32 + 1) * 24 + (24 + 1) * 16 + (16 + 1) * 2
-    assert f"{weights:,}" in shown
-    assert "2 epochs of 7 steps" in shown
-    assert sorted(here.rglob("*")) == before
-
-
-# ------------------------------------------------------------------------------------------------------------- verbs
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished tiny run."""
-    folder = tmp_path_factory.mktemp("finished")
-    subprocess.run([*GENRUN, *TINY, "run.name=it"], check=True, cwd=folder, capture_output=True)
-    return folder / "outputs" / "csgm-digits" / "it"
-
-
-def test_sample_draws_what_was_asked_for_and_leaves_the_run_alone(finished, here, monkeypatch, capsys):
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-    asked = ["sample", str(finished), "--labels", "2,0,2,6", "--seed", "3"]
-    assert genrun(*asked, "--out", "a.npz", monkeypatch=monkeypatch) == 0
-    assert genrun(*asked, "--out", "b.npz", "--resolution", "40", monkeypatch=monkeypatch) == 0
-    assert genrun(*asked, "--out", "c.png", monkeypatch=monkeypatch) == 0
-    assert capsys.readouterr().out.split() == ["a.npz", "b.npz", "c.png"]
-    small, large = np.load("a.npz"), np.load("b.npz")
-    assert small["images"].shape == (4, 8, 8, 1) and large["images"].shape == (4, 40, 40, 1)
-    assert small["labels"].tolist() == [2, 0, 2, 6]
-    # the same images: the pixel centres of 8 are those of 40 at 2, 7, 12, …
-    assert np.array_equal(small["images"], large["images"][:, 2::5, 2::5])
-    assert Image.open("c.png").width > 4 * 8
-    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-
-
-def test_a_run_opens_in_a_notebook_and_builds_no_foreign_class(finished, here):
-    from omegaconf import OmegaConf
-
-    import genrun as package
-    from genrun.errors import Refused
-
-    opened = package.open_run(finished)
-    assert [row["epoch"] for row in opened.metrics()] == [1, 2] and opened.facts.image_shape == (1, 8, 8)
-    assert opened.samples()[0].shape == (30, 8, 8, 1) and opened.samples()[1].tolist() == list(range(10)) * 3
-    assert opened.results()["rows"][-1]["value"] == sum(weight.numel() for weight in opened.method().parameters())
-    for target in (
-        "torch.nn.modules.torch.hub.load",
-        "genrun.methods.csgm.torch.hub.load",
-        "builtins.eval",
-        "subprocess.Popen",
-    ):
-        shutil.copytree(finished, "evil", dirs_exist_ok=True)
-        config = OmegaConf.load("evil/config.yaml")
-        config.model.optimizer = {"_target_": target, "_partial_": True}
-        OmegaConf.save(config, "evil/config.yaml")
-        with pytest.raises(Refused, match=r"expected a class of genrun.methods.*--trust"):
-            package.open_run("evil").method()
-    for value in ("${oc.create:{_target_: os.mkdir, path: made}}", "\\${oc.create:{_target_: os.mkdir, path: made}}"):
-        config.model.optimizer = value
-        OmegaConf.save(config, "evil/config.yaml")
-        with pytest.raises(Refused, match=r"without interpolation|--trust"):
-            package.open_run("evil").method()
-    assert not Path("made").exists()

@@ -1,1 +1,1 @@
-"""Lightning callbacks. They see a method only through genrun.types."""
+"""Lightning callbacks, which know a method only through genrun.types."""

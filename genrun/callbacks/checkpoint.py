@@ -1,4 +1,4 @@
-"""What must survive a kill: checkpoints, random states, the rows of metrics.csv, how far the run came."""
+"""Save what must survive a kill: checkpoints, random states, the rows of metrics.csv, and the progress of the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from genrun.types import Phase
 
 
 class ErrorRecordingFile:
-    """A file for torch to write to that remembers the error of the file system, which torch hides."""
+    """A file that torch writes to; it keeps the error of the file system, which torch hides."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -46,14 +46,14 @@ class ErrorRecordingFile:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole on the disk or not there, and that load without running code."""
+    """A checkpoint IO that writes checkpoints whole or not at all, and loads them without running code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         with atomic(Path(path)) as file:
             recorder = ErrorRecordingFile(file)
             try:
                 torch.save(checkpoint, recorder)
-            except RuntimeError as error:  # torch says so of any error of the file
+            except RuntimeError as error:  # torch raises this for any error of the file
                 raise recorder.error or error from error
 
     def load_checkpoint(
@@ -63,18 +63,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoint(Checkpoint):
-    """Saves `last.ckpt` at each epoch's end, `best.ckpt` when the method's `best_by` fell, and a row of metrics.csv.
+    """A callback that saves `last.ckpt` and a row of metrics.csv each epoch, and `best.ckpt` when `best_by` is lowest.
 
-    A `Checkpoint`, so that Lightning calls it after the method has logged its epoch. The rows and the random states are part of the
-    checkpoint: a resumed run goes on bit for bit, and metrics.csv has each epoch once.
+    It is a Lightning `Checkpoint`, so Lightning calls it after the method has logged its epoch. The rows and the random
+    states are part of the checkpoint, so a resumed run goes on bit for bit, and metrics.csv has each epoch once.
 
     Args:
         folder: the run folder.
-        phase: of the training.
+        phase: the phase of the training.
         earlier: the phases before it, whose rows of metrics.csv stay.
-        signals: asked at each batch's end whether to stop there.
-        minutes: between checkpoints inside a long epoch.
-        keeps_best: write a `best.ckpt`.
+        signals: checked at the end of each batch; a signal stops the training there.
+        minutes: minutes between checkpoints inside a long epoch.
+        keeps_best: whether to write `best.ckpt`.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RunCheckpoint(Checkpoint):
         self.keeps_best = keeps_best
         self.rows: list[dict[str, Any]] = []
         self.best: float | None = None
-        self.seconds = 0.0  # of training, over all attempts, without the looks between epochs
+        self.seconds = 0.0  # spent on training in all attempts, without the time of the epoch watchers
         self._since = self._saved = time.monotonic()
         self._watchers: list[EpochWatcher] = []
 
@@ -104,7 +104,7 @@ class RunCheckpoint(Checkpoint):
 
     @property
     def state_key(self) -> str:
-        """The key of this state in a checkpoint: the same in every rank, and in the checkpoints of earlier versions."""
+        """The key of this callback's state in a checkpoint: the same in every rank and in checkpoints of earlier versions."""
         return "Keeper"
 
     def state_dict(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_last_batch:  # the epoch's end follows at once and saves
+        if trainer.is_last_batch:  # the end of the epoch follows at once and saves
             return
         late = time.monotonic() - self._saved > 60 * self.minutes
         signal, late = rank_zero_values(trainer, self.signals.received or 0, late)
@@ -155,18 +155,19 @@ class RunCheckpoint(Checkpoint):
     # -- files
 
     def _save_epoch(self, trainer: pl.Trainer, method: pl.LightningModule, epoch: int) -> None:
-        """Write the row and the checkpoint of an epoch that is over."""
-        # Lightning keeps the value of an epoch that a watcher passed over
-        stale = {name for watcher in self._watchers if watcher.looked < epoch for name in watcher.logged}
+        """Write the row and the checkpoint of a finished epoch."""
+        # for an epoch that a watcher skipped, Lightning still has the value of an earlier one
+        stale = {name for watcher in self._watchers if watcher.last_observed < epoch for name in watcher.logged}
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name not in stale}
         if not self.rows or self.rows[-1]["epoch"] < epoch:
             named = {"phase": self.phase.name} if self.phase.name else {}
             self.rows.append(named | {"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
         score = metrics.get(method.column(method.best_by))
-        # `best` is that of best.ckpt, which an attempt that keeps none leaves as it is
+        # `best` is the score of best.ckpt; with keeps_best=False both stay as they are
         if self.keeps_best and score is not None and (self.best is None or score < self.best):
             self.best = score
-            self._save(trainer, self.files.best)  # first: a kill in between repeats the epoch, and writes it again
+            # best.ckpt first: after a kill in between, the epoch is repeated and writes it again
+            self._save(trainer, self.files.best)
             with open(self.files.best, "rb") as best, atomic(self.files.last) as last:
                 shutil.copyfileobj(best, last)
         else:
@@ -175,19 +176,19 @@ class RunCheckpoint(Checkpoint):
         self.folder.record(epoch=epoch, step=trainer.global_step)
 
     def write_rows(self) -> None:
-        """Write metrics.csv: the rows of the earlier phases, then those of this one."""
+        """Write metrics.csv: the rows of the earlier phases, then those of this phase."""
         rows = [*self.folder.metric_texts(self.earlier), *self.rows]
         write_atomic(self.folder.path / "metrics.csv", as_csv(rows))
 
     def _save(self, trainer: pl.Trainer, file: Path) -> None:
-        trainer.lightning_module.check_finite()  # what is no longer finite must not replace the last good checkpoint
+        trainer.lightning_module.check_finite()  # NaN or Inf must not replace the last good checkpoint
         file.parent.mkdir(parents=True, exist_ok=True)
         trainer.save_checkpoint(file)
         self._saved = time.monotonic()
 
 
 class WorkerCheckpoint(RunCheckpoint):
-    """The checkpoint callback of the ranks above 0: it takes part when rank 0 saves, and writes nothing."""
+    """The checkpoint callback of the ranks above 0: it takes part when rank 0 saves, but writes nothing."""
 
     def __init__(self, folder: RunFolder, phase: Phase) -> None:
         super().__init__(folder, phase, signals=Signals(), minutes=math.inf)
@@ -197,7 +198,7 @@ class WorkerCheckpoint(RunCheckpoint):
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Return rows as CSV, one column for each key that occurs; floats in the shortest form that reads back equal."""
+    """Return rows as CSV, with one column for each key; floats have the shortest form that reads back equal."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

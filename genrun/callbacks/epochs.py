@@ -1,4 +1,4 @@
-"""What is looked at after an epoch: a grid of samples from the same noise each time, a quick judgement, the first codes."""
+"""Watch a training after each epoch: a grid of samples from the same noise, a quick judgement, and the first codes."""
 
 from __future__ import annotations
 
@@ -21,50 +21,51 @@ if TYPE_CHECKING:
 
 
 class EpochWatcher(Callback):
-    """Looks at the method once after each epoch, in evaluation mode, and leaves the global random stream alone.
+    """A callback that observes the method after an epoch, in evaluation mode, without using the global random stream.
 
-    It looks before the epoch is validated where there is validation: averaged weights are swapped back after that.
+    In an epoch with validation it observes in `on_validation_epoch_end`, before averaged weights are swapped back.
 
     Args:
-        every: epochs between looks; the first and the last epoch always have one.
+        every: observe every so many epochs, and always the first and the last.
     """
 
     def __init__(self, every: int = 1) -> None:
         self.every = every
-        self.seen = 0  # the last epoch that was looked at
-        self.looked = 0  # the last epoch that was not passed over
-        self.logged: set[str] = set()  # metrics that looking added
-        self.seconds = 0.0  # spent on looking, in this attempt
+        self.last_epoch = 0  # the last epoch that was handled, observed or skipped
+        self.last_observed = 0  # the last epoch that was observed
+        self.logged: set[str] = set()  # names of the metrics that observing added
+        self.seconds = 0.0  # spent on observing in this attempt
 
-    def look(self, method: pl.LightningModule, epoch: int) -> None:
-        """Whatever there is to be seen of the method after this epoch (1, 2, …); without gradients."""
+    def observe(self, method: pl.LightningModule, epoch: int) -> None:
+        """Observe the method after this epoch (1, 2, …); gradients are off."""
         raise NotImplementedError
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        self._look(trainer, method)
+        self._observe_if_due(trainer, method)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        if self.seen < trainer.current_epoch + 1:  # an epoch without validation
+        if self.last_epoch < trainer.current_epoch + 1:  # an epoch without validation
             method.eval()
-            self._look(trainer, method)
+            self._observe_if_due(trainer, method)
             method.train()
 
-    def _look(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        epoch = self.seen = trainer.current_epoch + 1
+    def _observe_if_due(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        epoch = self.last_epoch = trainer.current_epoch + 1
         if epoch % self.every and epoch not in (1, trainer.max_epochs):
             return
-        started, self.looked = time.monotonic(), epoch
+        started, self.last_observed = time.monotonic(), epoch
         with torch.no_grad():
-            self.look(method, epoch)
+            self.observe(method, epoch)
         self.seconds += time.monotonic() - started
 
 
 class SampleGrid(EpochWatcher):
-    """Writes samples/epoch_0001.png and so on: a row for each class, the same noise in every epoch.
+    """A callback that writes samples/epoch_0001.png and so on: one row per class, the same noise in every epoch.
 
     Args:
         folder: the run folder.
-        every: epochs between grids; the first and the last epoch always have one.
+        seed: seed of the noise.
+        every: write a grid every so many epochs, and always in the first and the last.
         columns: images in a row.
     """
 
@@ -74,18 +75,20 @@ class SampleGrid(EpochWatcher):
         self.seed = seed
         self.columns = columns
 
-    def look(self, method: pl.LightningModule, epoch: int) -> None:
+    def observe(self, method: pl.LightningModule, epoch: int) -> None:
         images = class_grid(method, self.columns, self.seed)
         write_atomic(self.folder.samples / f"epoch_{epoch:04d}.png", png_bytes(image_grid(images, self.columns)))
 
 
 class EpochJudge(EpochWatcher):
-    """Adds judge/label_accuracy, judge/class_entropy, judge/frechet and judge/kernel of a few samples to the epoch's metrics.
+    """A callback that judges a few samples and adds the results to the epoch's metrics.
+
+    The metrics are judge/label_accuracy, judge/class_entropy, judge/frechet and judge/kernel.
 
     Args:
-        judge: says how many samples, how often, and what they are worth.
-        seed: of the samples, the same in every epoch.
-        chunk: images at a time.
+        judge: computes the metrics; its options say how many samples to judge, and how often.
+        seed: seed of the samples, the same in every epoch.
+        chunk: number of images that are sampled at a time.
     """
 
     def __init__(self, judge: Judge, seed: int, chunk: int) -> None:
@@ -94,7 +97,7 @@ class EpochJudge(EpochWatcher):
         self.seed = seed
         self.chunk = chunk
 
-    def look(self, method: pl.LightningModule, epoch: int) -> None:
+    def observe(self, method: pl.LightningModule, epoch: int) -> None:
         parts = list(sample_chunks(method, self.judge.epoch_samples, self.seed, self.chunk))
         images = torch.from_numpy(to_uint8(torch.cat([part for part, _ in parts]))).permute(0, 3, 1, 2)
         labels = torch.cat([part for _, part in parts]) if method.num_classes else None
@@ -104,11 +107,12 @@ class EpochJudge(EpochWatcher):
 
 
 class FirstCodes(Callback):
-    """Keeps some codes as they are after the first epoch, for the figure that compares them with the last.
+    """A callback that saves some codes after the first epoch, for the figure that compares them with the last ones.
 
     Args:
         folder: the run folder.
-        most: codes that are kept.
+        seed: seed of the choice of codes.
+        most: largest number of codes that are saved.
     """
 
     def __init__(self, folder: RunFolder, seed: int, most: int = 2000) -> None:

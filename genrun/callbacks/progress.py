@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, a line for each epoch elsewhere."""
+"""Show the progress of a training: a bar on a terminal, a line for each epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ REFRESH = 0.25  # seconds between two drawings of the bar
 
 
 class TrainingProgress(Callback):
-    """Shows the phase, epoch, loss terms, images a second and the time that is left.
+    """A callback that shows the phase, the epoch, the loss terms, images per second and the time left.
 
     Args:
-        console: where to write; a bar when it is a terminal, otherwise a plain line for each epoch.
-        phase: of the training.
-        phases: all of them; the time left counts on an epoch of a later phase taking as long as one of this phase.
+        console: where to write: a bar if it is a terminal, otherwise a plain line for each epoch.
+        phase: the phase of the training.
+        phases: all phases; the time left assumes that epochs of later phases take as long as those of this phase.
     """
 
     def __init__(self, console: Console, phase: Phase, phases: Sequence[Phase]) -> None:
@@ -39,7 +39,7 @@ class TrainingProgress(Callback):
         self.later_epochs = sum(later.max_epochs for later in phases[phases.index(phase) + 1 :])
         self.bar: Progress | None = None
         self._images = 0
-        self._started = self._looked = 0.0
+        self._started = self._drawn = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self._first = trainer.current_epoch
@@ -71,10 +71,10 @@ class TrainingProgress(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch[0]) * trainer.world_size  # each process has its share
+        self._images += len(batch[0]) * trainer.world_size  # each rank has its share
         clock = time.monotonic()
-        if self.bar is not None and clock - self._looked > REFRESH:
-            self._looked = clock
+        if self.bar is not None and clock - self._drawn > REFRESH:
+            self._drawn = clock
             self.bar.update(
                 self.task,
                 completed=trainer.num_training_batches * trainer.current_epoch + batch_idx + 1,
@@ -92,7 +92,7 @@ class TrainingProgress(Callback):
         values = method.running_means()
         for name, value in trainer.callback_metrics.items():
             if name.startswith("val/"):
-                values[f"val/{name.rpartition('/')[2]}"] = float(value)  # without the phase, which begins the line
+                values[f"val/{name.rpartition('/')[2]}"] = float(value)  # without the phase, which the line begins with
         rate = f"{self._images / seconds:,.0f} images/s"
         line = f"{self.name}epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {rate}  {left:,.0f} s left"
         say(self.console, line)
@@ -111,5 +111,5 @@ class TrainingProgress(Callback):
 
 
 def terms_text(terms: dict[str, float]) -> str:
-    """Return loss terms and their values in one line."""
+    """Return the loss terms and their values as one line."""
     return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())

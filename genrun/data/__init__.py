@@ -1,1 +1,1 @@
-"""Data sets as sources of uint8 images, their splits, and the loaders that make batches of them."""
+"""Data sets as uint8 images, their splits, and the loaders that make batches."""

@@ -1,4 +1,4 @@
-"""Images that stand as arrays in .npz files."""
+"""Read images from the arrays in .npz files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import torch
 from genrun.data.images import Source, Stored, checksum_of_images, hold_out
 from genrun.errors import Refused
 
-TEST_SHARE = 0.1  # held out of a single file
+TEST_SHARE = 0.1  # share of the images that becomes the test split when there is only one file
 
 
 def npz(path: str | None, num_classes: int | None = None) -> Source:
-    """`images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8, and, if there are any, `labels` (N,) of whole numbers.
+    """Read a data set from .npz files with the arrays `images` and, optionally, `labels`.
+
+    `images` is uint8 of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3); `labels` holds whole numbers, shape (N,).
 
     Args:
         path: a folder with train.npz and test.npz, or one file, of which a fixed tenth becomes the test split.
-        num_classes: None: one more than the largest label of the training images.
+        num_classes: number of classes; None: one more than the largest label of the training images.
     """
     if path is None:
         raise Refused("data=npz needs a file or folder, got none: set data.source.path=…")
@@ -28,7 +30,7 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
     files = [place / "train.npz", place / "test.npz"] if place.is_dir() else [place]
     splits = [read_npz(file) for file in files]
     if len(files) == 1 and len(splits[0]) < 2:
-        raise Refused(f"{files[0]} holds one image, expected two at least: a tenth becomes the test split")
+        raise Refused(f"{files[0]} holds one image, expected at least two: a tenth becomes the test split")
     labelled = [int(split.labels[0]) >= 0 for split in splits]
     if len(set(labelled)) > 1:
         raise Refused(f"only one of {files[0]} and {files[1].name} has `labels`: expected both or neither")
@@ -44,7 +46,7 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
         if labelled[0] and split.labels.max() >= num_classes:
             raise Refused(
                 f"{file} holds the label {split.labels.max()}, expected 0 to {num_classes - 1}; "
-                f"set data.source.num_classes={int(split.labels.max()) + 1} if there are so many classes"
+                f"set data.source.num_classes={int(split.labels.max()) + 1} if there are that many classes"
             )
     train, test = splits if len(splits) == 2 else hold_out(splits[0], TEST_SHARE)
     names = tuple(str(label) for label in range(num_classes))
@@ -52,17 +54,18 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
 
 
 def read_npz(file: Path, *, floats: bool = False) -> Stored:
-    """One .npz → its images (N, C, H, W) and labels, -1 where there are none.
+    """Read one .npz file: its images as (N, C, H, W) uint8, and its labels, or -1 for each image without labels.
 
     Args:
-        floats: take images of floats in [0, 1], too, rounded to 8 bits.
+        file: the .npz file.
+        floats: also accept floats in [0, 1], which are rounded to 8 bits.
 
     Raises:
-        Refused: it is missing, no .npz or cut short, or its arrays are not what they should be.
+        Refused: the file is missing, is not a whole .npz file, or holds arrays of the wrong type or shape.
     """
     if file.is_file() and not zipfile.is_zipfile(file):
         raise Refused(
-            f"{file} cannot be read as .npz: it is something else, or was cut short; write it with numpy.savez"
+            f"{file} cannot be read as .npz: it is another kind of file, or was cut short; write it with numpy.savez"
         )
     try:
         with np.load(file, allow_pickle=False) as content:
@@ -98,7 +101,7 @@ def read_npz(file: Path, *, floats: bool = False) -> Stored:
 
 
 def _rounded(file: Path, images: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1] → uint8."""
+    """Return images of floats in [0, 1] as uint8."""
     if not np.isfinite(images).all():
         count = int((~np.isfinite(images)).sum())
         raise Refused(
@@ -113,7 +116,7 @@ def _rounded(file: Path, images: np.ndarray) -> np.ndarray:
 
 
 def _labels(file: Path, labels: np.ndarray | None, count: int) -> torch.Tensor:
-    """(N,) int64, all -1 when there are none."""
+    """Return the labels as (N,) int64, all -1 when there are none."""
     if labels is None:
         return torch.full((count,), -1)
     if np.issubdtype(labels.dtype, np.floating) and (labels == np.round(labels)).all():
@@ -122,7 +125,7 @@ def _labels(file: Path, labels: np.ndarray | None, count: int) -> torch.Tensor:
         raise Refused(f"{file}: `labels` must be whole numbers of shape (N,), got {labels.dtype} {labels.shape}")
     if len(labels) != count:
         raise Refused(f"{file}: {count} images but {len(labels)} labels: expected one label per image")
-    if len(labels) and labels.min() < 0 and not (labels == -1).all():  # all -1: as genrun writes unlabelled samples
+    if len(labels) and labels.min() < 0 and not (labels == -1).all():  # genrun writes all -1 for unlabelled samples
         raise Refused(f"{file}: `labels` must be 0 or more, got {labels.min()}; leave `labels` out if there are none")
     return torch.from_numpy(labels.astype(np.int64))
 

@@ -1,4 +1,4 @@
-"""Downloads through torchvision that are there whole or not at all, and fail in one line."""
+"""Download data sets through torchvision: each file is whole or absent, and an error is one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torchvision.datasets import VisionDataset
 
 from genrun.errors import Refused
 
-SECONDS = 20  # of silence after which a server counts as absent; a cluster's node without network would wait minutes
+SECONDS = 20  # a server that is silent this long counts as absent; without it, a node without network waits for minutes
 
 
 @contextmanager
-def explained(name: str, folder: Path, missing: list[str]) -> Iterator[None]:
-    """Turn whatever goes wrong in a download into one line that says what to put where."""
+def explain_errors(name: str, folder: Path, missing: list[str]) -> Iterator[None]:
+    """Turn any error of a download into one line that says which files to put where."""
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS)
     try:
@@ -37,15 +37,15 @@ def explained(name: str, folder: Path, missing: list[str]) -> Iterator[None]:
 
 
 def fetch(dataset: type[VisionDataset], root: Path, files: list[str], archives: list[str]) -> None:
-    """Let torchvision download and unpack in a temporary folder beside the data, then move the files into place.
+    """Let torchvision download and unpack into a temporary folder beside the data, then move the files into place.
 
-    So a process that is killed leaves no half file, and the jobs of a sweep may all do this at once.
+    A process that is killed leaves no half-written file, and all jobs of a sweep may do this at the same time.
 
     Args:
         dataset: torchvision's class, called as `dataset(root, download=True)`; it checks the archives' md5.
         root: the folder of all data sets.
-        files: what belongs into place, relative to `root`.
-        archives: where downloads lie, relative to `root`; those that are there already are used.
+        files: the files to move into place, relative to `root`.
+        archives: the archives, relative to `root`; those that exist already are not downloaded again.
     """
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".download-", dir=root) as temporary:

@@ -1,7 +1,7 @@
-"""Facts of data sets that were read before, so that a finished run is recognised without reading, or importing torch.
+"""Cache the facts of data sets, so that a finished run is recognised without reading its data or importing torch.
 
-One JSON file per data configuration. It counts only while every file that was read has the size and the time of change
-that it had then; a damaged one is ignored and written anew.
+There is one JSON file per data configuration. It is valid only while every file that was read still has the same size
+and modification time. A damaged JSON file is ignored and written again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genrun.system.files import write_atomic
 from genrun.types import Facts
 
 FORMAT = 1
-MANY = 1000  # files above which an entry holds one digest per folder in place of a row per file
+MANY = 1000  # with more files than this, an entry holds one digest per folder instead of one row per file
 FACT_FIELDS = ("image_shape", "num_classes", "class_names", "train_size", "checksum")
 NOT_IN_KEY = (
     "facts",
@@ -30,16 +30,16 @@ NOT_IN_KEY = (
     "workers",
     "memory_limit",
     *FACT_FIELDS,
-)  # what is read, and what does not change it
+)  # facts that are read from the data, and options that do not change them
 
 
 def described_data(cfg: DictConfig) -> dict[str, Any]:
-    """Return the options of the data, without the facts that are read from it."""
+    """Return the options of the data module, without the facts that are read from the data."""
     return {key: value for key, value in to_container(cfg.data).items() if key != "facts"}
 
 
 def recall(data_config: dict[str, Any], cache: Path) -> Facts | None:
-    """The facts of this data, or None when they are not known or a file has changed."""
+    """Return the cached facts of this data, or None when there are none or a file has changed."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         entry = json.loads(_place(data_config, cache).read_text())
         if entry["format"] == FORMAT and all(_fingerprint(kind, path) == seen for kind, path, seen in entry["read"]):
@@ -48,7 +48,7 @@ def recall(data_config: dict[str, Any], cache: Path) -> Facts | None:
 
 
 def remember(data_config: dict[str, Any], facts: Facts, files: list[Path], cache: Path) -> None:
-    """Keep the facts; a cache that cannot be written to is no reason to stop a run."""
+    """Write the facts to the cache; a cache that cannot be written does not stop the run."""
     with suppress(OSError):
         kind, paths = "file", files
         if len(files) > MANY:
@@ -66,7 +66,7 @@ def _place(data_config: dict[str, Any], cache: Path) -> Path:
 
 
 def _fingerprint(kind: str, path: str | Path) -> list[int] | str:
-    """Size and time of change of a file or folder; of a folder's files the digest over all of theirs, by name."""
+    """Return a file's size and modification time, or one digest over the names, sizes and times of a folder's entries."""
     if kind == "file":
         stat = os.stat(path)
         return [stat.st_size, stat.st_mtime_ns]

@@ -1,4 +1,4 @@
-"""Data sets that are folders of image files: CelebA, and any folder of one's own."""
+"""Read data sets that are folders of image files: CelebA, and any folder of the user's."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 from torchvision.transforms.v2.functional import center_crop
 
-from genrun.data.download import explained
+from genrun.data.download import explain_errors
 from genrun.data.images import Files, Source, checksum_of, hold_out
 from genrun.errors import Refused, nearest
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 GREY_MODES = ("1", "L", "LA")
-DEEP_MODES = ("I", "F")  # beginnings of Pillow's names for more than eight bits a channel
-TEST_SHARE = 0.1  # held out where there is no folder test/
+DEEP_MODES = ("I", "F")  # Pillow's modes with more than eight bits per channel begin with these
+TEST_SHARE = 0.1  # share of the images that becomes the test split when there is no folder test/
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises on a broken file
 
 
 class Header(NamedTuple):
-    """What is known of a file before its pixels are decoded."""
+    """Facts of an image file that are known before its pixels are decoded."""
 
     height: int
     width: int
@@ -39,15 +39,15 @@ class Header(NamedTuple):
 
 
 def image_folder(path: str | None, channels: int | None = None) -> Source:
-    """Any folder of jpg, png, webp or bmp files, searched recursively.
+    """Read a folder of jpg, png, webp or bmp files, searched recursively.
 
-    `train/` and `test/` are its splits where they exist; otherwise a fixed tenth becomes the test split. The
-    sub-folders of a split are its classes, in alphabetical order, when there are two at least and every image lies in
+    `train/` and `test/` are the splits where they exist; otherwise a fixed tenth becomes the test split. The
+    sub-folders of a split are its classes, in alphabetical order, if there are at least two and every image lies in
     one of them.
 
     Args:
         path: the folder.
-        channels: 1 (grey) or 3 (colour); None: 1 when all files are grey.
+        channels: 1 (grey) or 3 (colour); None: 1 when all files are grey, else 3.
     """
     if path is None:
         raise Refused("data=image_folder needs a folder, got none: set data.source.path=…")
@@ -80,12 +80,12 @@ def image_folder(path: str | None, channels: int | None = None) -> Source:
 
 
 def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Source:
-    """Faces of celebrities, 162,770 + 19,962 of 178×218, colour, in `<root>/celeba` as torchvision lays them out.
+    """Read CelebA from `<root>/celeba`, in torchvision's layout: 162,770 + 19,962 colour faces of 178×218.
 
     Args:
         root: the folder of all data sets.
         crop: side of the centred square that is cut out; None: the whole image.
-        label: one of the 40 attributes as two classes (`Male`: "not Male", "Male"), or None.
+        label: one of the 40 attributes, which makes two classes (`Male`: "not Male", "Male"); None: no labels.
 
     References:
         Liu, Luo, Wang, Tang, Deep learning face attributes in the wild, 2015.
@@ -97,7 +97,7 @@ def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Sourc
     if not (folder / "img_align_celeba").is_dir():
         wrong.append("img_align_celeba/ (unpacked from img_align_celeba.zip)")
     if wrong:
-        with explained("CelebA", folder, wrong):
+        with explain_errors("CelebA", folder, wrong):
             dataset(str(home), download=True)
 
     read = {split: dataset(str(home), split=split) for split in ("train", "test")}
@@ -119,14 +119,14 @@ def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Sourc
         for split in read
     ]
     class_names = () if label is None else (f"not {label}", label)
-    # the lists say which image is in which split and what it shows, so they belong to the content
+    # the lists give the split and the attributes of each image, so the checksum covers them too
     digests = [*headers, *_sha256_only(folder / file for file in lists)]
     checksum = _checksum(folder, [*everything, *(folder / file for file in lists)], digests)
     return Source(*splits, class_names, checksum, [*(folder / file for file in lists), *everything])
 
 
 def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
-    """One file → (C, H, W) uint8, grey or colour; `crop` cuts out the centred square of that side."""
+    """Return an image file as (C, H, W) uint8, grey or colour; `crop` cuts out the centred square of that side."""
     try:
         with Image.open(path) as image:
             array = np.array(image.convert("L" if channels == 1 else "RGB"))
@@ -143,7 +143,7 @@ def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
 
 
 def _images_under(folder: Path) -> list[Path]:
-    """All images under a folder, sorted; hidden files are left out."""
+    """Return all image files under a folder, sorted, without hidden files."""
     files = sorted(
         file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
     )
@@ -190,12 +190,13 @@ def _header(path: Path) -> Header:
 
 def _unreadable(path: Path, error: BaseException) -> Refused:
     reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-    reason = reason.replace("<_io.BytesIO object at ", "<").split(" <")[0]  # Pillow's name for the bytes says nothing
+    # Pillow's name for the bytes tells the user nothing
+    reason = reason.replace("<_io.BytesIO object at ", "<").split(" <")[0]
     return Refused(f"{path} is not a readable image ({reason}): replace it or take it out of the folder")
 
 
 def _extent(files: Sequence[Path], headers: Sequence[Header]) -> tuple[int, int] | str:
-    """(H, W) of all files, or a sentence on the first that differs."""
+    """Return (H, W) if it is the same for all files, else a sentence that names the first file that differs."""
     first = headers[0]
     for file, header in zip(files, headers, strict=True):
         if header[:2] != first[:2]:

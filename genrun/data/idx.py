@@ -1,4 +1,4 @@
-"""The idx format of MNIST, checked before torchvision reads it: a wrong file is refused in one line, by its name."""
+"""Check files in MNIST's idx format before torchvision reads them: a wrong file is refused in one line that names it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UBYTE = 0x08  # the format's code for unsigned bytes, the only type that MNIST's
 
 
 def check_idx_pair(images: Path, labels: Path, num_classes: int) -> tuple[int, ...]:
-    """Refuse a file of images or of labels that is truncated or foreign; return the images' (N, H, W)."""
+    """Return the images' (N, H, W); refuse a file of images or labels that is truncated or of another data set."""
     shape = read_header(images, ndim=3)
     (count,) = read_header(labels, ndim=1)
     if count != shape[0]:
@@ -31,9 +31,9 @@ def check_idx_pair(images: Path, labels: Path, num_classes: int) -> tuple[int, .
 
 
 def read_header(path: Path, ndim: int) -> tuple[int, ...]:
-    """The dimensions that an idx file of unsigned bytes promises, held against its size.
+    """Return the dimensions in the header of an idx file of unsigned bytes; refuse a file whose size does not match.
 
-    00 00 08 ndim | dim_1 … dim_ndim, 4 bytes each, big-endian | values
+    The format is: 00 00 08 ndim | dim_1 … dim_ndim, 4 bytes each, big-endian | values
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -60,7 +60,7 @@ def read_header(path: Path, ndim: int) -> tuple[int, ...]:
 
 
 def check_sha256(path: Path, sha256: str | None, md5: str | None = None) -> str:
-    """The file's sha256; refused when it is neither the given one nor has the given md5. None accepts any."""
+    """Return a file's sha256; refuse the file when neither `sha256` nor `md5` matches. `sha256=None` accepts any file."""
     digest = sha256_of_file(path)
     if sha256 is not None and digest != sha256 and not (md5 and check_integrity(path, md5)):
         raise Refused(

@@ -1,4 +1,4 @@
-"""N images and their labels: decoded in one uint8 tensor, or as files that are decoded when they are asked for."""
+"""Hold N images and their labels: decoded in one uint8 tensor, or as files that are decoded when needed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from torchvision.transforms.v2.functional import InterpolationMode, center_crop,
 
 from genrun.errors import Refused
 
-SPLIT_SEED = (
-    0  # of every split that a data set does not come with; not the run's seed: all runs share their test images
-)
+# Seed of every split that the data set does not define itself. It is not the run's seed, so all runs share their test images.
+SPLIT_SEED = 0
 CHUNK = 256  # images that one thread decodes or resizes at a time
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Images:
-    """What both kinds offer.
+    """N images with labels; the base class of `Stored` and `Files`.
 
     Args:
         labels: (N,) int64, -1 where there are none.
-        size: None, or the side to which the largest centred square of every image is resized.
+        size: side to which the largest centred square of every image is resized; None: images are not resized.
     """
 
     labels: Tensor
@@ -39,16 +38,16 @@ class Images:
 
     @property
     def native(self) -> tuple[int, int, int]:
-        """(C, H, W) before `size`."""
+        """The images' (C, H, W) before resizing to `size`."""
         raise NotImplementedError
 
     def pixels(self, index: Tensor) -> Tensor:
-        """Indices (n,) → (n, C, H, W) uint8, on the CPU."""
+        """Return the images at these indices (n,) as (n, C, H, W) uint8, on the CPU."""
         raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what `pixels` and `images` return."""
+        """The (C, H, W) of the images that `pixels` and `images` return."""
         return self.native if self.size is None else (self._channels, self.size, self.size)
 
     @property
@@ -56,33 +55,33 @@ class Images:
         return self.native[0]
 
     def images(self, index: Tensor) -> Tensor:
-        """Indices (n,) → (n, C, H, W) float32 in [0, 1], on the device of the indices."""
+        """Return the images at these indices (n,) as (n, C, H, W) float32 in [0, 1], on the device of the indices."""
         return self.pixels(index.cpu()).to(index.device).div(255)
 
     def take(self, index: Tensor) -> Images:
-        """The images at these indices, in their order."""
+        """Return the images at these indices, in the order of the indices."""
         raise NotImplementedError
 
     def resized(self, size: int | None) -> Images:
-        """The same images at another `size`."""
+        """Return the same images at another size."""
         return replace(self, size=size)
 
     def labelled(self, labels: Tensor) -> Images:
-        """The same images with other labels (N,)."""
+        """Return the same images with other labels (N,)."""
         return replace(self, labels=labels)
 
     @property
     def in_memory(self) -> bool:
-        """Whether they are decoded already, each at its final size."""
+        """Whether the images are already decoded at their final size."""
         return False
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all images when decoded."""
+        """The number of bytes of all images when decoded."""
         return len(self) * int(np.prod(self.shape))
 
     def decoded(self) -> Stored:
-        """The same images in one tensor; threads decode and resize them chunk by chunk."""
+        """Return the same images decoded in one tensor; threads decode and resize them chunk by chunk."""
         whole = torch.empty(len(self), *self.shape, dtype=torch.uint8)
 
         def fill(first: int) -> None:
@@ -96,7 +95,11 @@ class Images:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stored(Images):
-    """Images in memory: `array` (N, C, H, W) uint8."""
+    """Images in memory, decoded.
+
+    Args:
+        array: (N, C, H, W) uint8.
+    """
 
     array: Tensor
 
@@ -121,13 +124,13 @@ class Stored(Images):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Files(Images):
-    """Images in files.
+    """Images in files, decoded when needed.
 
     Args:
         paths: N files.
-        read: one file → (C, H, W) uint8.
+        read: reads one file as (C, H, W) uint8.
         channels: C.
-        extent: (H, W) of every image, or, where they differ, a sentence that says which do.
+        extent: (H, W) of every image, or, if they differ, a sentence that says which do.
     """
 
     paths: list[Path] = field(repr=False)
@@ -157,13 +160,13 @@ class Files(Images):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set as it was read, before any choice of classes, size or number.
+    """A data set as it was read, before classes, image size or number of images are chosen.
 
     Args:
-        train, test: its images.
+        train, test: the images of each split.
         class_names: one name per label; empty when the data has no labels.
         checksum: sha256 of the content, the same on every machine.
-        files: the files it was read from, and the folders that were searched for them.
+        files: the files that were read, and the folders that were searched for them.
     """
 
     train: Images
@@ -174,7 +177,7 @@ class Source:
 
 
 def to_square(pixels: Tensor, size: int) -> Tensor:
-    """(…, C, H, W) uint8 → the largest centred square of each, resized: (…, C, size, size) uint8."""
+    """Crop images (…, C, H, W) uint8 to the largest centred square, and resize it: (…, C, size, size) uint8."""
     side = min(pixels.shape[-2:])
     return resize(
         center_crop(pixels, [side, side]), [size, size], interpolation=InterpolationMode.BILINEAR, antialias=True
@@ -182,28 +185,28 @@ def to_square(pixels: Tensor, size: int) -> Tensor:
 
 
 def shuffled(n: int) -> Tensor:
-    """The fixed permutation (n,) by which images are held out and limited.
+    """Return the fixed permutation (n,) that decides which images are held out or kept under a limit.
 
-    numpy promises that the stream of `RandomState` never changes; torch does not promise that of its own.
+    It uses numpy, which promises that the stream of `RandomState` never changes; torch makes no such promise.
     """
     return torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(n))
 
 
 def hold_out(images: Images, share: float) -> tuple[Images, Images]:
-    """Split off a fixed share: (the rest, the held out), both in their old order; one image at least on each side."""
+    """Hold out a fixed share: return (the rest, the held-out images), in their old order, at least one image in each."""
     order = shuffled(len(images))
     count = min(max(1, round(share * len(images))), len(images) - 1)
     return images.take(order[count:].sort().values), images.take(order[:count].sort().values)
 
 
 def checksum_of(parts: dict[str, str]) -> str:
-    """sha256 over names and the sha256 of what they name, sorted by name."""
+    """Return one sha256 over {name: sha256 of its content}, sorted by name."""
     lines = "".join(f"{name} {digest}\n" for name, digest in sorted(parts.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def checksum_of_images(train: Stored, test: Stored) -> str:
-    """sha256 over the shapes, pixels and labels of both splits."""
+    """Return the sha256 over the shapes, pixels and labels of both splits."""
     parts = {}
     for split, images in (("train", train), ("test", test)):
         parts[f"{split} images {tuple(images.array.shape)}"] = _sha256_of_tensor(images.array)

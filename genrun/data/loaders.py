@@ -1,4 +1,4 @@
-"""The order of the images, and the two loaders that turn it into batches: from memory, or from files by workers."""
+"""Order the images of an epoch, and load them in batches: from memory, or from files by worker processes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from genrun.types import Batch
 
 
 class EpochOrder:
-    """Which images each batch of an epoch holds: a pure function of (seed, epoch, pass).
+    """The images of each batch of an epoch: a pure function of (seed, epoch, pass).
 
     Lightning calls `set_epoch` after `iter(loader)` and before its first batch, so nothing is drawn until then.
 
     Args:
         size: number of images.
         batch_size: images in a batch; the last batch of a pass holds what remains.
-        seed: of the permutations; None: always 0, 1, 2, …
-        passes: how often an epoch goes over all images, each time in a fresh order.
-        rank, processes: of every batch, only the rows that are the share of this one of so many processes.
+        seed: seed of the permutations; None: the order is always 0, 1, 2, …
+        passes: how often an epoch goes over all images, each time in a new order.
+        rank, processes: rank of this process and number of processes; each gets only its share of every batch's rows.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class EpochOrder:
         self.size, self.batch_size, self.seed, self.passes = size, batch_size, seed, passes
         self.rank, self.processes = rank, processes
         self.epoch = 0
-        self.start = 0  # batches that the next epoch leaves out, because a resumed run has seen them; then 0 again
+        self.start = 0  # batches that the next epoch skips, because the resumed run has already seen them; 0 after that
         self.device = torch.device("cpu")
 
     @property
@@ -46,35 +46,36 @@ class EpochOrder:
         return self.passes * self.batches_per_pass
 
     def share(self, batch: int) -> Share:
-        """Which rows of the epoch's batch number `batch` are served here."""
+        """Return this rank's share of the rows of batch number `batch` of the epoch."""
         before = batch % self.batches_per_pass * self.batch_size
         return Share.of(min(self.batch_size, self.size - before), self.rank, self.processes)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def permutation(self, epoch: int, passage: int) -> Tensor:
-        """(N,) int64, the order of one pass."""
+    def permutation(self, epoch: int, pass_number: int) -> Tensor:
+        """Return the order of the images in one pass of an epoch: (N,) int64."""
         if self.seed is None:
             return torch.arange(self.size)
-        return torch.from_numpy(np.random.default_rng((self.seed, epoch, passage)).permutation(self.size))
+        return torch.from_numpy(np.random.default_rng((self.seed, epoch, pass_number)).permutation(self.size))
 
     def __iter__(self) -> Iterator[Tensor]:
         start, self.start = self.start, 0
         epoch = self.epoch
-        for passage in range(start // max(1, self.batches_per_pass), self.passes):
-            batches = self.permutation(epoch, passage).to(self.device).split(self.batch_size)
-            first = max(0, start - passage * self.batches_per_pass)
+        for pass_number in range(start // max(1, self.batches_per_pass), self.passes):
+            batches = self.permutation(epoch, pass_number).to(self.device).split(self.batch_size)
+            first = max(0, start - pass_number * self.batches_per_pass)
             yield from (index[self.share(number).rows] for number, index in enumerate(batches[first:], first))
 
 
 class Loader:
-    """What Lightning looks for in a loader besides its batches: `sampler.set_epoch`, a length, and a state.
+    """A loader with what Lightning needs besides the batches: `sampler.set_epoch`, a length, and a state.
 
-    The state is empty, for the data module keeps the place; without one Lightning warns that nothing could be resumed.
+    The state is empty because the data module keeps the place in the epoch. Without a state, Lightning warns that the
+    loader cannot be resumed.
     """
 
-    batch_sampler = None  # asked for where there is a sampler
+    batch_sampler = None  # Lightning reads it from a loader that has a sampler
 
     def __init__(self, order: EpochOrder) -> None:
         self.sampler = order
@@ -92,16 +93,16 @@ class Loader:
         pass
 
     def close(self) -> None:
-        """Let go of what the loader holds outside this process."""
+        """Release what the loader holds outside this process."""
 
 
 class MemoryLoader(Loader):
-    """Batches by one indexing each, on the device that holds the images: no workers, no image by itself.
+    """A loader that makes each batch by one indexing operation, on the device that holds the images, without workers.
 
     Args:
-        images: in memory; they are copied to `device` once.
-        order: the batches of an epoch.
-        device: where batches are made.
+        images: images in memory; they are copied to `device` once.
+        order: the order of the images.
+        device: the device on which batches are made.
     """
 
     def __init__(self, images: Stored, order: EpochOrder, device: torch.device) -> None:
@@ -111,7 +112,7 @@ class MemoryLoader(Loader):
         self.labels = images.labels.to(device)  # (N,)
 
     def __iter__(self) -> Iterator[Batch]:
-        # by numpy on the CPU: torch would share 100 small images among threads, and on a busy machine wait 20 ms
+        # numpy on the CPU: torch would split 100 small images among threads, and wait 20 ms for them on a busy machine
         on_cpu = self.array.device.type == "cpu"
         array = self.array.numpy() if on_cpu else self.array
         for index in self.sampler:
@@ -123,12 +124,14 @@ class MemoryLoader(Loader):
 
 
 class StreamingLoader(Loader):
-    """The same batches decoded by worker processes, for images that do not fit in memory.
+    """A loader whose worker processes decode the images, for images that do not fit in memory.
+
+    It gives the same batches as `MemoryLoader`.
 
     Args:
-        images: files, or images in memory that are too many when resized.
+        images: files, or images in memory that do not fit once resized.
         order, device: as in `MemoryLoader`.
-        workers: processes; 0 decodes in this one.
+        workers: number of worker processes; 0: this process decodes.
     """
 
     def __init__(self, images: Images, order: EpochOrder, device: torch.device, workers: int) -> None:
@@ -137,13 +140,13 @@ class StreamingLoader(Loader):
         self.loader = DataLoader(
             _Decoder(images),
             sampler=order,
-            batch_size=None,  # one item of the sampler is a whole batch's index
+            batch_size=None,  # each item of the sampler is the index of a whole batch
             collate_fn=_unchanged,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_ignore_interrupt,
             pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # the workers' seeds must not move the global stream, which is training's
+            generator=torch.Generator(),  # drawing the workers' seeds must not advance the global stream, which belongs to training
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -154,14 +157,14 @@ class StreamingLoader(Loader):
             yield Batch(image, self.labels[index].to(self.device), index.to(self.device))
 
     def close(self) -> None:
-        """End the workers now: those that the garbage collector ends, perhaps in a fork, may hang for ten seconds."""
+        """Stop the workers now: if the garbage collector stops them, perhaps in a fork, that may hang for ten seconds."""
         iterator, self.loader._iterator = self.loader._iterator, None  # torch has no public way
         if iterator is not None:
             iterator._shutdown_workers()
 
 
 class _Decoder(Dataset):
-    """A batch's index → (index, pixels uint8), or (index, the error's line): an exception would lose its line here."""
+    """Map a batch's index to (index, uint8 pixels), or to (index, error message): a raised error would lose its one line."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
@@ -178,5 +181,5 @@ def _unchanged(item: tuple[Tensor, Tensor | str]) -> tuple[Tensor, Tensor | str]
 
 
 def _ignore_interrupt(_: int) -> None:
-    """Ctrl-C reaches the workers too, but the run stops at a batch boundary and still needs them until then."""
+    """Ignore Ctrl-C in a worker: the run stops at a batch boundary and needs its workers until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The data module: a source's images, split, limited, resized and served in batches."""
+"""The data module: it splits, limits and resizes the images of a source and serves them in batches."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ GIB = 2**30
 
 
 class ImageData(LightningDataModule):
-    """Images for training, validation and test.
+    """The data module: images for training, validation and test.
 
     Validation images are held out of the training images by a fixed permutation, so they are the same for every seed.
-    Images that fit in `memory_limit` when decoded lie in one uint8 tensor, on the accelerator where there is one;
-    others are decoded by workers as they are needed. Both give the same batches.
+    Images that fit in `memory_limit` when decoded are kept in one uint8 tensor, on the accelerator if there is one.
+    Otherwise workers decode them when needed. Both give the same batches.
 
     Args:
         source: reads the data set (one of genrun.data.sources, .folders or .arrays).
         batch_size: images in a batch.
-        validation: images held out of the training split, or, below 1, their share of it.
-        limit: at most so many images in each split, the first of a fixed shuffle.
-        classes: keep these labels only, renumbered 0, 1, … in this order.
+        validation: number of images held out of the training split or, below 1, their share of it.
+        limit: largest number of images in each split, the first of a fixed shuffle.
+        classes: keep only these labels, renumbered 0, 1, … in this order.
         resize: side to which the largest centred square of every image is resized.
         passes: how often an epoch goes over the training images.
-        memory_limit: GiB of decoded images that are kept in memory.
-        workers: processes that decode when they are not.
-        seed: of the order of the training images.
-        name: what the data set is called in names of folders.
+        memory_limit: largest size in GiB at which the decoded images are kept in memory.
+        workers: processes that decode images that are not kept in memory.
+        seed: seed of the order of the training images.
+        name: the data set's name in the names of folders.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ImageData(LightningDataModule):
         self._splits: dict[str, Images] = {}
         self._loaders: dict[str, Loader] = {}
         self._device = torch.device("cpu")
-        self._start = 0  # batches of the first epoch that a resumed run has seen
+        self._start = 0  # batches of the first epoch that the resumed run has already seen
 
     def prepare(self) -> None:
         """Read the data and split it; a second call does nothing."""
@@ -97,7 +97,7 @@ class ImageData(LightningDataModule):
             "validation": (train, order[:count]),
             "test": (test, shuffled(len(test))),
         }
-        # sorted, so that a batch's index does not depend on the shuffle by which images were chosen
+        # sorted, so that a batch's index does not depend on the shuffle that chose the images
         splits = {
             split: images.take(index[: self.limit].sort().values).resized(self.resize)
             for split, (images, index) in chosen.items()
@@ -114,7 +114,7 @@ class ImageData(LightningDataModule):
         there = ", ".join(f"{label} {name}" if name != str(label) else name for label, name in enumerate(names))
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise Refused(
-                f"data.classes must name at least one class and none twice, got {self.classes}; there: {there}"
+                f"data.classes must name at least one class and none twice, got {self.classes}; the classes are {there}"
             )
         for label in self.classes:
             if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(names):
@@ -135,7 +135,7 @@ class ImageData(LightningDataModule):
         return self._facts
 
     def files(self) -> list[Path]:
-        """The files that were read, and the folders that were searched for them."""
+        """Return the files that were read, and the folders that were searched for them."""
         self.prepare()
         return self._files
 
@@ -165,7 +165,7 @@ class ImageData(LightningDataModule):
         self._device = device
 
     def teardown(self, stage: str | None = None) -> None:
-        """Let go of the accelerator's copies and of the workers."""
+        """Release the copies on the accelerator, and stop the workers."""
         for loader in self._loaders.values():
             loader.close()
         self._loaders.clear()
@@ -185,7 +185,7 @@ class ImageData(LightningDataModule):
         return self._loader("test", self._order(len(self.test)))
 
     def _loader(self, split: str, order: EpochOrder) -> Loader | list:
-        """The split's loader, made once; an empty list, Lightning's word for none, when the split is empty."""
+        """Return the loader of a split, made once; for an empty split an empty list, which tells Lightning there is none."""
         if not order.size:
             return []
         if split not in self._loaders:
@@ -201,12 +201,12 @@ class ImageData(LightningDataModule):
         return self._order(len(self.train), self.seed, self.passes)
 
     def _order(self, size: int, seed: int | None = None, passes: int = 1) -> EpochOrder:
-        """The batches, or this process's shares of them where several train."""
+        """Return the batches of an epoch, or this rank's share of them when several processes train."""
         ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         return EpochOrder(size, self.batch_size, seed, passes, *ranks)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of its epoch the training has seen; the order itself follows from seed and epoch."""
+        """Return how many batches of the current epoch are done; their order follows from seed and epoch."""
         if self.trainer is None:
             return {"batch": 0}
         seen = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
@@ -217,7 +217,7 @@ class ImageData(LightningDataModule):
 
 
 def _only(images: Images, classes: list[int]) -> Images:
-    """The images of these classes, their labels renumbered in the order of `classes`."""
+    """Return the images of these classes, with labels renumbered in the order of `classes`."""
     number = {label: place for place, label in enumerate(classes)}
     keep = torch.isin(images.labels, torch.tensor(classes)).nonzero().squeeze(1)
     chosen = images.take(keep)

@@ -1,4 +1,4 @@
-"""Numbers of several digits, as if written in one go, made of MNIST's digits when they are asked for; nothing is stored."""
+"""Numbers of several digits, composed of MNIST's digits as if written by one hand. They are made in memory, not stored."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from genrun.data.sources import mnist
 from genrun.errors import Refused, nearest
 
 MOST_DIGITS = 4
-GAP = 2  # empty pixels between neighbours where they come nearest
-TUCK = 3  # columns by which a digit may reach under or over its left neighbour, as a 4 under the bar of a 7
-HANDS = 8  # strengths of pen, and slants in each: neighbours are of one of these 64 hands
+GAP = 2  # empty pixels between neighbouring digits where they are closest
+TUCK = 3  # columns by which a digit may overlap those of the digits before it, as a 4 under the bar of a 7
+HANDS = 8  # levels of pen strength, and of slant within each: 64 "hands"; the digits of a number share one
 
 
 class NumbersData(ImageData):
-    """`ImageData` of numbers.
+    """A data module of numbers of several digits.
 
     Args:
-        source: reads them, given `digits`.
-        digits: of each number, 1 to 4.
-        options: those of ImageData.
+        source: reads the numbers, given `digits`.
+        digits: number of digits in each number, 1 to 4.
+        options: the options of `ImageData`.
     """
 
     def __init__(self, source: Callable[..., Source], digits: int = 2, **options: Any) -> None:
@@ -45,7 +45,7 @@ class NumbersData(ImageData):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Numbers(Stored):
-    """Numbers, wider than high: resized they stand whole on a black square, whose centre alone would lack their ends."""
+    """Images of numbers in memory. When resized they are padded to a black square, because a crop would cut off their ends."""
 
     def pixels(self, index: Tensor) -> Tensor:
         chosen = self.array.index_select(0, index)
@@ -56,16 +56,17 @@ class Numbers(Stored):
 
 
 def mnist_numbers(root: str, digits: int = 2, sha256: Mapping[str, str] | None = None) -> Source:
-    """Numbers of `digits` digits: 60,000 + 10,000 of 28 × (28 + 20·(digits - 1)) pixels, grey, in 10^digits classes.
+    """Make numbers of MNIST's digits: 60,000 + 10,000, grey, 28 × (28 + 20·(digits - 1)) pixels, in 10^digits classes.
 
-    A number's digits come from one split of MNIST, and each image of the split is used once in each place. Neighbours are of similar
-    strength of pen and similar slant. Their empty columns are trimmed, they stand on one height, and each is moved to the left until its
-    ink is two pixels from that of those before it. No ink is cut off, scaled or covered.
+    The digits of a number come from one split of MNIST, and each image of the split is used once in each place.
+    Neighbouring digits have similar pen strength and similar slant. Their empty columns are trimmed, they are aligned
+    in height, and each digit is moved to the left until its ink is two pixels from that of the digits before it. No
+    ink is cut off, scaled or covered.
 
     Args:
-        root: the folder of all data sets, where MNIST lies or is downloaded to.
-        digits: 1 to 4.
-        sha256: of MNIST's official files, by name; None accepts any files of this layout.
+        root: the folder of all data sets; MNIST is downloaded there if it is missing.
+        digits: number of digits in each number, 1 to 4.
+        sha256: sha256 of MNIST's official files, by name; None accepts any files of this layout.
 
     References:
         "Generative Imaging", section 6.4.
@@ -77,10 +78,15 @@ def mnist_numbers(root: str, digits: int = 2, sha256: Mapping[str, str] | None =
 
 
 def joined(single: Stored, digits: int, what: str) -> Numbers:
-    """As many numbers as there are images of digits (N, 1, H, W): (N, 1, H, W + (5/7)·W·(digits - 1)).
+    """Join N images of digits (N, 1, H, W) to N numbers (N, 1, H, W + (5/7)·W·(digits - 1)).
+
+    Args:
+        single: the images of digits.
+        digits: number of digits in each number.
+        what: name of the images in the error message.
 
     Raises:
-        Refused: the digits are too wide to stand beside each other; `what` they are.
+        Refused: the digits are too wide to fit beside each other.
     """
     labels, images = single.labels.numpy(), single.array[:, 0].numpy()
     orders = same_hand(images, labels, digits)  # (digits, N)
@@ -92,22 +98,23 @@ def joined(single: Stored, digits: int, what: str) -> Numbers:
     starts = np.zeros((digits, n), np.int64)  # the column at which each digit begins
     reached = right[orders[0]]  # (N, H), the last column with ink in each row so far
     for place, order in enumerate(orders[1:], start=1):
-        nearest = (spread(reached) - left[order]).max(1) + 1 + GAP
+        nearest = (maximum_over_near_rows(reached) - left[order]).max(1) + 1 + GAP
         starts[place] = np.maximum(nearest, reached.max(1) + 1 + GAP - TUCK).clip(0)
         reached = np.maximum(reached, right[order] + starts[place][:, None])
     ends = reached.max(1).clip(-1) + 1
     if ends.max() > across:
         raise Refused(
             f"{what}: a number of {digits} digits would be {ends.max()} pixels wide, expected at most {across}; "
-            "data=mnist_numbers needs digits that fill five sevenths of their width at most, as MNIST's do"
+            "data=mnist_numbers needs digits that fill at most five sevenths of their width, as MNIST's do"
         )
     starts += (across - ends) // 2
 
     array = np.zeros((n, height, across), np.uint8)
     for order, begin in zip(orders, starts, strict=True):
-        for start in np.unique(begin):  # all that begin at the same column at once
+        for start in np.unique(begin):  # all digits that begin at this column, at once
             number = np.flatnonzero(begin == start)
-            array[number, :, start : start + width] |= images[order[number], :, : across - start]  # no ink meets ink
+            # ink never overlaps ink
+            array[number, :, start : start + width] |= images[order[number], :, : across - start]
     numbers = 0
     for order in orders:
         numbers = 10 * numbers + labels[order]
@@ -115,7 +122,7 @@ def joined(single: Stored, digits: int, what: str) -> Numbers:
 
 
 def aligned(images: np.ndarray) -> np.ndarray:
-    """(N, H, W) → the same, each image's ink at the left edge and in the middle of the height."""
+    """Return images (N, H, W) with the ink of each moved to the left edge and to the middle of the height."""
     n, height, width = images.shape
     columns, rows = images.any(1), images.any(2)
     first, last = rows.argmax(1), height - 1 - rows[:, ::-1].argmax(1)
@@ -124,42 +131,42 @@ def aligned(images: np.ndarray) -> np.ndarray:
     moved = np.empty_like(pixels)
     for step in np.unique(by):
         which = np.flatnonzero(by == step)
-        moved[which] = np.roll(pixels[which], step, axis=1)  # only empty pixels go round the end
+        moved[which] = np.roll(pixels[which], step, axis=1)  # only empty pixels wrap around
     return moved.reshape(n, height, width)
 
 
 def edges(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W) → the first and the last column with ink in each row, (N, H) each; far apart where there is none."""
+    """Return the first and the last column with ink in each row of (N, H, W), as (N, H) each; far outside for rows without."""
     ink, width = images > 0, images.shape[2]
     some = ink.any(2)
     left, right = ink.argmax(2), width - 1 - ink[:, :, ::-1].argmax(2)
     return np.where(some, left, 2 * width), np.where(some, right, -2 * width)
 
 
-def spread(right: np.ndarray) -> np.ndarray:
-    """(N, H) → in each row the largest of itself and GAP rows above and below: ink that is near aslant is near, too."""
+def maximum_over_near_rows(right: np.ndarray) -> np.ndarray:
+    """Return for each row of (N, H) the maximum over it and GAP rows above and below, so that diagonal gaps count too."""
     padded = np.pad(right, ((0, 0), (GAP, GAP)), mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * GAP + 1, axis=1).max(2)
 
 
 def same_hand(images: np.ndarray, labels: np.ndarray, digits: int) -> np.ndarray:
-    """A fixed permutation of the N images for each place, such that the images of a number are of one hand: (digits, N).
+    """Return a fixed permutation of the N images for each place, (digits, N), so that one hand wrote each number.
 
-    A hand is a strength of pen and a slant, each compared with those of the same digit, so that every digit meets every other.
+    A hand is a level of pen strength and of slant, each relative to images of the same digit, so that every digit meets every other.
     """
-    strength, slant = pen(images)
-    strong = ranked(strength, labels)
-    hand = HANDS * strong + ranked(slant, HANDS * labels + strong)
+    strength, slant = strength_and_slant(images)
+    strong = quantile_in_group(strength, labels)
+    hand = HANDS * strong + quantile_in_group(slant, HANDS * labels + strong)
     random = np.random.RandomState(SPLIT_SEED)
     orders = [np.lexsort((random.permutation(len(hand)), hand)) for _ in range(digits)]
     return np.stack(orders)[:, random.permutation(len(hand))]
 
 
-def pen(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W) → how much ink there is, and by how many columns it leans in a row, cov(across, down) / var(down): (N,) each."""
+def strength_and_slant(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the amount of ink of images (N, H, W), and their slant in columns per row, cov(across, down) / var(down): (N,) each."""
     down, across = (axis.ravel() for axis in np.mgrid[: images.shape[1], : images.shape[2]])
     moments = np.stack([np.ones_like(down), down, across, down * down, down * across], 1).astype(np.float64)
-    # whole numbers in float64: the sums are exact in any order, so that every machine makes the same numbers
+    # whole numbers in float64: the sums are exact in any order, so every machine makes the same numbers
     sums = np.concatenate(
         [part.reshape(len(part), -1) @ moments for part in np.array_split(images, -(-len(images) // 5000))]
     )
@@ -168,8 +175,8 @@ def pen(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mass, (xy - x * y) / np.maximum(yy - y * y, 1e-9)
 
 
-def ranked(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Which of HANDS equal parts of its group a value belongs to, from the smallest to the largest: (N,) of 0 … HANDS - 1."""
+def quantile_in_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return for each value which of HANDS equal parts of its group it is in, smallest first: (N,) of 0 … HANDS - 1."""
     order = np.lexsort((values, groups))
     sizes = np.bincount(groups)
     first = np.cumsum(sizes) - sizes

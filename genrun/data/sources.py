@@ -1,6 +1,6 @@
-"""The data sets that fit in memory: MNIST, Fashion-MNIST, CIFAR-10 and scikit-learn's digits.
+"""Read the data sets that fit in memory: MNIST, Fashion-MNIST, CIFAR-10 and scikit-learn's digits.
 
-Folders of images are in folders.py, arrays in arrays.py. Every function returns a `Source`, or refuses in one line.
+Folders of images are in folders.py, arrays in arrays.py. Every function returns a `Source` or refuses in one line.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity
 
-from genrun.data.download import explained, fetch
+from genrun.data.download import explain_errors, fetch
 from genrun.data.idx import check_idx_pair, check_sha256
 from genrun.data.images import SPLIT_SEED, Source, Stored, checksum_of, checksum_of_images, sha256_of_file
 from genrun.errors import Refused
 
-DIGITS_TEST = 360  # of 1,797
+DIGITS_TEST = 360  # test images, of 1,797
 
 
 def mnist(root: str, sha256: Mapping[str, str] | None = None) -> Source:
-    """Handwritten digits, 60,000 + 10,000 of 28×28, grey.
+    """Read MNIST: 60,000 + 10,000 handwritten digits of 28×28, grey.
 
     Args:
-        root: the folder of all data sets; the idx files lie in `<root>/MNIST/raw`, and are downloaded when they do not.
-        sha256: of the official files, by name; None accepts any files of this layout.
+        root: the folder of all data sets; the idx files are in `<root>/MNIST/raw`, and are downloaded if missing.
+        sha256: sha256 of the official files, by name; None accepts any files of this layout.
 
     References:
         LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, 1998.
@@ -37,11 +37,12 @@ def mnist(root: str, sha256: Mapping[str, str] | None = None) -> Source:
 
 
 def fashion_mnist(root: str, sha256: Mapping[str, str] | None = None, md5: Mapping[str, str] | None = None) -> Source:
-    """Articles of clothing, 60,000 + 10,000 of 28×28, grey.
+    """Read Fashion-MNIST: 60,000 + 10,000 articles of clothing of 28×28, grey.
 
     Args:
-        root: the folder of all data sets; the idx files lie in `<root>/FashionMNIST/raw`.
-        sha256, md5: of the files, by name; a file that has either is accepted. Without `sha256` any of this layout is.
+        root: the folder of all data sets; the idx files are in `<root>/FashionMNIST/raw`, and are downloaded if missing.
+        sha256, md5: digests of the files, by name; a file that matches either is accepted. `sha256=None` accepts any
+            files of this layout.
 
     References:
         Xiao, Rasul, Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017.
@@ -61,7 +62,7 @@ def _idx_source(
     names = [archive.removesuffix(".gz") for archive, _ in dataset.resources]
     missing = [file for file in names if not (raw / file).is_file()]
     if missing:
-        with explained(name, raw, missing):
+        with explain_errors(name, raw, missing):
             fetch(dataset, home, [f"{name}/raw/{file}" for file in missing], [f"{name}/raw/{n}.gz" for n in names])
 
     shapes = [
@@ -86,7 +87,7 @@ def _idx_source(
 
 
 def cifar10(root: str) -> Source:
-    """Objects and animals in ten classes, 50,000 + 10,000 of 32×32, colour, in `<root>/cifar-10-batches-py`.
+    """Read CIFAR-10 from `<root>/cifar-10-batches-py`: 50,000 + 10,000 colour images of 32×32, in ten classes.
 
     References:
         Krizhevsky, Learning multiple layers of features from tiny images, 2009.
@@ -96,7 +97,7 @@ def cifar10(root: str) -> Source:
     official = dict([*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])])
     wrong = [file for file, md5 in official.items() if not check_integrity(folder / file, md5)]
     if wrong:
-        with explained("CIFAR-10", folder, wrong):
+        with explain_errors("CIFAR-10", folder, wrong):
             fetch(dataset, home, [f"{dataset.base_folder}/{file}" for file in wrong], [dataset.filename])
 
     splits, class_names = [], ()
@@ -110,9 +111,9 @@ def cifar10(root: str) -> Source:
 
 
 def digits() -> Source:
-    """scikit-learn's handwritten digits, 1,437 + 360 of 8×8, grey; they come with the package, nothing is downloaded.
+    """Read scikit-learn's handwritten digits: 1,437 + 360 of 8×8, grey. They come with the package, without a download.
 
-    Their values 0 … 16 become round(v · 255 / 16). The split is fixed and holds the same share of every class.
+    The values v = 0 … 16 become round(v · 255 / 16). The split is fixed and stratified by class.
 
     References:
         Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI machine learning repository, 1998.
@@ -129,7 +130,7 @@ def digits() -> Source:
 
 
 def _stratified(labels: np.ndarray) -> torch.Tensor:
-    """A fixed order (N,) of which every beginning holds the classes in the shares that they have in the whole."""
+    """Return a fixed order (N,) in which the first n, for any n, hold the classes in the same shares as the whole."""
     random = np.random.RandomState(SPLIT_SEED)
     place = np.empty(len(labels))
     for label in np.unique(labels):

@@ -1,1 +1,1 @@
-"""Several processes train on shares of the same batch."""
+"""Train in several processes, each on its share of every batch."""

@@ -1,7 +1,8 @@
 """Start, watch and stop the worker processes of a training on several devices.
 
-Rank 0 is the run's own process: it alone holds the lock, writes the folder and talks to the user. A worker reads the folder's config.yaml,
-takes part in the training, and ends. It reads from a pipe of rank 0, and ends when that closes: rank 0 cannot die without its workers.
+Rank 0 is the run's own process: only it holds the lock, writes the folder and talks to the user. A worker reads the
+folder's config.yaml, takes part in the training, and ends. A worker also reads from a pipe of rank 0 and ends when the
+pipe closes, so no worker outlives rank 0.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from genrun.errors import Failed
 from genrun.runs.folder import RunFolder
 from genrun.types import Phase
 
-GRACE = 20.0  # seconds that process 0 has to notice by itself that it is alone, and that the others have to end
+GRACE = 20.0  # seconds for rank 0 to notice by itself that a worker is gone, and for workers to end
 
 
 class Workers:
     """The worker processes of a training: ranks 1, 2, …
 
     Attributes:
-        lost: the line that says which worker ended while it was needed, and why; empty while none did.
-        needed: the training is not over.
+        failure: the line that says which worker ended while it was needed, and why; empty while none did.
+        needed: whether the training still needs the workers.
     """
 
     def __init__(
         self, folder: RunFolder, phase: Phase, processes: int, port: int, threads: int, start: Path | None
     ) -> None:
-        self.folder, self.lost, self.needed = folder, "", True
+        self.folder, self.failure, self.needed = folder, "", True
         arguments = [str(folder.path), phase.stage, str(processes), str(port), str(threads), str(start or "")]
-        # classes of the user's own are found where this process finds them
+        # the workers find the user's own classes where this process finds them
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         with open(folder.path / "log.txt", "ab") as log:
             self.children = [
@@ -52,55 +53,55 @@ class Workers:
                     stderr=log,
                     text=True,
                     env=environment,
-                    start_new_session=True,  # Ctrl-C is for process 0, which stops them at a batch
+                    start_new_session=True,  # Ctrl-C goes to rank 0 alone, which stops the workers at the end of a batch
                 )
                 for rank in range(1, processes)
             ]
 
     def wait_until_ready(self) -> None:
-        """Wait until all workers have built what they train, and watch them from then on.
+        """Wait until all workers have built their data, method and trainer, and watch them from then on.
 
         Raises:
-            Failed: a worker could not.
+            Failed: a worker could not build them.
         """
         for rank, child in enumerate(self.children, 1):
-            word = child.stdout.readline()
-            if word.strip() != "ready":
-                raise Failed(self._line(rank, child, word))
+            answer = child.stdout.readline()
+            if answer.strip() != "ready":
+                raise Failed(self._error_line(rank, child, answer))
         for rank, child in enumerate(self.children, 1):
             threading.Thread(target=self._watch, args=(rank, child), daemon=True).start()
 
-    def _line(self, rank: int, child: subprocess.Popen, word: str) -> str:
+    def _error_line(self, rank: int, child: subprocess.Popen, answer: str) -> str:
         with contextlib.suppress(ValueError):
-            return f"process {rank} of the training ended: {json.loads(word)['error']}"
+            return f"process {rank} of the training ended: {json.loads(answer)['error']}"
         status = child.wait(GRACE)
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         return f"process {rank} of the training ended {how}; log.txt may say why, and the same command goes on from the last checkpoint"
 
     def _watch(self, rank: int, child: subprocess.Popen) -> None:
-        """Wait for a worker to end; when it was still needed, end this process too."""
-        word = child.stdout.readline()
+        """Wait for a worker to end; if it was still needed, end this process too."""
+        answer = child.stdout.readline()
         if child.wait() == 0 or not self.needed:
             return
-        self.lost = self.lost or self._line(rank, child, word)
+        self.failure = self.failure or self._error_line(rank, child, answer)
         limit = time.monotonic() + GRACE
         while self.needed and time.monotonic() < limit:
             time.sleep(0.1)
-        if self.needed:  # this process waits for one that is no more (NCCL does, for hours)
+        if self.needed:  # this process still waits for the ended worker (NCCL does, for hours)
             with contextlib.suppress(OSError):
-                self.folder.end_attempt("failed", self.lost, "Failed")
-            print(f"genrun: {self.lost}", file=sys.stderr, flush=True)
+                self.folder.end_attempt("failed", self.failure, "Failed")
+            print(f"genrun: {self.failure}", file=sys.stderr, flush=True)
             os._exit(Failed.status)
 
-    def was_lost(self) -> str:
-        """Return why a worker ended, waiting for one that may be ending just now; empty when none did."""
+    def wait_for_failure(self) -> str:
+        """Wait a few seconds for a worker that may be failing, and return why it ended; empty if none did."""
         limit = time.monotonic() + GRACE / 4
-        while not self.lost and time.monotonic() < limit:
+        while not self.failure and time.monotonic() < limit:
             time.sleep(0.05)
-        return self.lost
+        return self.failure
 
     def wait(self) -> None:
-        """Wait for worker processes that have finished their training to end."""
+        """Wait until the worker processes, which have finished their training, end."""
         for child in self.children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(GRACE)
@@ -122,12 +123,14 @@ class Workers:
 
 @contextlib.contextmanager
 def workers_of(trainer: Trainer, folder: RunFolder, phase: Phase, threads: int, start: Path | None) -> Iterator[None]:
-    """Run the worker processes of a training while the context lasts; none for a training on one device.
+    """Run the worker processes of a training while the context lasts; there are none for a training on one device.
 
     Args:
-        phase: of the training.
-        threads: of each process.
-        start: the checkpoint that they go on from.
+        trainer: the trainer of rank 0.
+        folder: the run folder.
+        phase: the phase of the training.
+        threads: number of threads of each process.
+        start: the checkpoint that the training resumes from.
 
     Raises:
         Failed: a worker ended before the training was over.
@@ -146,8 +149,8 @@ def workers_of(trainer: Trainer, folder: RunFolder, phase: Phase, threads: int, 
         workers.needed = False
         distributed.destroy_process_group()
         workers.wait()
-    except RuntimeError as error:  # what a collective raises when its other end is gone
-        if not (line := workers.was_lost()):
+    except RuntimeError as error:  # a collective operation raises this when another rank is gone
+        if not (line := workers.wait_for_failure()):
             raise
         raise Failed(line) from error
     finally:

@@ -1,4 +1,4 @@
-"""Training on several devices: each process a share of every batch, and together the gradient of the whole (DDP)."""
+"""Train on several devices (DDP): each rank computes on its share of every batch, and together they get the whole batch's gradient."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch import distributed
 from genrun.maths.sharding import sharing
 from genrun.system.random_state import random_states, restore_random_states
 
-# Process 0 looks at samples and judges them while the others wait. One that died is noticed by `genrun.ranks`, not by this.
+# Rank 0 draws and judges samples while the others wait. genrun.distributed.launcher notices a rank that died, not this timeout.
 COLLECTIVE_TIMEOUT = timedelta(hours=6)
 
 
 class RankEnvironment(ClusterEnvironment):
-    """One of the processes of this machine that share each batch; `genrun.ranks` starts them, and Lightning none."""
+    """The environment of one rank, all on this machine. genrun.distributed.launcher starts the processes, not Lightning."""
 
     def __init__(self, rank: int, processes: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class RankEnvironment(ClusterEnvironment):
 
     creates_processes_externally = True
     main_address = "127.0.0.1"
-    main_port = 0  # the store is there before Lightning would look for one
+    main_port = 0  # not used: the store exists before Lightning would need a port
 
     @staticmethod
     def detect() -> bool:
@@ -54,33 +54,36 @@ class RankEnvironment(ClusterEnvironment):
 
 
 class SharedBatches(DDPStrategy):
-    r"""Each of P processes has b_r of a batch's b images and the mean loss L_r of them, of which it descends
+    r"""The strategy in which P ranks share each batch. Rank r has b_r of the b images, with mean loss L_r, and minimises
 
         P b_r / b · L_r
 
-    so that the mean gradient of the processes, which DDP gives each of them, is that of the batch's mean loss, Σ_r b_r / b · L_r, however
-    uneven the shares are.
+    DDP gives every rank the mean of the ranks' gradients. That mean is the gradient of the batch's mean loss,
+    Σ_r b_r / b · L_r, however uneven the shares are.
 
     Args:
-        environment: which rank this process is.
+        environment: the rank of this process.
 
     Attributes:
-        store: by which the processes find each other; set before the training.
-        side: a group on the processor for words between them, which wait for no GPU.
+        store: the store by which the ranks find each other; set before the training.
+        cpu_group: a process group on the CPU for messages between the ranks, which need not wait for a GPU.
     """
 
     def __init__(self, environment: RankEnvironment) -> None:
-        # buffers are computed alike everywhere, so there is nothing to broadcast
+        # every rank computes the same buffers, so there is nothing to broadcast
         super().__init__(cluster_environment=environment, broadcast_buffers=False, timeout=COLLECTIVE_TIMEOUT)
         self.environment = environment
         self.store: distributed.Store | None = None
-        self.side: distributed.ProcessGroup | None = None
+        self.cpu_group: distributed.ProcessGroup | None = None
 
     def _configure_launcher(self) -> None:
-        """None: Lightning would start the command again."""
+        """Set no launcher: Lightning's would run the whole command again."""
 
     def setup_distributed(self) -> None:
-        """Meet the other processes; unlike Lightning's, this leaves the random streams where the method's making left them."""
+        """Join the process group, and take over rank 0's random states.
+
+        Unlike Lightning's version, this leaves the random streams as they were after the method was built.
+        """
         self.set_world_ranks()
         cuda = self.root_device.type == "cuda"
         self._process_group_backend = "nccl" if cuda else "gloo"
@@ -92,9 +95,9 @@ class SharedBatches(DDPStrategy):
             timeout=COLLECTIVE_TIMEOUT,
             device_id=self.root_device if cuda else None,
         )
-        self.side = distributed.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
+        self.cpu_group = distributed.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
         states = [random_states()]
-        distributed.broadcast_object_list(states, src=0, group=self.side, device=torch.device("cpu"))
+        distributed.broadcast_object_list(states, src=0, group=self.cpu_group, device=torch.device("cpu"))
         restore_random_states(states[0])
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -112,12 +115,15 @@ class SharedBatches(DDPStrategy):
         return sharing(self.lightning_module.trainer.val_dataloaders.sampler.share(batch_idx))
 
     def rank_zero_values(self, *own: int) -> list[int]:
-        """Numbers of process 0, in every process."""
-        told = torch.tensor(own)
-        distributed.broadcast(told, src=0, group=self.side)
-        return told.tolist()
+        """Return rank 0's numbers, in every rank."""
+        values = torch.tensor(own)
+        distributed.broadcast(values, src=0, group=self.cpu_group)
+        return values.tolist()
 
 
 def rank_zero_values(trainer: pl.Trainer, *own: int) -> list[int]:
-    """What process 0 says, where several train; signals and clocks are its own, and all must do the same at the same batch."""
+    """Return rank 0's numbers in every rank; on one device, return `own`.
+
+    Signals and clocks differ between ranks, but all ranks must do the same thing at the same batch.
+    """
     return trainer.strategy.rank_zero_values(*own) if isinstance(trainer.strategy, SharedBatches) else list(own)

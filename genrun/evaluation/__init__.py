@@ -1,1 +1,1 @@
-"""The judge: what samples are worth, whichever method drew them."""
+"""The judge, which measures how good samples are, whichever method drew them."""

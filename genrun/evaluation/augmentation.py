@@ -1,6 +1,6 @@
-"""Slight changes to training images of a classifier, none of which a person would take for another class.
+"""Data augmentation for the reference classifier: slight random changes that keep an image's class.
 
-A plainly trained classifier reads faint grey beside strokes, or a little blur, as other classes; a judge must not.
+Without augmentation, a classifier takes faint grey beside strokes, or a little blur, for another class. A judge must not.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def changed(images: Tensor) -> Tensor:
-    """Images (n, C, H, W) in [0, 1] with slight changes, each to a part of the batch: the class is to stay what it was."""
-    return noisy(hazy(paler(blurred(moved(images)))))
+def augment(images: Tensor) -> Tensor:
+    """Apply the slight changes to images (n, C, H, W) in [0, 1], each to a random part of them; classes stay the same."""
+    return add_noise(add_haze(darken(blur(shift_and_warp(images)))))
 
 
-def moved(images: Tensor, share: float = 0.5, warped: float = 0.2) -> Tensor:
-    """Whole-pixel shifts of up to a fourteenth of the side; `warped` of the images are turned, stretched and slanted too.
+def shift_and_warp(images: Tensor, share: float = 0.5, warped: float = 0.2) -> Tensor:
+    """Shift each image by whole pixels with probability `share`, and warp it with probability `warped`.
 
-    Turned by at most 12 degrees, stretched by e^±0.12 along each side, slanted by ±0.15. What comes in from outside is black.
+    A shift is at most a fourteenth of the side. A warp turns by at most 12 degrees, stretches by e^±0.12 along each side
+    and slants by ±0.15. Pixels from outside the image are black.
     """
     n, _, height, width = images.shape
 
@@ -29,7 +30,7 @@ def moved(images: Tensor, share: float = 0.5, warped: float = 0.2) -> Tensor:
 
     shift = (torch.rand(n) < share).float()
     right, down = (
-        # in the coordinates of grid_sample a side has length 2; a shift by whole pixels leaves their values as they are
+        # in the coordinates of grid_sample a side has length 2; a shift by whole pixels does not change their values
         shift * torch.randint(-most, most + 1, (n,)) * 2 / side
         for side, most in ((width, max(1, round(width / 14))), (height, max(1, round(height / 14))))
     )
@@ -45,9 +46,9 @@ def moved(images: Tensor, share: float = 0.5, warped: float = 0.2) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def blurred(images: Tensor, share: float = 0.05) -> Tensor:
-    """Blurred by (a, 1 - 2a, a) along both sides, 0 < a < 1/3."""
-    chosen = some(images, share)
+def blur(images: Tensor, share: float = 0.05) -> Tensor:
+    """Blur a random `share` of the images with (a, 1 - 2a, a) along both sides, 0 < a < 1/3."""
+    chosen = random_indices(images, share)
     part = images[chosen]
     a = torch.rand(len(chosen), 1, 1, 1) / 3
     rows = F.pad(part, (0, 0, 1, 1), mode="replicate")
@@ -57,16 +58,19 @@ def blurred(images: Tensor, share: float = 0.05) -> Tensor:
     return images.index_copy(0, chosen, part)
 
 
-def paler(images: Tensor, share: float = 0.09, least: float = 0.5) -> Tensor:
-    """Multiplied by a number between `least` and 1."""
-    chosen = some(images, share)
+def darken(images: Tensor, share: float = 0.09, least: float = 0.5) -> Tensor:
+    """Multiply a random `share` of the images by factors between `least` and 1."""
+    chosen = random_indices(images, share)
     factor = least + (1 - least) * torch.rand(len(chosen), 1, 1, 1)
     return images.index_copy(0, chosen, images[chosen] * factor)
 
 
-def hazy(images: Tensor, share: float = 0.12, most: float = 0.25) -> Tensor:
-    """Under a grey of at most `most`, even or in soft patches, which is added to the image or fills what is darker."""
-    chosen = some(images, share)
+def add_haze(images: Tensor, share: float = 0.12, most: float = 0.25) -> Tensor:
+    """Lay a grey of at most `most` over a random `share` of the images.
+
+    The grey is even or in soft patches. It is added to the image, or replaces the pixels that are darker than it.
+    """
+    chosen = random_indices(images, share)
     part, k = images[chosen], len(chosen)
 
     def coin(p: float) -> Tensor:
@@ -79,14 +83,14 @@ def hazy(images: Tensor, share: float = 0.12, most: float = 0.25) -> Tensor:
     return images.index_copy(0, chosen, part)
 
 
-def noisy(images: Tensor, share: float = 0.09, most: float = 0.12) -> Tensor:
-    """With Gaussian noise of a standard deviation of at most `most`."""
-    chosen = some(images, share)
+def add_noise(images: Tensor, share: float = 0.09, most: float = 0.12) -> Tensor:
+    """Add Gaussian noise with a standard deviation of at most `most` to a random `share` of the images."""
+    chosen = random_indices(images, share)
     part = images[chosen]
     part = part + torch.randn_like(part) * torch.rand(len(chosen), 1, 1, 1) * most
     return images.index_copy(0, chosen, part.clamp(0, 1))
 
 
-def some(images: Tensor, share: float) -> Tensor:
-    """Indices of a random `share` of the images."""
+def random_indices(images: Tensor, share: float) -> Tensor:
+    """Return the indices of a random `share` of the images."""
     return torch.randperm(len(images))[: round(share * len(images))]

@@ -1,4 +1,4 @@
-"""What is computed once and kept: whole safetensors files, made anew when they are missing or damaged."""
+"""A cache of tensors in safetensors files. A missing or damaged file is made again."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from torch import Tensor, nn
 from genrun.system.files import write_atomic
 
 
-def kept(place: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors in the file `place`; when it is not there or cannot be read, what `make` returns, kept there for the next time.
+def cached(place: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the tensors in the file `place`, or call `make` and save its tensors there if the file cannot be read.
 
-    Of several processes that miss the same file one makes it, the others wait for it.
+    If several processes miss the same file, one makes it and the others wait for it.
     """
-    if (found := read(place)) is not None:
+    if (found := read_tensors(place)) is not None:
         return found
-    with alone(place):
-        if (found := read(place)) is not None:
+    with exclusive_lock(place):
+        if (found := read_tensors(place)) is not None:
             return found
         made = make()
-        with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to stop
+        with contextlib.suppress(OSError):  # a cache that cannot be written must not stop the run
             write_atomic(place, save({name: tensor.contiguous() for name, tensor in made.items()}))
     return made
 
 
-def read(place: Path) -> dict[str, Tensor] | None:
-    """None: not there, or cut short."""
+def read_tensors(place: Path) -> dict[str, Tensor] | None:
+    """Return the tensors in a file; None if the file is missing or damaged."""
     try:
         return load_file(place)
     except (OSError, SafetensorError):
@@ -42,8 +42,11 @@ def read(place: Path) -> dict[str, Tensor] | None:
 
 
 @contextlib.contextmanager
-def alone(place: Path) -> Iterator[None]:
-    """Wait until no other process makes this file; where nothing can be locked nobody waits, and the last one's file stays."""
+def exclusive_lock(place: Path) -> Iterator[None]:
+    """Hold a lock, so that only one process at a time makes this file.
+
+    If the file system has no locks, no process waits, and the file that is written last stays.
+    """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(place.with_name(f".{place.stem}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
@@ -60,13 +63,13 @@ def alone(place: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def numbers(values: dict[str, float]) -> dict[str, Tensor]:
-    """Plain numbers as `kept` keeps them."""
+def as_tensors(values: dict[str, float]) -> dict[str, Tensor]:
+    """Return plain numbers as tensors, so that `cached` can save them."""
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
 
 
 def hash_of(network: nn.Module) -> str:
-    """sha256 over the names, shapes and bytes of a network's weights and buffers."""
+    """Return the sha256 of the names, shapes and bytes of a network's weights and buffers."""
     sha = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         sha.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())

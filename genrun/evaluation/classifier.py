@@ -1,4 +1,4 @@
-"""The reference classifier: trained once for each data set, when it is first needed, and frozen."""
+"""The reference classifier. It is trained once for each data set, when it is first needed, and then frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from genrun.data.images import Images
 from genrun.errors import Refused
-from genrun.evaluation.augmentation import changed
+from genrun.evaluation.augmentation import augment
 from genrun.evaluation.features import CHUNK, exact_convolutions
 from genrun.runs.identity import digest
 from genrun.system.console import with_progress
@@ -21,19 +21,20 @@ from genrun.types import Facts
 if TYPE_CHECKING:
     from genrun.evaluation.real import RealImages
 
-VERSION = 1  # raised when the same recipe would come to another network
-SEED = 0  # of every classifier: it is the data's, not a run's
-LEAST_STEPS = 8  # that a cycle of rates can be laid over
+VERSION = 1  # raise it when the same recipe would give another network
+SEED = 0  # the same for every run: a classifier belongs to the data
+LEAST_STEPS = 8  # the one-cycle schedule needs as many
 
 
 class Recipe:
-    """A classifier's network and how it is trained: by a one-cycle rate on slightly changed images.
+    """The network of a classifier and how it is trained: with augmented images and a one-cycle learning rate.
 
     Args:
         network: (image_shape, num_classes) → a network with `features`: (n, num_features), `head`, and logits.
-        optimizer: parameters → an optimizer, with the largest rate of the cycle, reached after a quarter of the steps.
-        steps: of training.
-        epochs: passes over the images at most: small data sets need fewer steps.
+        optimizer: parameters → an optimizer. Its learning rate is the largest of the cycle, which is reached after a
+            quarter of the steps.
+        steps: number of training steps.
+        epochs: at most so many passes over the images, because small data sets need fewer steps.
         batch_size: images in a step.
     """
 
@@ -52,15 +53,15 @@ class Recipe:
         self.steps, self.epochs, self.batch_size = steps, epochs, batch_size
 
     def key(self) -> list[Any]:
-        """Everything that decides the classifier, besides its data."""
-        parts = [named(self.network), named(self.optimizer)]
+        """Return everything that decides the trained classifier, except its data."""
+        parts = [class_and_options(self.network), class_and_options(self.optimizer)]
         return [*parts, self.steps, self.epochs, self.batch_size, SEED, VERSION]
 
     def check(self, facts: Facts, steps: int | None = None) -> None:
-        """Refuse what cannot be built, before anything is trained.
+        """Check the options before anything is trained.
 
         Raises:
-            Refused: an option that the network, its optimizer or the schedule does not take.
+            Refused: the network, its optimizer or the schedule does not accept an option.
         """
         try:
             self.schedule(self.optimizer(self.build(facts).parameters()), steps or self.steps)
@@ -71,18 +72,18 @@ class Recipe:
 
     @staticmethod
     def schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
-        """One cycle whose largest rate is the optimizer's own."""
+        """Return a one-cycle schedule whose largest learning rate is the optimizer's own."""
         rate = optimizer.param_groups[0]["lr"]
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.25)
 
     def build(self, facts: Facts) -> nn.Module:
-        """The network before training."""
+        """Build the network with its initial weights."""
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
             return self.network(facts.image_shape, facts.num_classes)
 
     def reference(self, real: RealImages, device: torch.device) -> nn.Module:
-        """The classifier of this data: from the cache where it is there whole, else trained on the training images."""
+        """Return the frozen classifier of this data, from the cache or newly trained on the training images."""
 
         def make() -> dict[str, Tensor]:
             train = real.data.train
@@ -96,40 +97,40 @@ class Recipe:
     def train(
         self, images: Images, facts: Facts, what: str, console: Console, device: torch.device, steps: int | None = None
     ) -> nn.Module:
-        """A classifier trained by cross-entropy, frozen, on the CPU; the global random stream is as it was.
+        """Train a classifier by cross-entropy and return it frozen, on the CPU; the global random state does not change.
 
         Args:
-            what: said beside the progress.
-            steps: fewer or more than the recipe's.
+            what: text beside the progress bar.
+            steps: training steps; None: those of the recipe.
         """
         epoch = max(1, len(images) // self.batch_size)
         steps = max(LEAST_STEPS, min(steps or self.steps, self.epochs * epoch))
-        # on a CPU convolutions are faster by a third with the channels last
+        # on a CPU, convolutions are a third faster with the channels last
         network = self.build(facts).train().to(device, memory_format=torch.channels_last)
         optimizer = self.optimizer(network.parameters())
         schedule = self.schedule(optimizer, steps)
         with exact_convolutions(), torch.random.fork_rng():
             torch.manual_seed(SEED)
-            order = batches(len(images), self.batch_size, steps)
+            order = batch_indices(len(images), self.batch_size, steps)
             for index in with_progress(order, steps, what, console):
-                batch = changed(images.images(index)).to(device, memory_format=torch.channels_last)
+                batch = augment(images.images(index)).to(device, memory_format=torch.channels_last)
                 loss = F.cross_entropy(network(batch), images.labels[index].to(device))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-        # plain order again, which is what safetensors keeps
+        # back to the default memory format, as safetensors stores it
         return network.to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
 
 
-def named(made: Callable[..., Any]) -> list[Any]:
-    """What a partial class of the configuration would make: its name and its options."""
+def class_and_options(made: Callable[..., Any]) -> list[Any]:
+    """Return the name and the options of a class, or of a partial class from the configuration."""
     target = getattr(made, "func", made)
     return [f"{target.__module__}.{target.__qualname__}", getattr(made, "keywords", {})]
 
 
-def batches(size: int, batch_size: int, steps: int) -> Iterator[Tensor]:
-    """Indices of `steps` batches, epoch after epoch in a fresh order; what does not fill a batch is left out."""
+def batch_indices(size: int, batch_size: int, steps: int) -> Iterator[Tensor]:
+    """Yield the image indices of `steps` batches, in a new random order each epoch, without incomplete batches."""
     batch_size, order = min(batch_size, size), []
     for _ in range(steps):
         if not order:
@@ -139,7 +140,7 @@ def batches(size: int, batch_size: int, steps: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Images) -> float:
-    """Share of images that a classifier on the CPU takes for what they are."""
+    """Return the share of images whose class a classifier on the CPU predicts correctly."""
     index = torch.arange(len(images)).split(CHUNK)
     right = [(network(images.images(i)).argmax(1) == images.labels[i]).double().sum() for i in index]
     return (sum(right) / len(images)).item()

@@ -1,4 +1,4 @@
-"""Controls: real images, spoilt on purpose, of which it is known what an honest judge must say."""
+"""Controls: real images, changed on purpose, for which the right verdict of the judge is known."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.row import Row
 from genrun.inference import seeded
 
-NOISE = 0.05  # standard deviation of the slight noise, on [0, 1]
-SHOWN = {  # heading of a column → name of the row
+NOISE = 0.05  # standard deviation of the added noise, on [0, 1]
+SHOWN = {  # column heading → row name
     "accuracy": "label accuracy",
     "entropy": "class entropy",
     "Fréchet c": "Fréchet distance (classifier)",
@@ -30,7 +30,7 @@ SHOWN = {  # heading of a column → name of the row
 
 
 class Control(NamedTuple):
-    """Images (n, C, H, W) uint8, their labels (n,), and what the judge is expected to say of them."""
+    """Images (n, C, H, W) uint8, their labels (n,), and the expected verdict of the judge."""
 
     name: str
     expected: str
@@ -39,7 +39,10 @@ class Control(NamedTuple):
 
 
 def controls(real: RealImages, seed: int) -> Iterator[Control]:
-    """As many images each as were held out of the training set, but for one class and too few."""
+    """Yield the controls.
+
+    A control has as many images as were held out of the training set, except "one class only" and "20 images".
+    """
     kept_back = real.images("validation").decoded()
     trained_on = real.images("train", len(kept_back)).decoded()
     held_out, labels, copies, their_labels = kept_back.array, kept_back.labels, trained_on.array, trained_on.labels
@@ -63,13 +66,13 @@ def controls(real: RealImages, seed: int) -> Iterator[Control]:
 
 
 def judged(judge: Judge) -> Iterator[tuple[Control, list[Row] | str]]:
-    """Each control with its rows, or with the line by which it was refused.
+    """Yield each control with its rows, or with the error message if the judge refused it.
 
     Raises:
-        Refused: too few images were held out.
+        Refused: there are too few held-out images.
     """
     held_out = len(judge.real.data.validation)
-    if held_out <= (least := judge.features()):
+    if held_out <= (least := judge.max_features()):
         raise Refused(
             f"--controls need more than {least} held-out images, there are {held_out}; set data.validation={least + 1}"
         )

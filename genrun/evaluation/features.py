@@ -1,4 +1,4 @@
-"""The spaces in which images are compared: a classifier's features, and some that no label has shaped."""
+"""The feature spaces in which images are compared: a trained network's, and random convolutions, which use no labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from genrun.evaluation.cache import hash_of
 from genrun.system.console import with_progress
 
-CHUNK = 500  # images that a network sees at a time
-SHOWN = 10  # chunks; progress is shown of more
+CHUNK = 500  # images in a forward pass
+SHOWN = 10  # with more chunks, progress is shown
 
 
 def exact_convolutions() -> contextlib.AbstractContextManager:
-    """On a GPU: no TensorFloat-32 and the same algorithm each time, so that its features may stand beside a CPU's."""
+    """Make a GPU's convolutions exact and repeatable (no TensorFloat-32), so that its features are comparable with a CPU's."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
@@ -27,14 +27,14 @@ class Space:
     """A frozen network whose outputs are compared in place of pixels.
 
     Args:
-        name: what tables call it.
-        network: (n, C, H, W) in [0, 1] → (n, num_features), by its method `features` where it has one.
-        device: where it works; features come back to the CPU.
+        name: its name in tables.
+        network: (n, C, H, W) in [0, 1] → (n, num_features); its method `features` is called if it has one.
+        device: where the network runs; features are returned on the CPU.
     """
 
     def __init__(self, name: str, network: nn.Module, device: torch.device) -> None:
         self.name = name
-        # on a CPU convolutions are faster by a third with the channels last
+        # on a CPU, convolutions are a third faster with the channels last
         self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self.num_features: int = network.num_features
         self.device = device
@@ -44,11 +44,12 @@ class Space:
     def __call__(
         self, images: Tensor | Iterable[Tensor], console: Console | None = None, what: str = "", n: int | None = None
     ) -> Tensor:
-        """Images (n, C, H, W) uint8, or parts of them → features (n, d) float32 on the CPU.
+        """Return the features (n, d) float32, on the CPU, of images (n, C, H, W) uint8 or of several parts of them.
 
         Args:
-            what: said beside the progress, of more than some images.
-            n: how many images there are, where they come in parts.
+            console: where progress is shown if there are many images; None: nowhere.
+            what: text beside the progress bar.
+            n: number of images, if they come in parts.
         """
         embed = getattr(self.network, "features", self.network)
         parts = images.split(CHUNK) if isinstance(images, Tensor) else images
@@ -62,12 +63,13 @@ class Space:
 
 
 class RandomConvolutions(nn.Module):
-    """Two layers of random convolutions, pooled and projected; (n, C, H, W) in [0, 1] → (n, num_features).
+    """A fixed random network: two convolutions, pooled and projected; (n, C, H, W) in [0, 1] → (n, num_features).
 
         conv 5×5, ReLU → mean over 2×2 → conv 3×3, ReLU → mean over a grid of 4×4 cells → orthogonal projection
 
-    A classifier's features may overlook whatever its classes do not depend on, noise above all; these were shaped by nothing. The
-    weights are Gaussian with variance 2/fan-in, drawn from a stream of numpy's that never changes, so that every machine has the same.
+    A classifier's features may ignore what its classes do not depend on, above all noise. These features are not trained on
+    anything. The weights are Gaussian with variance 2/fan-in. They come from a random stream of numpy
+    that never changes, so every machine has the same weights.
 
     References:
         Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, section 4 (random embeddings).
@@ -91,7 +93,7 @@ class RandomConvolutions(nn.Module):
         self.register_buffer("projection", rows.float())
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) in [0, 1] → (n, num_features)."""
+        """Return the features (n, num_features) of images (n, C, H, W) in [0, 1]."""
         hidden = F.avg_pool2d(F.conv2d(images, self.first, padding=2).relu(), 2)
         hidden = F.conv2d(hidden, self.second, padding=1).relu()
         return F.adaptive_avg_pool2d(hidden, self.grid).flatten(1) @ self.projection

@@ -1,4 +1,4 @@
-"""What samples are worth: an honest table that does not know which method made them."""
+"""The judge: it computes the table of metrics of samples, without knowing which method made them."""
 
 from __future__ import annotations
 
@@ -27,31 +27,33 @@ from genrun.types import Facts
 
 
 class Judge:
-    """Compares samples with the real images of a data set, and every figure with what real images get in their place.
+    """Compares samples with the real images of a data set, and each metric with the value that real images get.
 
     Args:
-        data: the data set, which is not read where the cache knows enough.
-        facts: what it says of itself.
-        key: names its images.
-        cache: folder in which classifiers and statistics of real images are kept.
-        console: for progress.
-        seed: of everything that is drawn here.
-        device: where networks work.
-        classifier: how the reference classifier is made; None: no row that needs one.
-        random: whether to compare by random convolutions, which no label has shaped.
-        inception: `disk`, `fetch` or a path: where its weights are; None: no such rows.
-        neighbours: k of precision, recall, density and coverage; None: without them.
-        kernel_draws: subsets for the kernel distance.
-        kernel_size: images in one.
+        data: the data set, which is not read if the cache holds all results.
+        facts: the facts of this data set.
+        key: identifies the images in the cache.
+        cache: folder for classifiers and statistics of real images.
+        console: where progress is shown.
+        seed: seed of all random draws of the judge.
+        device: where networks run.
+        classifier: network and training of the reference classifier; None: no rows that need a classifier.
+        random: whether to compare in features of random convolutions, which use no labels.
+        inception: where Inception's weights are: `disk`, `fetch` or a path; None: no rows in Inception features.
+        neighbours: k of precision, recall, density and coverage; None: without these metrics.
+        kernel_draws: number of subsets for the kernel distance.
+        kernel_size: images in a subset.
         at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
         memorisation: whether to look for copies of training images.
-        train_on_generated: steps of the classifier that is trained on samples and tested on real images; 0: without it.
-        reconstructions: test images that are reconstructed, by a method that can.
-        likelihoods: test images whose bits per dimension or nats are computed, of a method that has a likelihood or a bound of it.
-        importance_samples: samples behind the tighter bound of each, of a method that bounds the mass of binarised images; 1: without it.
-        class_separation: whether to tell how well pairs of classes are told apart in two components of codes, of a method with codes.
-        epoch_samples: images that are drawn and judged at an epoch's end; 0: none.
-        epoch_every: epochs between that.
+        train_on_generated: training steps of a classifier that is trained on samples and tested on real images; 0: none.
+        reconstructions: number of test images to reconstruct, if the method can.
+        likelihoods: number of test images for bits per dimension or nats, if the method has a likelihood or a bound of it.
+        importance_samples: samples per image for a tighter bound, if the method bounds the mass of binarised images;
+            1: without this bound.
+        class_separation: whether to measure how well pairs of classes are separated in two components of the codes,
+            if the method has codes.
+        epoch_samples: number of samples that are drawn and judged at the end of an epoch; 0: none.
+        epoch_every: epochs from one such check to the next.
     """
 
     def __init__(
@@ -101,10 +103,10 @@ class Judge:
         self.facts, self.cache, self.console = facts, cache, console
         self.seed, self.device = seed, torch.device(device)
         self.recipe = classifier if facts.num_classes > 1 else None
-        self.without_classes = classifier is not None and self.recipe is None  # nothing to tell apart
+        self.without_classes = classifier is not None and self.recipe is None  # the data has no classes
         if self.recipe:
             self.recipe.check(facts)
-        self.hashes: dict[str, str] = {}  # of the networks that were used
+        self.hashes: dict[str, str] = {}  # name → hash of each network that was used
         self.random, self.inception, self.memorisation = random, inception, memorisation
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.train_on_generated = train_on_generated
@@ -112,65 +114,73 @@ class Judge:
         self.class_separation = class_separation
         self.importance_samples = importance_samples
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
-        if self.epoch_samples and epoch_samples <= (most := self.features()):
+        if self.epoch_samples and epoch_samples <= (most := self.max_features()):
             raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
 
-    # ------------------------------------------------------------------------------------------------- what is compared in
+    # ------------------------------------------------------------------------------------------------------ feature spaces
 
     @cached_property
     def classifier(self) -> Space:
-        """The features of the reference classifier, which is trained now if it never was."""
+        """Return the feature space of the reference classifier, which is trained now if the cache does not hold it."""
         return self.space("classifier", self.recipe.reference(self.real, self.device))
 
     @cached_property
-    def label_free(self) -> Space:
-        """Random convolutions."""
+    def random_space(self) -> Space:
+        """Return the feature space of random convolutions, which use no labels."""
         return self.space("random", RandomConvolutions(self.facts.image_shape))
 
     @cached_property
-    def in_inception(self) -> Space:
-        """Inception's features.
+    def inception_space(self) -> Space:
+        """Return the feature space of Inception.
 
         Raises:
-            Unavailable: its weights or torch-fidelity are missing.
+            Unavailable: the weights or torch-fidelity are missing.
         """
         weights = find_weights(self.inception, self.cache, progress=self.console.is_terminal)
         return self.space("Inception", Inception(weights))
 
     def space(self, name: str, network: nn.Module) -> Space:
-        """A space, whose hash is noted."""
+        """Make a feature space of a network and record the network's hash."""
         made = Space(name, network, self.device)
         self.hashes[name] = made.hash
         return made
 
     def ready(self) -> None:
-        """Do what the looks after each epoch will need, so that no training waits for it."""
+        """Prepare what `glance` needs after each epoch, so that training does not wait for it."""
         for space in self.spaces()[:1]:
             self.real.features(space, "validation")
 
     def spaces(self) -> list[Space]:
-        """Those that samples are compared in; the first serves the looks after each epoch."""
-        return ([self.classifier] if self.recipe else []) + ([self.label_free] if self.random else [])
+        """Return the feature spaces in which samples are compared; `glance` uses the first one."""
+        return ([self.classifier] if self.recipe else []) + ([self.random_space] if self.random else [])
 
-    def features(self) -> int:
-        """The most features of a space that is compared in, known before any network is trained."""
+    def max_features(self) -> int:
+        """Return the number of features of the largest feature space; no network is trained for this."""
         network = self.recipe.build(self.facts) if self.recipe else None
-        return max(network.num_features if network else 0, self.label_free.num_features if self.random else 0)
+        return max(network.num_features if network else 0, self.random_space.num_features if self.random else 0)
 
     def check(self, n: int, what: str) -> None:
-        """Refuse what cannot be judged, before anything is computed.
+        """Check that n samples are enough to be judged, before anything is computed.
+
+        Args:
+            n: number of samples.
+            what: where they come from, for the error message.
 
         Raises:
-            Refused: fewer samples than the covariance of their features needs.
+            Refused: too few samples for the covariance of their features.
         """
-        if n <= (most := self.features()):
+        if n <= (most := self.max_features()):
             raise Refused(
                 f"{what}: {n} samples are too few, the judge compares {most} features and needs at least {most + 1}; "
                 "draw more, or evaluation=none"
             )
 
     def labels_of(self, samples: Stored, what: str) -> Tensor | None:
-        """The labels (n,) of samples that can be judged; None where they have none.
+        """Check that samples can be judged and return their labels (n,); None if they have none.
+
+        Args:
+            samples: the samples.
+            what: where they come from, for the error message.
 
         Raises:
             Refused: images of another shape, labels out of range, or too few images.
@@ -192,11 +202,11 @@ class Judge:
     # ---------------------------------------------------------------------------------------------------------- the table
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> list[Row]:
-        """The rows on samples.
+        """Return the rows of all metrics of samples.
 
         Args:
             images: (n, C, H, W) uint8.
-            labels: (n,) int64, the classes that were asked for; None where none were.
+            labels: (n,) int64, the classes that the samples were drawn for; None: no labels.
         """
         order = torch.randperm(len(images), generator=seeded(self.seed))  # a file may be sorted by class
         images, labels = images[order], None if labels is None else labels[order]
@@ -207,7 +217,7 @@ class Judge:
             rows.append(Row("label accuracy", None, note="this data has no classes"))
         if self.recipe:
             rows += recognition_rows(self.real, self.classifier, features["classifier"], images, labels)
-        # binary samples are compared with grey images and with binarised ones
+        # compare binary samples with grey images and with binarised images
         which = (
             [False, True] if is_binary(images) and not is_binary(self.real.images("test").decoded().array) else [False]
         )
@@ -218,42 +228,42 @@ class Judge:
             samples = None if labels is None else Stored(array=images, labels=labels)
             rows += training_rows(self.real, self.recipe, samples, self.train_on_generated, self.device)
         if self.memorisation:
-            of_samples = features["random"] if self.random else self.label_free(images)
+            of_samples = features["random"] if self.random else self.random_space(images)
             for binary in which:
-                rows += copying_rows(self.real, self.label_free, of_samples, binary)
+                rows += copying_rows(self.real, self.random_space, of_samples, binary)
         if self.inception:
             rows += self.by_inception(images)
         return rows
 
     def by_inception(self, images: Tensor) -> list[Row]:
-        """The same distances in Inception's features, for comparison with the literature; a row says so when they cannot be had."""
+        """Return rows of distances in Inception features, as in the literature, or a row that says why there are none."""
         few, why = len(images) <= Inception.num_features, []
         if few:
             why.append(f"needs more than {Inception.num_features} samples, got {len(images)}")
         try:
-            if not few or self.inception != "fetch":  # nothing is downloaded in vain
-                space = self.in_inception
+            if not few or self.inception != "fetch":  # with too few samples a download would be useless
+                space = self.inception_space
         except Unavailable as error:
             why.append(str(error))
-            if self.inception == "fetch":  # in full: a table would cut the address
+            if self.inception == "fetch":  # print it in full, because a table would cut the address
                 self.console.print(str(error), highlight=False, markup=False, soft_wrap=True)
         if why:
             return [Row("Fréchet distance (Inception)", None, note="; ".join(why))]
         samples = space(images, self.console, f"Inception features of {len(images):,} samples")
         return self.comparison.rows(self.real, space, samples)
 
-    # ------------------------------------------------------------------------------------------------------- in an epoch
+    # ---------------------------------------------------------------------------------------------------- after an epoch
 
     def glance(self, images: Tensor, labels: Tensor | None = None) -> dict[str, float]:
-        """A cheap look at few samples, against held-out training images, never against test images.
+        """Compute cheap metrics of few samples, compared with held-out training images, never with test images.
 
         Args:
             images: (n, C, H, W) uint8.
-            labels: (n,) int64, the classes that were asked for; None where none were.
+            labels: (n,) int64, the classes that the samples were drawn for; None: no labels.
 
         Returns:
-            `label_accuracy` and `class_entropy` where there are classes; `frechet` and `kernel` where there are held-out images
-            enough, in the classifier's features, or in random ones where there are no classes.
+            `class_entropy` if there is a classifier, and `label_accuracy` if there are labels too. `frechet` and `kernel` if there
+            are enough held-out images; they use the classifier's features, or random convolutions without a classifier.
         """
         space = next(iter(self.spaces()), None)
         if space is None:

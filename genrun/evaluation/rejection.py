@@ -1,4 +1,4 @@
-"""Images of chosen classes from a method that takes no labels: draw, look, keep those that a classifier is sure of."""
+"""Rejection sampling: draw from a method without labels and keep images of chosen classes that a classifier is sure of."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from genrun.inference import seeded
 if TYPE_CHECKING:
     from genrun.methods.method import Method
 
-CERTAIN = 0.995  # below it the document calls a digit uncertain
+CERTAIN = 0.995  # the document calls a digit with a lower confidence uncertain
 CHUNK = 100  # images drawn at a time
-DRAWS, LEAST_DRAWS = 200, 5000  # after so many for each image that is wanted, and so many at least, it is given up
+DRAWS, LEAST_DRAWS = 200, 5000  # give up after 200 draws for each wanted image, but not before 5,000 draws
 
 
 class Kept(NamedTuple):
-    """What was asked for, and what it took."""
+    """The images that were found, their confidences and the number of images drawn."""
 
     images: Tensor  # (n, C, H, W) in [0, 1], in the order of the labels
     confidences: Tensor  # (n,)
-    drawn: int
+    drawn: int  # images drawn in all
 
 
 def recognised(classifier: Space, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (n, C, H, W) uint8 → the class that each is taken for, and the probability that it is given: (n,) each."""
+    """Classify images (n, C, H, W) uint8; return the predicted class and its probability, (n,) each."""
     confidences, classes = logits_of(classifier, classifier(images)).softmax(1).max(1)
     return classes, confidences
 
@@ -48,14 +48,19 @@ def draw_classes(
     seed: int = 0,
     confidence: float = CERTAIN,
 ) -> Kept:
-    """An image for each label: the first drawn that the classifier takes for it, not the best ones.
+    """Draw an image for each label: the first that the classifier assigns to this class, not the best.
 
     Args:
-        labels: the classes wanted, by number, in any order and any number of times.
-        confidence: the probability at least with which an image must be taken for its class.
+        method: an unconditional method.
+        labels: numbers of the wanted classes, in any order; a class may occur several times.
+        classifier: the reference classifier.
+        class_names: names of all classes, for the error message.
+        console: where progress is shown.
+        seed: seed of the draws.
+        confidence: minimal probability of the predicted class for an image to be kept.
 
     Raises:
-        Failed: a class did not come as often as it is wanted.
+        Failed: too few images of a class were found.
     """
     wanted = Counter(labels)
     found: dict[int, list[tuple[Tensor, Tensor]]] = {label: [] for label in wanted}

@@ -1,4 +1,4 @@
-"""What results.json holds of a table."""
+"""The form in which results.json stores a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genrun.runs.folder import FORMAT
 
 
 def record(title: str, rows: list[Row], judge: Judge) -> dict[str, Any]:
-    """Return a table as results.json holds it: its rows, and what they were judged by."""
+    """Return a table as results.json stores it: its rows, the data, the seed and the networks of the judge."""
     return {
         "format": FORMAT,
         "title": title,

@@ -1,1 +1,1 @@
-"""Grids, GIFs and plots: tensors and tables in, pictures out."""
+"""Figures: grids, GIFs and plots, drawn from tensors and tables."""

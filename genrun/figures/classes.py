@@ -1,4 +1,4 @@
-"""What came of each class, in the order of the classes."""
+"""A figure with one sample of each class."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch import Tensor
 from genrun.figures.grid import LINE, beside, magnified, picture
 
 MOST = 10  # classes shown
-SIDE = 96  # pixels that an image's longer side comes near
+SIDE = 96  # pixels, approximate length of an image's longer side
 
 
 def sorted_classes(
     images: Tensor, labels: Tensor, confidences: Tensor, class_names: Sequence[str], certain: float = 0.995
 ) -> Image.Image:
-    """One image of each class, in their order, with the confidence of the classifier that took it for that class.
+    """Draw the first image of each predicted class, in the order of the classes, with the classifier's confidence.
 
-    It is the first of its class, not the best. A class that none was taken for has an empty cell. Of more than ten classes ten are shown,
-    evenly chosen.
+    The image is the first of its class, not the best. A class without images has an empty cell. If there are more than ten
+    classes, ten evenly spaced ones are shown.
 
     Args:
-        images: (n, C, H, W), uint8 or floats in [0, 1], in the order in which they were drawn.
-        labels: (n,) the class that each was taken for.
-        confidences: (n,) its probability.
-        certain: below it an image is called uncertain.
+        images: (n, C, H, W), uint8 or floats in [0, 1], in the order in which they were sampled.
+        labels: (n,) the predicted class of each image.
+        confidences: (n,) the probability of this class.
+        class_names: names of all classes.
+        certain: an image with a lower confidence is called uncertain.
 
     Raises:
-        ValueError: no images, or labels or confidences of another number.
+        ValueError: no images, or different numbers of images, labels and confidences.
     """
     if not len(images) == len(labels) == len(confidences) > 0:
         raise ValueError(

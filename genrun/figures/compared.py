@@ -1,4 +1,4 @@
-"""One score of several runs against their epochs."""
+"""A plot that compares a score of several runs over the epochs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from genrun.figures.plots import STYLE, palette_of, picture_of
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-MANY = 100  # epochs from which on their axis is logarithmic: early ones are what tells runs apart
+LOG_FROM = 100  # from so many epochs on, their axis is logarithmic, because runs differ most in early epochs
 
 
 def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> Image.Image:
-    """A line for each run, named in the legend in the order of their last values.
+    """Draw the score of each run as a line over the epochs; the legend is sorted by the last values.
 
     Args:
-        scores: name of a run → (epoch, value) in the order of epochs; not empty, every value positive or all linear.
-        score: what the values are.
+        scores: run name → (epoch, value) in the order of epochs, not empty. If all values are positive and they span more
+            than a factor of five, the value axis is logarithmic.
+        score: name of the score, for the axis.
 
     Raises:
-        ValueError: no run, or one without epochs.
+        ValueError: there is no run, or a run has no epochs.
     """
     if not scores or not all(scores.values()):
         raise ValueError("expected at least one run and an epoch of each")
@@ -33,12 +34,12 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
     from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
     def plain(axis: Axis) -> None:
-        """Numbers as they are on a logarithmic axis: 1, 2, 5, 10, …"""
+        """Label a logarithmic axis with plain numbers: 1, 2, 5, 10, …"""
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         axis.set_major_formatter(FormatStrFormatter("%g"))
         axis.set_minor_locator(NullLocator())
 
-    with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
+    with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         figure = Figure(figsize=(8.5, 4.2))
         panel = figure.subplots()
         names = sorted(scores, key=lambda name: -scores[name][-1][1])
@@ -50,7 +51,7 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
         if min(every) > 0 and max(every) > 5 * min(every):
             panel.set_yscale("log")
             plain(panel.yaxis)
-        if max(epoch for points in scores.values() for epoch, _ in points) >= MANY:
+        if max(epoch for points in scores.values() for epoch, _ in points) >= LOG_FROM:
             panel.set_xscale("log")
             plain(panel.xaxis)
         else:

@@ -1,4 +1,4 @@
-"""Codes in their principal components."""
+"""A figure of codes in their principal components."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from genrun.figures.plots import MOST_POINTS, NEUTRAL, STYLE, TRAIN, palette_of,
 def components(
     codes: np.ndarray, labels: np.ndarray, class_names: Sequence[str], pairs: Sequence[tuple[int, int]]
 ) -> Image.Image:
-    """Eigenvalues of the covariance of codes, and the codes in their first two components: all classes, then pairs of them.
+    """Draw the eigenvalues of the codes' covariance, and the codes in two components: all classes, then pairs of classes.
 
-    "Image Generation Using an Autoencoder", figure 7: whether few components would do, and which classes lie apart in two.
+    As figure 7 of "Image Generation Using an Autoencoder". The figure shows whether few components are enough, and which
+    classes are separated in two components.
 
     Args:
-        codes: (N, D), N ≥ 2, finite; at most 2,000 of each panel are drawn.
+        codes: (N, D), N ≥ 2, finite; each panel shows at most 2,000 of them.
         labels: (N,) integers; -1 for an image without a label.
-        class_names: the classes; empty: one colour for all.
-        pairs: classes that are shown in a panel of their own.
+        class_names: the names of the classes; empty: one colour for all codes.
+        pairs: pairs of classes, each shown in its own panel.
 
     Raises:
         ValueError: shapes that do not fit, too few codes, NaN or Inf.
@@ -36,7 +37,7 @@ def components(
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
+    with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         palette = palette_of(len(class_names))
         figure = Figure(figsize=(3.4 * (2 + len(pairs)), 3.5))
         first, *panels = figure.subplots(1, 2 + len(pairs))
@@ -54,7 +55,7 @@ def components(
             panel.set_ylabel(f"second component ({share[1]:.0%})" if len(share) > 1 else "")
             panel.set(xlim=limits(cloud[:, 0]), ylim=limits(cloud[:, 1]))
             present = [k for k in group if k >= 0 and (labels[at] == k).any()]
-            for k in present if len(present) <= 20 else ():  # each class is named at its middle
+            for k in present if len(present) <= 20 else ():  # write the name of each class at its median
                 x, y = np.median(cloud[at][labels[at] == k], axis=0)
                 box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
                 panel.text(x, y, class_names[k], color=palette[k], ha="center", va="center", weight="bold", bbox=box)
@@ -62,17 +63,20 @@ def components(
 
 
 def principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (D,) of the sample covariance, falling, and codes (N, 2) in its first two components; of D = 1 the second is 0."""
+    """Return the descending eigenvalues (D,) of the sample covariance, and the codes (N, 2) in its first two components.
+
+    If D = 1, the second component is 0.
+    """
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T)))
     vectors = vectors[:, ::-1][:, :2]
-    # a component's sign is free: its largest entry is made positive, so that the picture repeats on every machine
+    # the sign of a component is arbitrary: make its largest entry positive, so that every machine draws the same picture
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
     cloud = (codes - codes.mean(0)) @ vectors
     return values[::-1].clip(0), np.pad(cloud, ((0, 0), (0, 2 - cloud.shape[1])))
 
 
 def limits(values: np.ndarray) -> tuple[float, float]:
-    """A range with a little room at both ends."""
+    """Return an axis range with a margin at both ends of the values."""
     low, high = values.min(), values.max()
     room = 0.04 * (high - low) or 1.0
     return low - room, high + room

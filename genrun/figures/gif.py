@@ -1,4 +1,4 @@
-"""Moving pictures: frames → GIF, the epochs of a run as a time-lapse, and a zoom into a continuous image."""
+"""Animated GIFs: frames, a time-lapse of the epochs of a run, and a zoom into a continuous image."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from genrun.figures.grid import INK, PAPER, font, narrowed, picture
 
 Window = tuple[int, int, int, int]  # (top, left, height, width), pixels
 
-NARROW = 480  # pixels: width of a time-lapse
-MOST_BYTES = 300_000  # of a zoom
+TIMELAPSE_WIDTH = 480  # pixels: largest width of a time-lapse
+MOST_BYTES = 300_000  # size that a zoom or a film should not exceed
 
 
 def gif_bytes(frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last: float = 1.0) -> bytes:
-    """Frames of one size → a GIF that loops for ever: all frames in `seconds`, then the last one for `hold_last` more.
+    """Encode frames of one size as an endless GIF: all frames in `seconds`, then the last one for `hold_last` seconds more.
 
-    Grey frames keep their 256 greys exactly; for colours one palette is chosen over all frames, without dithering
-    (which would flicker). A frame that equals the one before it is stored as a longer showing of that one. A frame
-    lasts at least 0.02 s, which is the shortest that browsers respect.
+    Grey frames keep their 256 greys exactly. Colour frames share one palette, without dithering, which would flicker. If a
+    frame equals the one before it, that one is shown for longer instead. A frame lasts at least 0.02 s, the shortest time
+    that browsers respect.
 
     Args:
         frames: at least one picture, of any mode.
+        seconds: duration of all frames.
+        hold_last: additional duration of the last frame, in seconds.
 
     Raises:
         ValueError: no frames, frames of several sizes, or negative times.
@@ -41,7 +43,7 @@ def gif_bytes(frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last:
     if seconds < 0 or hold_last < 0:
         raise ValueError(f"times of a GIF must not be negative, got seconds {seconds} and hold_last {hold_last}")
 
-    # whole hundredths of a second whose sum does not drift from `seconds`
+    # whole hundredths of a second, rounded so that their sum stays close to `seconds`
     ends = [round(100 * seconds * k / len(frames)) for k in range(len(frames) + 1)]
     times = [max(2, end - start) for start, end in pairwise(ends)]
     times[-1] += round(100 * hold_last)
@@ -55,20 +57,20 @@ def gif_bytes(frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last:
 
 
 def timelapse(paths: Sequence[Path], *, most: int = 60) -> bytes:
-    """The epochs' PNGs, in the order given → a GIF, at most 480 pixels wide, with "epoch N" beneath each frame.
+    """Make a GIF, at most 480 pixels wide, of the PNGs of epochs in the given order, with "epoch N" below each frame.
 
-    N is the number in the file's name (epoch_0012.png); a name without one is written as it stands. More than `most`
-    pictures are thinned evenly; the first and the last always stay.
+    N is the number in the file's name (epoch_0012.png). A name without a number is written as it is. If there are more
+    than `most` pictures, evenly spaced ones are shown, including the first and the last.
 
     Raises:
         ValueError: no paths, `most` below 2, or pictures of several sizes.
-        OSError: a file that is missing or no picture.
+        OSError: a file is missing or is not a picture.
     """
     if not paths or most < 2:
         raise ValueError(f"a time-lapse needs at least one picture and most ≥ 2, got {len(paths)} and most {most}")
     if len(paths) > most:
         paths = [paths[round(k * (len(paths) - 1) / (most - 1))] for k in range(most)]
-    return gif_bytes([_epoch(Path(path)) for path in paths])
+    return gif_bytes([_epoch_frame(Path(path)) for path in paths])
 
 
 def zoom(
@@ -79,24 +81,24 @@ def zoom(
     frames: int = 40,
     size: int = 280,
 ) -> bytes:
-    """A zoom into the centre of a continuous image, 1× … factor×: its training pixels beside the image itself.
+    """Make a GIF that zooms into the centre of a continuous image, 1× … factor×, beside its training pixels.
 
-    Above, the whole image with a frame around the window, and the magnification. Below, that window twice: at the left
-    the pixels of `render(smallest)` enlarged by nearest neighbour, at the right the continuous image rendered anew,
-    frame by frame, at the resolution that fills the panel: no pixel of it is resampled. The magnification grows by
-    equal ratios. Greys are shown in 64 steps, or fewer where the GIF would be larger than 300 kB (8 are the fewest:
-    then it may be larger).
+    The top shows the whole image with a frame around the zoom window, and the magnification. Below is the window, twice. On
+    the left are the pixels of `render(smallest)`, enlarged by nearest neighbour. On the right is the continuous image,
+    rendered for each frame at the resolution that fills the panel, so none of its pixels is resampled. The magnification
+    grows by equal ratios. There are 64 levels of grey, or fewer if the GIF would be larger than 300 kB. With the fewest, 8,
+    it may be larger.
 
     Args:
         render: (resolution r, window) → one image (C, r, r) in [0, 1], C = 1 or 3, or only its window (top, left, height, width)
-            as (C, height, width); asked for r up to factor·size·3/7.
-        smallest: the resolution of training, in pixels.
+            as (C, height, width). The largest r is factor·size·3/7.
+        smallest: the training resolution, in pixels.
         factor: the last magnification, above 1.
-        frames: their number, at least 2.
+        frames: number of frames, at least 2.
         size: width and height of the GIF in pixels, at least 160.
 
     Raises:
-        ValueError: arguments outside these ranges, or a render of another shape.
+        ValueError: arguments outside these ranges, or a rendered image of another shape.
     """
     if smallest < 1 or factor <= 1 or frames < 2 or size < 160:
         raise ValueError(
@@ -104,18 +106,18 @@ def zoom(
             f"got smallest {smallest}, factor {factor}, frames {frames}, size {size}"
         )
     panel = size * 3 // 7
-    known = _rendered(render, smallest)
+    known = _render_picture(render, smallest)
     views = []
     for k in range(frames):
         magnification = factor ** (k / (frames - 1))
-        # of the panel's parity, so that the window lies in the middle to the pixel
+        # odd or even like the panel, so that the window is centred exactly
         resolution = panel + 2 * round(panel * (magnification - 1) / 2)
         start = (resolution - panel) // 2
         window = (start, start, panel, panel)
-        # the pixel of the small image under each pixel of the window
+        # the pixel of the small image that each pixel of the window shows
         at = ((np.arange(start, start + panel) + 0.5) * smallest / resolution).astype(int)
         coarse = Image.fromarray(np.asarray(known)[at][:, at])
-        fine = _rendered(render, resolution, window)
+        fine = _render_picture(render, resolution, window)
         views.append((coarse, fine, resolution / panel))
     for steps in (64, 48, 32, 24, 16, 12, 8):
         moving = gif_bytes([_zoom_frame(known, *view, steps, size) for view in views])
@@ -127,13 +129,14 @@ def zoom(
 def _zoom_frame(
     whole: Image.Image, coarse: Image.Image, fine: Image.Image, magnification: float, steps: int, size: int
 ) -> Image.Image:
-    whole, coarse, fine = (_stepped(one, steps) for one in (whole, coarse, fine))
+    """Draw one frame of `zoom`: the whole image above, the coarse and the fine window below, with captions."""
+    whole, coarse, fine = (_with_fewer_levels(one, steps) for one in (whole, coarse, fine))
     sheet = Image.new("RGB", (size, size), (PAPER,) * 3)
     draw = ImageDraw.Draw(sheet)
     panel = coarse.width
     pad = (size - 2 * panel) // 3
-    right, top = size - pad - panel, size - 20 - panel  # of the two windows; captions beneath
-    side = min(panel, top - 2 * pad)  # of the overview
+    right, top = size - pad - panel, size - 20 - panel  # of the fine window; the captions are below
+    side = min(panel, top - 2 * pad)  # of the whole image
     left = pad + (panel - side) // 2
     sheet.paste(whole.resize((side, side), Image.Resampling.NEAREST), (left, pad))
     half = side / magnification / 2
@@ -150,7 +153,8 @@ def _zoom_frame(
     return sheet
 
 
-def _rendered(render: Callable[..., Tensor], resolution: int, window: Window | None = None) -> Image.Image:
+def _render_picture(render: Callable[..., Tensor], resolution: int, window: Window | None = None) -> Image.Image:
+    """Render a continuous image, or a window of it, as a picture, and check its size."""
     image = render(resolution, window)
     expected = (resolution, resolution) if window is None else window[2:]
     if image.ndim != 3 or tuple(image.shape[1:]) != expected:
@@ -160,15 +164,18 @@ def _rendered(render: Callable[..., Tensor], resolution: int, window: Window | N
     return picture(image)
 
 
-def _stepped(image: Image.Image, steps: int) -> Image.Image:
-    """In so many steps of grey or of each colour; black and white stay. A GIF of 64 steps is a third smaller."""
+def _with_fewer_levels(image: Image.Image, steps: int) -> Image.Image:
+    """Reduce a picture to `steps` levels of grey or of each colour, with black and white exact; 64 levels save a third."""
     last = steps - 1
     return image.point([round(round(value * last / 255) * 255 / last) for value in range(256)] * len(image.getbands()))
 
 
-def _epoch(path: Path) -> Image.Image:
+def _epoch_frame(path: Path) -> Image.Image:
+    """Draw one frame of `timelapse`: the picture of an epoch with its number below."""
     with Image.open(path) as opened:
-        shown = _stepped(narrowed(opened if opened.mode in ("L", "RGB") else opened.convert("RGB"), NARROW), 64)
+        shown = _with_fewer_levels(
+            narrowed(opened if opened.mode in ("L", "RGB") else opened.convert("RGB"), TIMELAPSE_WIDTH), 64
+        )
     number = re.search(r"\d+", path.stem)
     text, face = (f"epoch {int(number.group())}" if number else path.stem), font(13)
     sheet = Image.new("RGB", (max(shown.width, 90), shown.height + 22), (PAPER,) * 3)
@@ -178,11 +185,11 @@ def _epoch(path: Path) -> Image.Image:
 
 
 def _one_palette(frames: Sequence[Image.Image]) -> list[Image.Image]:
-    """The frames as greys, or as indices into a palette that is chosen over all of them."""
+    """Convert frames to greys, or to indices into one palette for all frames."""
     colours = [frame.convert("RGB") for frame in frames]
     arrays = [np.asarray(frame) for frame in colours]
     if all((array[..., :1] == array).all() for array in arrays):
         return [Image.fromarray(np.ascontiguousarray(array[..., 0])) for array in arrays]
-    every = Image.fromarray(np.concatenate([array[::2, ::2] for array in arrays]))  # a quarter of the pixels choose it
+    every = Image.fromarray(np.concatenate([array[::2, ::2] for array in arrays]))  # a quarter of the pixels is enough
     palette = every.quantize(256, dither=Image.Dither.NONE)
     return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in colours]

@@ -1,8 +1,8 @@
-"""Pictures of images: grids whose pixels are enlarged but never interpolated, and panels side by side.
+"""Grids of images, and pictures side by side. Pixels are enlarged but never interpolated.
 
-A grid of grey images is a grey picture (mode "L"), one of colour images is "RGB"; both are written as small PNGs. An
-enlarged pixel is a square of equal pixels, so a picture shows what the model made and nothing that a resampling filter
-added.
+A grid of grey images is a grey picture (mode "L"), a grid of colour images is "RGB". Both are written as small PNGs. An
+enlarged pixel is a square of equal pixels, so a picture shows only what the model made, without effects of a resampling
+filter.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-LINE = 96  # grey of the lines between images and of cells without one: apart from black and from white
+LINE = 96  # grey of the lines between images and of empty cells: neither black nor white
 PAPER = 255
 INK = 48
-WIDTH, HEIGHT = 750, 1200  # pixels: a grid's width is aimed at, its height is a bound
-LAYOUT = "genrun grid"  # under this key a grid's PNG says "W H scale gap"
+WIDTH, HEIGHT = 750, 1200  # pixels: approximate width and largest height of a grid
+LAYOUT = "genrun grid"  # key in a grid's PNG, whose value is "W H scale gap"
 
 
 def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The typeface of grids and GIFs: DejaVu Sans as matplotlib ships it, so that grids and plots agree everywhere.
+    """Return the font of grids and GIFs: matplotlib's DejaVu Sans, so that grids and plots look the same on every machine.
 
-    Pillow's own font has no ×, ² or Greek letters; it steps in where matplotlib lies without its fonts. Matplotlib is
-    looked up but not imported (that is slow).
+    If matplotlib's fonts are missing, Pillow's own font is used, which has no ×, ² or Greek letters. Matplotlib is located
+    but not imported, because the import is slow.
     """
     found = find_spec("matplotlib")
     shipped = Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf" if found and found.origin else None
@@ -37,9 +37,9 @@ def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(n, C, H, W), floats in [0, 1] or uint8, C = 1 or 3 → uint8 array (n, H, W, C).
+    """Convert images (n, C, H, W), floats in [0, 1] or uint8, C = 1 or 3, to a uint8 array (n, H, W, C).
 
-    A float x becomes round(255 x), clamped to 0 … 255; uint8 passes unchanged.
+    A float x becomes round(255 x), clamped to 0 … 255. uint8 values do not change.
 
     Raises:
         ValueError: other dimensions or channels, no pixels, a type that is neither float nor uint8, NaN or Inf.
@@ -58,10 +58,10 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def picture(image: Tensor) -> Image.Image:
-    """One image (C, H, W), floats in [0, 1] or uint8 → a picture of exactly its W × H pixels, "L" or "RGB".
+    """Convert an image (C, H, W), floats in [0, 1] or uint8, to a picture of exactly W × H pixels, "L" or "RGB".
 
     Raises:
-        ValueError: as `to_uint8`.
+        ValueError: as in `to_uint8`.
     """
     if image.ndim != 3:
         raise ValueError(f"an image must be (C, H, W), got shape {tuple(image.shape)}")
@@ -69,12 +69,13 @@ def picture(image: Tensor) -> Image.Image:
 
 
 def magnified(image: Image.Image, height: int) -> Image.Image:
-    """The picture at `height` pixels, by nearest neighbour and at its proportions: 28 pixels beside a render of 300.
+    """Enlarge a picture to `height` pixels by nearest neighbour, with the same proportions.
 
-    Where `height` is no multiple of the picture's, its squares differ in size by at most one pixel.
+    It makes an image of 28 pixels as large as one rendered at 300 pixels, for example. If `height` is not a multiple of the
+    picture's height, the squares differ in size by at most one pixel.
 
     Raises:
-        ValueError: `height` below the picture's own (pixels would be lost).
+        ValueError: `height` is below the picture's height, so pixels would be lost.
     """
     if height < image.height:
         raise ValueError(f"height must be at least the picture's {image.height} pixels, got {height}")
@@ -84,21 +85,21 @@ def magnified(image: Image.Image, height: int) -> Image.Image:
 def image_grid(
     images: Tensor, columns: int, *, scale: int | None = None, gap: int = 1, row_names: Sequence[str] | None = None
 ) -> Image.Image:
-    """Images in rows, filled from left to right, with lines between and around them.
+    """Draw images in rows, filled from left to right, with lines between and around them.
 
     Image k has its top left pixel at x = gap + (k mod columns)·(scale·W + gap) and y = gap + ⌊k / columns⌋·(scale·H +
-    gap), to the right of the row names where there are any. Fewer images than `columns` make one shorter row.
+    gap), to the right of the row names if there are any. Fewer images than `columns` make one shorter row.
 
     Args:
         images: (n, C, H, W), floats in [0, 1] or uint8, C = 1 or 3.
         columns: images in a row.
-        scale: a pixel of an image becomes scale × scale pixels. None: the grid is 600 to 900 pixels wide where a whole
-            number does that, and smaller where it would be taller than 1200 pixels.
+        scale: a pixel of an image becomes scale × scale pixels. None: the scale for which the grid is 600 to 900 pixels
+            wide, if there is one, and smaller if the grid would be taller than 1200 pixels.
         gap: width of the lines in pixels of the picture.
         row_names: one name per row, written at its left.
 
     Raises:
-        ValueError: as `to_uint8`; columns or scale below 1, gap below 0, or another number of names than rows.
+        ValueError: as in `to_uint8`; columns or scale below 1, gap below 0, or a wrong number of names.
     """
     if columns < 1 or gap < 0 or (scale is not None and scale < 1):
         raise ValueError(
@@ -127,11 +128,11 @@ def image_grid(
 
 
 def narrowed(grid: Image.Image, width: int) -> Image.Image:
-    """A grid at most `width` pixels wide.
+    """Reduce a grid to at most `width` pixels in width.
 
-    Where the picture says how it was laid out (as `image_grid` notes and `png_bytes` keeps) this is the same grid at a
-    smaller scale, so its pixels stay exact; otherwise, and where scale 1 is still too wide, each pixel becomes the mean
-    of those it covers.
+    If the picture stores its layout (`image_grid` adds it, `png_bytes` writes it), the grid is drawn at a smaller scale, so
+    its pixels stay exact. Without a layout, or if scale 1 is still too wide, each pixel becomes the mean of the pixels it
+    covers.
     """
     if grid.width <= width:
         return grid
@@ -140,19 +141,19 @@ def narrowed(grid: Image.Image, width: int) -> Image.Image:
         columns, spare = divmod(grid.width - gap, scale * w + gap)
         rows, over = divmod(grid.height - gap, scale * h + gap)
         smaller = ((width - gap) // max(1, columns) - gap) // w
-        if smaller >= 1 and spare == over == 0:  # else Pillow copied the note to a crop or an enlargement
-            ys, xs = _places(rows, h, scale, gap, smaller), _places(columns, w, scale, gap, smaller)
+        if smaller >= 1 and spare == over == 0:  # otherwise Pillow copied the layout to a cropped or enlarged picture
+            ys, xs = _pixel_positions(rows, h, scale, gap, smaller), _pixel_positions(columns, w, scale, gap, smaller)
             return Image.fromarray(np.ascontiguousarray(np.asarray(grid)[ys][:, xs]))
     return grid.resize((width, round(grid.height * width / grid.width)), Image.Resampling.BOX)
 
 
 def beside(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
-    """Pictures side by side on white, each centred over its caption, lower edges on one line; none is resized.
+    """Put pictures side by side on white, each centred over its caption, with their lower edges aligned; none is resized.
 
-    A caption wider than its picture is broken between words (and at its own line breaks).
+    A caption wider than its picture is wrapped between words. Its own line breaks are kept.
 
     Raises:
-        ValueError: no picture, or another number of captions than pictures.
+        ValueError: no picture, or the number of captions is not the number of pictures.
     """
     if not pictures or len(pictures) != len(captions):
         raise ValueError(
@@ -161,7 +162,7 @@ def beside(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Im
     margin, line = 14, 17
     face = font(13)
     shown = [one if one.mode == "L" else one.convert("RGB") for one in pictures]
-    texts = [_broken(caption, max(one.width, 110), face) for one, caption in zip(shown, captions, strict=True)]
+    texts = [_wrapped(caption, max(one.width, 110), face) for one, caption in zip(shown, captions, strict=True)]
     widths = [
         max([one.width, *(int(face.getlength(part)) + 1 for part in text)])
         for one, text in zip(shown, texts, strict=True)
@@ -182,22 +183,22 @@ def beside(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Im
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """The picture ("L" or "RGB") as a PNG, compressed as far as Pillow can; equal pictures give equal bytes."""
+    """Encode a picture ("L" or "RGB") as a PNG with Pillow's best compression; equal pictures give equal bytes."""
     buffer, notes = io.BytesIO(), PngInfo()
     if LAYOUT in image.info:
         notes.add_text(LAYOUT, image.info[LAYOUT])
-    bare = Image.frombytes(image.mode, image.size, image.tobytes())  # without whatever else the picture's file said
+    bare = Image.frombytes(image.mode, image.size, image.tobytes())  # without other metadata of the picture's file
     bare.save(buffer, "PNG", optimize=True, pnginfo=notes)
     return buffer.getvalue()
 
 
 def _from_array(pixels: np.ndarray) -> Image.Image:
-    """(H, W, C) uint8 → "L" or "RGB"."""
+    """Make a picture, "L" or "RGB", of uint8 pixels (H, W, C)."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def _places(count: int, length: int, scale: int, gap: int, smaller: int) -> np.ndarray:
-    """Along one axis of a grid at `scale`: where the pixels of the grid at scale `smaller` are found."""
+def _pixel_positions(count: int, length: int, scale: int, gap: int, smaller: int) -> np.ndarray:
+    """Return, for one axis, the pixel positions in a grid at `scale` that make the grid at scale `smaller`."""
     line = np.arange(gap)
     cell = np.concatenate([line, gap + scale * np.arange(length).repeat(smaller)])
     starts = (scale * length + gap) * np.arange(count)
@@ -205,10 +206,12 @@ def _places(count: int, length: int, scale: int, gap: int, smaller: int) -> np.n
 
 
 def _grey(mode: str, value: int) -> int | tuple[int, int, int]:
+    """Return a grey value as a colour of the picture's mode, "L" or "RGB"."""
     return value if mode == "L" else (value, value, value)
 
 
 def _with_names(grid: Image.Image, names: Sequence[str], gap: int, down: int) -> Image.Image:
+    """Write a name to the left of each row of a grid."""
     face = font(min(14, max(8, down - gap)))
     margin = 8 + int(max(face.getlength(name) for name in names)) + 8
     sheet = Image.new(grid.mode, (margin + grid.width, grid.height), _grey(grid.mode, PAPER))
@@ -219,8 +222,8 @@ def _with_names(grid: Image.Image, names: Sequence[str], gap: int, down: int) ->
     return sheet
 
 
-def _broken(text: str, width: float, face: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
-    """The text in lines of at most `width` pixels; a single longer word keeps a line for itself."""
+def _wrapped(text: str, width: float, face: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    """Wrap text into lines of at most `width` pixels; a longer word has a line of its own."""
     lines = []
     for paragraph in text.split("\n"):
         line = ""

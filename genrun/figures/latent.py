@@ -1,4 +1,4 @@
-"""What a decoder makes of the space of its codes: images over the plane of two components, and along lines between two codes."""
+"""Figures of a latent space: images decoded over the plane of two components, and along lines between two codes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from torch import Tensor
 
 from genrun.figures.grid import HEIGHT, WIDTH, beside, image_grid
 
-OUTERMOST = 0.03  # quantile of the first row and column of the plane
+OUTER_QUANTILE = 0.03  # quantile of the first row and column of the plane
 
 
 def latent_plane(codes: Tensor, decode: Callable[[Tensor], Tensor], *, columns: int = 15) -> Image.Image:
-    r"""Images decoded on a grid in the plane of the first two principal components of codes.
+    r"""Draw images decoded on a grid in the plane of the first two principal components of codes.
 
-    With the codes' mean μ, their unit components v_k and standard deviations s_k along them, image (i, j) is decoded from
+    The codes have mean μ, unit components v_k and standard deviations s_k along them. Image (i, j) is decoded from
 
         μ + s₁ Φ⁻¹(q_j) v₁ + s₂ Φ⁻¹(q_i) v₂,   q = 0.03 … 0.97 in equal steps,
 
-    the first component to the right and the second upwards: the other components stay at the mean. Codes of one dimension make one row.
+    with the first component to the right and the second upwards. The other components stay at the mean. Codes of one
+    dimension make one row.
 
     Args:
         codes: (N, D), N ≥ 2, finite.
         decode: codes (n, D) → images (n, C, H, W) in [0, 1], C = 1 or 3; called once.
-        columns: points of the grid along each component, at least 2.
+        columns: grid points along each component, at least 2.
 
     Raises:
-        ValueError: arguments outside these ranges, or a decoder that gives other shapes.
+        ValueError: arguments outside these ranges, or decoded images of another shape.
 
     References:
         Kingma and Welling, Auto-encoding variational Bayes, 2014, figure 4.
@@ -36,7 +37,7 @@ def latent_plane(codes: Tensor, decode: Callable[[Tensor], Tensor], *, columns: 
     if columns < 2:
         raise ValueError(f"a plane needs columns ≥ 2, got {columns}")
     mean, components, deviations, shares = _components(codes)
-    normal = torch.special.ndtri(torch.linspace(OUTERMOST, 1 - OUTERMOST, columns, dtype=torch.float64))
+    normal = torch.special.ndtri(torch.linspace(OUTER_QUANTILE, 1 - OUTER_QUANTILE, columns, dtype=torch.float64))
     right = normal[:, None] * deviations[0] * components[0]  # (columns, D)
     up = torch.zeros_like(right[:1])
     if len(components) == 2:
@@ -50,16 +51,16 @@ def latent_plane(codes: Tensor, decode: Callable[[Tensor], Tensor], *, columns: 
 def interpolation(
     images: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor], *, columns: int = 10
 ) -> Image.Image:
-    """Images decoded along the straight lines between pairs of codes, between the images that the codes are of.
+    """Draw images decoded along straight lines between pairs of codes, with the original images at both ends.
 
     Args:
-        images: (rows, 2, C, H, W) in [0, 1], C = 1 or 3: where each line starts and ends.
-        codes: (rows, 2, D) of these images, finite.
+        images: (rows, 2, C, H, W) in [0, 1], C = 1 or 3: the images at the start and the end of each line.
+        codes: (rows, 2, D), the codes of these images, finite.
         decode: codes (rows·columns, D), line by line → images (rows·columns, C, H, W) in [0, 1]; called once.
-        columns: points of each line, both ends among them, at least 2.
+        columns: points on each line, including both ends, at least 2.
 
     Raises:
-        ValueError: arguments outside these ranges, or a decoder that gives other shapes.
+        ValueError: arguments outside these ranges, or decoded images of another shape.
     """
     if columns < 2:
         raise ValueError(f"an interpolation needs columns ≥ 2, got {columns}")
@@ -79,14 +80,18 @@ def interpolation(
 
 
 def _components(codes: Tensor) -> tuple[Tensor, Tensor, Tensor, list[float]]:
-    """(N, D) → mean (D,), unit components (k, D), deviations along them (k,), shares of the variance; k = min(2, D), float64."""
+    """Return the first principal components of codes (N, D), k = min(2, D), in float64.
+
+    Returns:
+        Mean (D,), unit components (k, D), standard deviations along them (k,), and their shares of the variance.
+    """
     if codes.ndim != 2 or len(codes) < 2 or not codes.shape[1]:
         raise ValueError(f"codes must be (N, D) with N ≥ 2 and D ≥ 1, got shape {tuple(codes.shape)}")
     _check_finite(codes)
     wide = codes.detach().cpu().double()
     mean = wide.mean(0)
     _, singular, components = torch.linalg.svd(wide - mean, full_matrices=False)
-    # a component's sign is free: its largest entry is made positive, so that the picture repeats on every machine
+    # the sign of a component is arbitrary: make its largest entry positive, so that every machine draws the same picture
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
     variances = singular.square() / (len(codes) - 1)
     shares = variances / variances.sum().clamp_min(torch.finfo(torch.float64).tiny)
@@ -94,11 +99,13 @@ def _components(codes: Tensor) -> tuple[Tensor, Tensor, Tensor, list[float]]:
 
 
 def _check_finite(codes: Tensor) -> None:
+    """Raise ValueError if codes are not finite."""
     if not torch.isfinite(codes).all():
         raise ValueError("codes must be finite, got NaN or Inf")
 
 
 def _decoded(decode: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Decode codes (n, D) to images (n, C, H, W), and check the shape."""
     images = decode(points)
     if images.ndim != 4 or len(images) != len(points):
         raise ValueError(f"decode must give ({len(points)}, C, H, W) of {len(points)} codes, got {tuple(images.shape)}")

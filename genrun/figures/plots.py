@@ -1,4 +1,4 @@
-"""Plots of numbers: training curves, and codes before and after training. Matplotlib's objects, no pyplot."""
+"""Plots: training curves, and codes before and after training. They use matplotlib's objects, not pyplot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION = "#1f5f99", "#e07b00"
-NEUTRAL = "#8a8a8a"  # points without a class beside points with one
+NEUTRAL = "#8a8a8a"  # colour of points without a class, if others have one
 MOST_POINTS = 2000
 STYLE = {
     "font.size": 9,
@@ -39,21 +39,21 @@ STYLE = {
     "figure.constrained_layout.h_pad": 0.07,
     "figure.constrained_layout.w_pad": 0.07,
     "figure.dpi": 110,
-    "text.parse_math": False,  # a $ in a name is a $
+    "text.parse_math": False,  # a $ in a name stays a $
 }
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
-    """Training curves: a small panel per term, `train/…` and `val/…` over the epochs, at most three panels a row.
+    """Draw training curves: a small panel for each term, `train/…` and `val/…` over the epochs, at most three panels a row.
 
-    The y axis is logarithmic where all values of a panel are positive and span more than a factor of ten.
+    The y axis is logarithmic if all values of a panel are positive and span more than a factor of ten.
 
     Args:
         rows: one dict per epoch (metrics.csv), with `epoch` and keys `train/<term>`, `val/<term>`; other keys are
-            ignored. Values are numbers or their text; None, "" and what is not finite are left out.
+            ignored. Values are numbers, or numbers as text. None, "" and infinite or NaN values are left out.
 
     Raises:
-        ValueError: no row has a finite value of any term, a row lacks `epoch`, or a value is no number.
+        ValueError: no row has a finite value of any term, a row has no `epoch`, or a value is not a number.
     """
     series = _series(rows)
     if not series:
@@ -69,7 +69,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-    with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
+    with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         figure = Figure(figsize=(3.0 * across + 0.3, 2.2 * down + 0.3))
         panels = list(figure.subplots(down, across, squeeze=False).flat)
         for panel, term in zip(panels, terms, strict=False):
@@ -103,17 +103,17 @@ def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
 
 
 def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Image.Image:
-    """Codes at the first and at the last epoch, side by side in two components ("Generative Imaging", figure 3.2).
+    """Draw the codes of the first and of the last epoch side by side in two components ("Generative Imaging", figure 3.2).
 
-    The principal components are fitted to all last codes; the axes name the share of their variance. Both axes of a
-    panel have one unit, and both panels have the same limits unless one cloud is more than four times as wide as the
-    other: then each fills its own panel, and the title of the smaller tells by how much it is magnified. At most 2,000
-    points are drawn, chosen by a fixed seed; no global random state is touched.
+    The principal components are fitted to all codes of the last epoch. The axis labels give their shares of the variance.
+    Both axes of a panel have the same scale. Both panels have the same limits, unless one cloud is more than four times as
+    wide as the other. Then each cloud fills its own panel, and the title of the smaller one gives its magnification. At
+    most 2,000 points are drawn. They are chosen with a fixed seed, without the global random state.
 
     Args:
         first, last: (N, D) codes of the same N images; D = 1 is drawn along a line.
         labels: (N,) integers; -1 for an image without a label.
-        class_names: the classes; empty: one colour for all.
+        class_names: the names of the classes; empty: one colour for all codes.
 
     Raises:
         ValueError: shapes that do not fit, no codes, NaN or Inf, or a label without a class name.
@@ -131,7 +131,7 @@ def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_
             f"labels must be -1 … {len(class_names) - 1}, one per class name, got {labels.min()} … {labels.max()}"
         )
 
-    clouds, shares = _components(first, last)  # of all codes, before any is left out
+    clouds, shares = _components(first, last)  # fitted to all codes, before some are left out
     if len(labels) > MOST_POINTS:
         chosen = np.random.default_rng(0).choice(len(labels), MOST_POINTS, replace=False)
         clouds, labels = [cloud[chosen] for cloud in clouds], labels[chosen]
@@ -140,7 +140,7 @@ def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
+    with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         palette = palette_of(len(class_names))
         classed = bool(class_names) and bool((labels >= 0).any())
         colours = [palette[label] if label >= 0 else NEUTRAL for label in labels] if classed else TRAIN
@@ -168,7 +168,7 @@ def code_scatter(first: np.ndarray, last: np.ndarray, labels: np.ndarray, class_
 
 
 def _series(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """(term, "train" or "val") → its finite points (epoch, value), in the order in which terms first appear."""
+    """Collect the finite points (epoch, value) of each (term, "train" or "val"), with terms in order of appearance."""
     series: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in rows:
         for key, value in row.items():
@@ -183,10 +183,10 @@ def _series(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[tuple[
 
 
 def _components(first: np.ndarray, last: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
-    """(N, D) twice → (N, 2) twice along the principal components of `last`, and the two shares of its variance."""
+    """Return `first` and `last` (N, D) in two principal components of `last`, (N, 2) each, and their shares of its variance."""
     from sklearn.decomposition import PCA
 
-    # an exact solver: the randomised one would draw from numpy's global stream
+    # an exact solver, because the randomised one uses numpy's global random state
     solver = "covariance_eigh" if len(last) > last.shape[1] else "full"
     with np.errstate(invalid="ignore", divide="ignore"):
         pca = PCA(min(2, *last.shape), svd_solver=solver).fit(last)
@@ -197,7 +197,7 @@ def _components(first: np.ndarray, last: np.ndarray) -> tuple[list[np.ndarray], 
 
 
 def _limits(first: np.ndarray, last: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Centre (2,) and half side of the square each cloud is shown in: one for both where widths are alike."""
+    """Return centre (2,) and half the side of the square panel of each cloud; the panels agree if the widths are similar."""
 
     def square(points: np.ndarray) -> tuple[np.ndarray, float]:
         low, high = points.min(0), points.max(0)
@@ -208,17 +208,17 @@ def _limits(first: np.ndarray, last: np.ndarray) -> list[tuple[np.ndarray, float
     if 0 < 4 * smaller < larger:
         return own
     centre, half = square(np.concatenate([first, last]))
-    return [(centre, half or 1.0)] * 2  # all codes in one point: any square will do
+    return [(centre, half or 1.0)] * 2  # if all codes are one point, any square is right
 
 
 def _titles(first: float, last: float) -> list[str]:
-    """What stands over two panels of these half sides."""
+    """Return the titles of two panels with these half sides."""
     times = [f" (magnified {ratio:.3g}×)" if ratio > 1 else "" for ratio in (last / first, first / last)]
     return [f"first epoch{times[0]}", f"last epoch{times[1]}"]
 
 
 def palette_of(classes: int) -> list[Any]:
-    """Ten qualitative colours, twenty, or as many as are needed around the spectrum."""
+    """Return a colour for each class: from ten or twenty qualitative colours, or from the spectrum if there are more."""
     import matplotlib
 
     if classes <= 20:
@@ -227,6 +227,7 @@ def palette_of(classes: int) -> list[Any]:
 
 
 def picture_of(figure: Figure) -> Image.Image:
+    """Render a matplotlib figure as an RGB picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""How images come about or turn to noise: the states of a process as a GIF and as a strip, and the curves of its schedule."""
+"""Figures of a process between noise and images: its states as a GIF and as a strip, and its noise schedule."""
 
 from __future__ import annotations
 
@@ -13,60 +13,62 @@ from genrun.figures.gif import MOST_BYTES, gif_bytes
 from genrun.figures.grid import image_grid
 from genrun.figures.plots import STYLE, palette_of, picture_of
 
-FILMS = ((5, 40), (5, 24), (5, 16), (4, 16), (3, 16), (3, 12), (2, 12))  # columns and frames, the best first
-STEPS = (64, 24, 16, 12, 8, 6, 5)  # of grey
-# of colours the palette has 256 at most, so that steps between these save nothing; more images of noise never fit
+FILMS = ((5, 40), (5, 24), (5, 16), (4, 16), (3, 16), (3, 12), (2, 12))  # (columns, frames), the best first
+STEPS = (64, 24, 16, 12, 8, 6, 5)  # levels of grey
+# a GIF has at most 256 colours, so levels between these save nothing; more images of colour noise never fit
 COLOUR_FILMS, COLOUR_STEPS = FILMS[4:], (64, 6, 4)
-SIDE, COLOUR_SIDE = 250, 190  # pixels: a film's width is aimed at, by whole numbers of pixels for one
+SIDE, COLOUR_SIDE = 250, 190  # pixels, approximate width of a film; a pixel is enlarged by a whole number
 
 
 def film(states: Tensor) -> bytes:
-    """States of a process, in its order → a GIF of at most 5 × 5 of its images, 3 × 3 in colour, that holds the last state.
+    """Draw the states of a process as a GIF of at most 5 × 5 images, 3 × 3 in colour, that pauses at the last state.
 
-    Noise does not compress, so that all may stay within 300 kB the largest frames are drawn in fewer steps of grey, 64 … 5: noise
-    hides that, and frames without noise keep theirs. Where it is not enough there are fewer of the at most 40 frames, then fewer images.
-    2 × 2 images in 12 frames are the least: then the GIF may be larger. The first and the last state always stay.
+    The GIF should not exceed 300 kB, but noise does not compress. So the largest frames are drawn with fewer levels of grey,
+    64 … 5. Noise hides this, and frames without noise keep their levels. If this is not enough, there are fewer frames (of
+    at most 40), then fewer images. The smallest GIF has 2 × 2 images in 12 frames and may be larger than 300 kB. The first
+    and the last state are always shown.
 
     Args:
-        states: (T, n, C, H, W), floats in [0, 1] or uint8, C = 1 or 3; the first images of the n are shown.
+        states: (T, n, C, H, W), floats in [0, 1] or uint8, C = 1 or 3; the first of the n images are shown.
 
     Raises:
         ValueError: other dimensions or channels, no states or images, NaN or Inf.
     """
     _check(states)
     for columns, frames in COLOUR_FILMS if states.shape[2] > 1 else FILMS:
-        moving = gif_bytes(_within(_evenly(states, frames)[:, : columns**2], columns))
+        moving = gif_bytes(_grids_within_limit(_evenly_spaced(states, frames)[:, : columns**2], columns))
         if len(moving) <= MOST_BYTES:
             break
     return moving
 
 
 def strip(states: Tensor, *, rows: int = 5, columns: int = 10) -> Image.Image:
-    """The same images at several states from the first to the last: a row for each image, time to the right.
+    """Draw several states of some images, from the first to the last: a row for each image, time to the right.
 
     Args:
         states: (T, n, C, H, W), floats in [0, 1] or uint8, C = 1 or 3.
-        rows: images, evenly chosen among the n; all where they are fewer.
-        columns: states, evenly chosen among the T; all where they are fewer.
+        rows: number of images, evenly spaced among the n; all images if there are fewer.
+        columns: number of states, evenly spaced among the T; all states if there are fewer.
 
     Raises:
-        ValueError: as `film`; rows or columns below 1.
+        ValueError: as in `film`, or rows or columns below 1.
     """
     _check(states)
     if rows < 1 or columns < 1:
         raise ValueError(f"a strip needs rows ≥ 1 and columns ≥ 1, got rows {rows} and columns {columns}")
-    chosen = _evenly(_evenly(states, columns).transpose(0, 1), rows)  # (rows, columns, C, H, W)
+    chosen = _evenly_spaced(_evenly_spaced(states, columns).transpose(0, 1), rows)  # (rows, columns, C, H, W)
     return image_grid(chosen.flatten(0, 1), chosen.shape[1])
 
 
 def schedule(curves: Mapping[str, Tensor]) -> Image.Image:
-    """Curves of a noise schedule over t/T, from the image (0) to the noise (1).
+    """Draw the curves of a noise schedule over t/T, from the image (0) to the noise (1).
 
-    Curves of one magnitude, within a factor of three, share a panel; at most three panels a row. The y axis is logarithmic where a
-    panel's values are positive, go beyond 10 and span more than a factor of a thousand (as signal-to-noise ratios do).
+    Curves of similar magnitude, within a factor of three, share a panel. A row has at most three panels. The y axis of a
+    panel is logarithmic if its values are positive, exceed 10 and span more than a factor of a thousand (as signal-to-noise
+    ratios do).
 
     Args:
-        curves: name → (T,), evenly in time; T may differ.
+        curves: name → values (T,), evenly spaced in time; T may differ between curves.
 
     Raises:
         ValueError: no curve, other dimensions, no values, NaN or Inf.
@@ -85,7 +87,7 @@ def schedule(curves: Mapping[str, Tensor]) -> Image.Image:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FormatStrFormatter, NullLocator
 
-    with style.context(["default", STYLE]):  # whatever the user's matplotlibrc says
+    with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         figure = Figure(figsize=(3.4 * across + 0.3, 2.5 * down + 0.3))
         drawn = list(figure.subplots(down, across, squeeze=False).flat)
         colours = dict(zip(values, palette_of(len(values)), strict=True))
@@ -97,7 +99,7 @@ def schedule(curves: Mapping[str, Tensor]) -> Image.Image:
             together = np.concatenate([values[name] for name in names])
             if together.min() > 0 and together.max() > max(10, 1000 * together.min()):
                 panel.set_yscale("log")
-                panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))  # powers would be written in TeX
+                panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))  # the default would write powers in TeX
                 panel.yaxis.set_minor_locator(NullLocator())
             panel.set_xlabel("t/T")
             panel.set_xlim(0, 1)
@@ -111,21 +113,25 @@ def schedule(curves: Mapping[str, Tensor]) -> Image.Image:
 
 
 def _check(states: Tensor) -> None:
+    """Raise ValueError if states are not (T, n, C, H, W) with at least one state and one image."""
     if states.ndim != 5 or 0 in states.shape:
         raise ValueError(
             f"states must be (T, n, C, H, W) with T ≥ 1 and n ≥ 1 images each, got shape {tuple(states.shape)}"
         )
 
 
-def _evenly(rows: Tensor, most: int) -> Tensor:
-    """At most so many of the rows, the first and the last among them."""
+def _evenly_spaced(rows: Tensor, most: int) -> Tensor:
+    """Return at most `most` evenly spaced rows, including the first and the last."""
     if len(rows) <= most:
         return rows
     return rows[torch.linspace(0, len(rows) - 1, most).round().long()]
 
 
-def _within(states: Tensor, columns: int) -> list[Image.Image]:
-    """A grid for each state, the largest in fewer steps until their GIF has at most 300 kB, or the largest cannot be drawn in fewer."""
+def _grids_within_limit(states: Tensor, columns: int) -> list[Image.Image]:
+    """Draw a grid of each state, small enough for a GIF of at most 300 kB if possible.
+
+    The grid that takes most bytes gets fewer grey levels, again and again, until the sum fits or this grid has the fewest.
+    """
     side, steps = (COLOUR_SIDE, COLOUR_STEPS) if states.shape[2] > 1 else (SIDE, STEPS)
     scale = max(1, round(side / (columns * states.shape[-1])))
     states = states / 255 if states.dtype == torch.uint8 else states.float().clamp(0, 1)
@@ -146,7 +152,7 @@ def _within(states: Tensor, columns: int) -> list[Image.Image]:
 
 
 def _by_magnitude(values: Mapping[str, np.ndarray]) -> list[list[str]]:
-    """The curves' names in panels: each joins the first whose first curve is at most three times as large or small."""
+    """Group curves by name into panels; a curve joins the first panel whose first curve is within a factor of three."""
     panels: list[list[str]] = []
     size = {name: float(np.abs(curve).max()) for name, curve in values.items()}
     for name in values:

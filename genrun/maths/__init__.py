@@ -1,1 +1,1 @@
-"""Losses, schedules, samplers, mixtures, random numbers. Knows no Lightning and no Hydra."""
+"""Losses, schedules, samplers, mixtures and random numbers. Nothing here imports Lightning or Hydra."""

@@ -1,4 +1,4 @@
-"""The losses of the game between a generator and a discriminator, on the discriminator's logits."""
+"""Adversarial losses of a generator and a discriminator, computed from the discriminator's logits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch.nn import functional as F
 
 
 class Adversarial:
-    """A pair of losses; a logit is large where the discriminator takes an image for a real one.
+    """A pair of losses, for the discriminator and for the generator. A large logit means: the discriminator takes the image for real.
 
     Attributes:
-        weight: of the gradient penalty; 0: there is none.
+        weight: weight of the gradient penalty; 0: there is no penalty.
     """
 
     weight = 0.0
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What the discriminator descends: logits (B,) of real and of generated images → a scalar."""
+        """Return the loss of the discriminator: logits (B,) of real and of generated images → a scalar."""
         raise NotImplementedError
 
     def generator(self, fake: Tensor) -> Tensor:
-        """What the generator descends: logits (B,) of generated images → a scalar."""
+        """Return the loss of the generator: logits (B,) of generated images → a scalar."""
         raise NotImplementedError
 
     def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
-        """A further term of the discriminator's loss, on images (B, C, H, W); None where there is none."""
+        """Return the gradient penalty, a further term of the discriminator's loss, from images (B, C, H, W); None if there is none."""
         return None
 
 
@@ -37,7 +37,7 @@ class NonSaturating(Adversarial):
         C_D = -½ (mean log D(x) + mean log(1 - D(x̄))) + γ/2 mean ‖∇ logit(x)‖²,   C_G = -mean log D(x̄)
 
     Args:
-        weight: γ, of the gradient at real images (R1); 0: without it.
+        weight: γ, weight of the penalty on the gradient at real images (R1); 0: no penalty.
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014.
@@ -57,7 +57,7 @@ class NonSaturating(Adversarial):
         if not self.weight:
             return None
         real = real.detach().requires_grad_()
-        return self.weight / 2 * slopes(discriminate, real).square().sum(1).mean()
+        return self.weight / 2 * input_gradients(discriminate, real).square().sum(1).mean()
 
 
 class LeastSquares(Adversarial):
@@ -92,7 +92,7 @@ class Wasserstein(Adversarial):
     r"""C_D = mean D(x̄) - mean D(x) + λ mean (‖∇D(x̂)‖ - 1)²,   C_G = -mean D(x̄),   x̂ on the line between x and x̄.
 
     Args:
-        weight: λ.
+        weight: λ, weight of the gradient penalty.
 
     References:
         Gulrajani et al., Improved training of Wasserstein GANs, 2017, algorithm 1.
@@ -110,10 +110,10 @@ class Wasserstein(Adversarial):
     def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
         at = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
         between = torch.lerp(real, fake.to(real), at).requires_grad_()
-        return self.weight * (slopes(discriminate, between).norm(dim=1) - 1).square().mean()
+        return self.weight * (input_gradients(discriminate, between).norm(dim=1) - 1).square().mean()
 
 
-def slopes(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """The gradient of each image's logit by its values, which can be differentiated again: (B, C, H, W) → (B, C·H·W)."""
+def input_gradients(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return the gradient of each image's logit by its values: (B, C, H, W) → (B, C·H·W). It can be differentiated again."""
     (gradient,) = torch.autograd.grad(discriminate(images).sum(), images, create_graph=True)
     return gradient.flatten(1)

@@ -1,4 +1,4 @@
-"""What a decoder's outputs say of an image: the likelihoods that variational autoencoders are trained by."""
+"""Likelihoods: the probability of an image given a decoder's output, for the training of variational autoencoders."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch.nn import functional as F
 
 
 class Likelihood(nn.Module):
-    """p(x | output), of images x in [0, 1] and a decoder's raw outputs, both (n, C, H, W).
+    """p(x | output) of images x in [0, 1], given the raw outputs of a decoder, both (n, C, H, W).
 
     Attributes:
-        binary: it is a probability of images that are 0 or 1, so log_prob is a log mass, else a log density on [0, 1]^D.
+        binary: if true, the images are 0 or 1 and `log_prob` is a log mass; otherwise it is a log density on [0, 1]^D.
     """
 
     binary = False
 
     def log_prob(self, images: Tensor, output: Tensor) -> Tensor:
-        """log p(x | output), nats: (…, C, H, W) → (…,)."""
+        """Return log p(x | output) in nats: (…, C, H, W) → (…,)."""
         raise NotImplementedError
 
     def mean(self, output: Tensor) -> Tensor:
-        """The image that is expected, in [0, 1]."""
+        """Return the expected images given the output, in [0, 1]."""
         raise NotImplementedError
 
 
 class Bernoulli(Likelihood):
     r"""Σ_i x_i log p_i + (1 - x_i) log(1 - p_i),   p = σ(output).
 
-    A probability where x is 0 or 1; grey values are drawn to 0 or 1 before.
+    This is a probability only if x is 0 or 1; grey values are therefore drawn to 0 or 1 before.
     """
 
     binary = True
@@ -45,12 +45,12 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     r"""log N(x; m, σ²) with one σ for all pixels, m = ½ (1 + tanh(output)).
 
-    On [-1, 1] the same is a sum of squared errors weighted by 1/(8σ²): a standard deviation of 1/√8 on [0, 1] makes the negative of it
-    Σ (2x - 1 - tanh(output))² and a constant, the document's (31).
+    On [-1, 1] this is a sum of squared errors with the weight 1/(8σ²). With a standard deviation of 1/√8 on [0, 1] its negative is
+    Σ (2x - 1 - tanh(output))² plus a constant, the document's (31).
 
     Args:
-        deviation: σ on [0, 1], > 0; where it starts if it is learned.
-        learned: σ is learned with the networks.
+        deviation: σ on [0, 1], above 0; the initial value if it is learned.
+        learned: whether σ is learned together with the networks.
     """
 
     def __init__(self, deviation: float = 8**-0.5, learned: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Priors of codes: standard normal, Gaussians and mixtures of them for each class, stored as tensors."""
+"""Priors of codes: a standard normal distribution, or a Gaussian or mixture of Gaussians for each class, stored as tensors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor, nn
 
 Covariance = Literal["full", "tied", "diagonal"]
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # (parts, how many) → the parts, watched
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # (parts, their number) → the same parts
 
-HELD_OUT = 10  # one code of so many is held out where the number of components is chosen
+HELD_OUT = 10  # one of so many codes is held out when the number of components is chosen
 
 
 class Prior(nn.Module):
@@ -34,36 +34,39 @@ class Prior(nn.Module):
         self.num_classes, self.size = num_classes, size
 
     def check(self, labels: Tensor) -> None:
-        """Know by the labels (N,) of the codes whether `fit` can do with them.
+        """Check from the labels (N,) of the codes that `fit` will have enough codes of each class.
 
         Raises:
             ValueError: there are too few codes of a class.
         """
 
     def fit(self, codes: Tensor, labels: Tensor, *, progress: Progress | None = None) -> None:
-        """Fit to codes (N, D) of classes labels (N,).
+        """Fit the prior to codes (N, D) with the class labels (N,).
 
         Args:
-            progress: is given the classes as they are done, and their number.
+            progress: is called with the classes, as they get done, and their number.
 
         Raises:
-            ValueError: as of `check`, or the codes allow no such distribution.
+            ValueError: there are too few codes of a class, or no such distribution can be fitted to the codes.
         """
 
     def fit_roughly(self, codes: Tensor, labels: Tensor) -> None:
-        """As `fit`, quick enough for a look after each epoch: one Gaussian for each class, none for a class of fewer than two codes."""
+        """Fit one Gaussian to each class: quick enough for the sample grid after each epoch.
+
+        A class with fewer than two codes stays as it is.
+        """
 
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
-        """One code for each label: (n,) → (n, D)."""
+        """Draw one code for each label: (n,) → (n, D)."""
         raise NotImplementedError
 
     def log_prob(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """log p(L | y) of codes (n, D) and labels (n,), in nats: (n,)."""
+        """Return log p(L | y) of codes (n, D) and labels (n,), in nats: (n,)."""
         raise NotImplementedError
 
 
 class StandardNormal(Prior):
-    """N(0, I) for every class: nothing is fitted."""
+    """N(0, I) for every class; nothing is fitted."""
 
     def __init__(self, num_classes: int, size: int) -> None:
         super().__init__(num_classes, size)
@@ -82,17 +85,18 @@ class ClassMixture(Prior):
 
         p(L | y) = Σ_i π_yi N(L; μ_yi, s Σ_yi)                                      (4)
 
-    One component is the sample mean and covariance (2.4.1); more are fitted by scikit-learn's EM from a k-means start (2.4.2), the classes
-    side by side on all cores: each on one thread and from the same seed, so that the outcome does not depend on their number.
+    With one component, μ and Σ are the sample mean and covariance (2.4.1). More components are fitted by scikit-learn's EM, which starts
+    from k-means (2.4.2). The classes are fitted in parallel on all cores. Each uses one thread and the same seed, so the result does not
+    depend on the number of cores.
 
     Args:
         num_classes, size: see `Prior`.
-        components: K, Gaussians in each class; several numbers: for each class the one under which a held-out tenth of its codes is
-            likeliest.
-        covariance: `full`, one for all components (`tied`), or `diagonal`.
-        covariance_scale: s, of samples and of `log_prob`, not of the fit.
-        reg_covar: added to every variance: a component of fewer than D codes has a singular covariance.
-        relative: to the mean variance of the class's codes; False: as it is, as scikit-learn has it.
+        components: K, the number of Gaussians of each class. If it is a list, each class gets the number under which a held-out tenth of
+            its codes has the highest likelihood.
+        covariance: `full`; `tied`: one full covariance for all components of a class; or `diagonal`.
+        covariance_scale: s, used in samples and in `log_prob`, not in the fit.
+        reg_covar: is added to every variance, because a component with fewer than D codes has a singular covariance.
+        relative: multiply `reg_covar` by the mean variance of the class's codes; False: use it as it is, like scikit-learn.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class ClassMixture(Prior):
         self.choices, self.covariance, self.covariance_scale = choices, covariance, covariance_scale
         self.reg_covar, self.relative = reg_covar, relative
         most = max(choices)
-        # Σ = F Fᵀ: (classes, K, D, D), of tied ones (classes, 1, D, D), of diagonal ones (classes, K, D)
+        # F, with Σ = F Fᵀ: full (classes, K, D, D), tied (classes, 1, D, D), diagonal (classes, K, D)
         factors = torch.ones(size) if covariance == "diagonal" else torch.eye(size)
         repeats = num_classes, 1 if covariance == "tied" else most, *(1 for _ in factors.shape)
         self.register_buffer("weights", torch.full((num_classes, most), 1 / most))  # π (classes, K)
@@ -127,7 +131,7 @@ class ClassMixture(Prior):
 
     def check(self, labels: Tensor) -> None:
         most = max(self.choices)
-        # where K is chosen, one code at least is held out
+        # if K is chosen from several, at least one code is held out
         needed = max(2, most) if len(self.choices) == 1 else max(HELD_OUT, most + most // (HELD_OUT - 1) + 1)
         least, label = labels.cpu().bincount(minlength=self.num_classes).min(0)
         if least < needed:
@@ -143,11 +147,11 @@ class ClassMixture(Prior):
         codes, labels = codes.detach().double().cpu(), labels.cpu()
         jobs = (delayed(self.fit_class)(label, codes[labels == label].numpy()) for label in range(self.num_classes))
         with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-            # EM that has not settled in its hundred steps is good enough to draw from
+            # EM that has not converged after its hundred steps is good enough to draw from
             warnings.simplefilter("ignore", ConvergenceWarning)
             done = Parallel(min(self.num_classes, cpu_count()), prefer="threads", return_as="generator_unordered")(jobs)
             for label, weights, means, factors in progress(done, self.num_classes) if progress else done:
-                self.weights[label], self.means[label] = 0, 0  # of components that this class has not
+                self.weights[label], self.means[label] = 0, 0  # for the components that this class does not have
                 self.factors[label] = 1 if self.covariance == "diagonal" else torch.eye(self.size)
                 self.weights[label, : len(weights)] = torch.from_numpy(weights)
                 self.means[label, : len(means)] = torch.from_numpy(means)
@@ -158,11 +162,11 @@ class ClassMixture(Prior):
         for label in (labels.bincount(minlength=self.num_classes) > 1).nonzero().flatten().tolist():
             of_class = codes[labels == label].numpy()
             mean, factors = self.gaussian(of_class, max(1e-4, self.reg_covar) * of_class.var(0, ddof=1).mean() + 1e-12)
-            self.means[label] = torch.from_numpy(mean)  # of all components
+            self.means[label] = torch.from_numpy(mean)  # for all components
             self.factors[label] = torch.from_numpy(factors)
 
     def gaussian(self, codes: np.ndarray, reg: float) -> tuple[np.ndarray, np.ndarray]:
-        """Sample mean (D,), and F of the sample covariance, reg added to its diagonal, of codes (N, D)."""
+        """Return the mean (D,) of codes (N, D), and the factor F of their covariance, with reg added to its diagonal."""
         covariance = np.atleast_2d(np.cov(codes.T)) + reg * np.eye(self.size)
         if self.covariance == "diagonal":
             if not covariance.diagonal().all():
@@ -171,16 +175,16 @@ class ClassMixture(Prior):
         return codes.mean(0), np.linalg.cholesky(covariance)
 
     def fit_class(self, label: int, codes: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """π (K,), μ (K, D) and F of one class, for codes (N, D) float64.
+        """Fit one class to its codes (N, D), float64; return the label, π (K,), μ (K, D) and F.
 
         Raises:
             ValueError: a covariance is singular.
         """
-        # where all codes are one there is no variance to be relative to
+        # 1e-12: if all codes are equal, their variance is zero
         reg = self.reg_covar * codes.var(0, ddof=1).mean() + 1e-12 if self.relative else self.reg_covar
         kind = {"full": "full", "tied": "tied", "diagonal": "diag"}[self.covariance]
-        with threadpool_limits(1, user_api="openmp"):  # a limit of this thread alone
-            components = self.choices[0] if len(self.choices) == 1 else self.likeliest(codes, kind, reg)
+        with threadpool_limits(1, user_api="openmp"):  # this limit is only for this thread
+            components = self.choices[0] if len(self.choices) == 1 else self.choose_components(codes, kind, reg)
             try:
                 if components == 1:
                     mean, factors = self.gaussian(codes, reg)
@@ -194,8 +198,11 @@ class ClassMixture(Prior):
                 ) from error
         return label, mixture.weights_, mixture.means_, factors
 
-    def likeliest(self, codes: np.ndarray, kind: str, reg: float) -> int:
-        """The K under which a held-out tenth of codes (N, D) is likeliest; one that makes a covariance singular is not."""
+    def choose_components(self, codes: np.ndarray, kind: str, reg: float) -> int:
+        """Return the K under which a held-out tenth of the codes (N, D) has the highest likelihood.
+
+        A K that makes a covariance singular counts as the worst.
+        """
         order = np.random.default_rng(0).permutation(len(codes))
         rest, held_out = np.split(codes[order], [len(codes) - len(codes) // HELD_OUT])
         scores = []
@@ -235,5 +242,5 @@ class ClassMixture(Prior):
 
 
 def em(codes: np.ndarray, components: int, kind: str, reg: float) -> GaussianMixture:
-    """scikit-learn's mixture, always from the same seed."""
+    """Fit scikit-learn's mixture of Gaussians, always with the same seed."""
     return GaussianMixture(components, covariance_type=kind, reg_covar=reg, random_state=0).fit(codes)

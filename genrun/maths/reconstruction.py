@@ -1,4 +1,4 @@
-"""How far an image of values between 0 and 1 is from another, as an autoencoder's loss."""
+"""Reconstruction errors: losses of an autoencoder, between images with values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class ReconstructionError(nn.Module):
-    """E(X) of images X given the logits of F(X) = σ(logits).
+    """E(X), the error of images X, given the logits of their reconstructions F(X) = σ(logits).
 
     Shape: logits and images (n, C, H, W), images in [0, 1] → (n,).
 
@@ -27,21 +27,21 @@ class MeanSquaredError(ReconstructionError):
 
 
 class CrossEntropy(ReconstructionError):
-    """E₂ = -Σ_i X_i log F(X)_i + (1 - X_i) log(1 - F(X)_i)  (2), its second sign corrected, nats."""
+    """E₂ = -Σ_i X_i log F(X)_i + (1 - X_i) log(1 - F(X)_i)  (2), in nats, with its second sign corrected."""
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).sum(1)
 
 
 class SquaredDistance(ReconstructionError):
-    """E₃ = |F(X) - X|² = d E₁  (3), as it is printed."""
+    """E₃ = |F(X) - X|² = d E₁  (3), as printed in the document."""
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         return (logits.sigmoid() - images).square().flatten(1).sum(1)
 
 
 class Distance(ReconstructionError):
-    """|F(X) - X|, the Euclidean distance that (3) is called."""
+    """|F(X) - X|, the Euclidean distance, as the document calls (3)."""
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         return (logits.sigmoid() - images).flatten(1).norm(dim=1)

@@ -1,4 +1,4 @@
-"""From noise to images: the samplers of diffusion and of flows, on whatever network they are given."""
+"""Samplers of diffusion and of flows: they go from noise to images with any given network."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or
 
 
 class DiffusionSampler:
-    """A way from x_T to x_0.
+    """A sampler from x_T to x_0.
 
     Args:
-        clip: keep the image that each step expects within [-1, 1].
+        clip: clip x̂_0, the image that each step predicts, to [-1, 1].
     """
 
     def __init__(self, clip: bool = True) -> None:
         self.clip = clip
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
-        """The states after each step, (n, C, H, W) each; the last one is x_0.
+        """Yield the state after each step, (n, C, H, W); the last one is x_0.
 
         Args:
-            predict: (x_t, t) → ε̂, t in 1 … T.
+            predict: (x_t, t) → ε̂, with t in 1 … T.
             x: x_T ~ N(0, I).
             alpha_bars: ᾱ_0 = 1, ᾱ_1, …, ᾱ_T: (T + 1,) float64.
         """
         raise NotImplementedError
 
     def denoised(self, x: Tensor, noise: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
-        """x̂_0 by (17), within [-1, 1] when clipped, and the ε̂ that belongs to it."""
+        """Return x̂_0 by (17), clipped to [-1, 1] if `clip` is true, and the ε̂ that belongs to it."""
         image = (x - (1 - alpha_bar) ** 0.5 * noise) / alpha_bar**0.5
         if not self.clip:
             return image, noise
@@ -44,10 +44,10 @@ class DiffusionSampler:
 
 
 class StridingSampler(DiffusionSampler):
-    """One that passes few of the T times.
+    """A sampler that visits only a few of the T times.
 
     Args:
-        steps: S, evaluations of the network; the times are round(T (1 - k/S)), k = 0 … S.
+        steps: S, number of evaluations of the network; the times are round(T (1 - k/S)), k = 0 … S.
         clip: see `DiffusionSampler`.
     """
 
@@ -58,7 +58,7 @@ class StridingSampler(DiffusionSampler):
         self.steps = steps
 
     def times(self, last: int) -> list[int]:
-        """T = t_0 > t_1 > … > t_S = 0; of at most T steps."""
+        """Return the times T = t_0 > t_1 > … > t_S = 0, for T = `last`; there are at most T steps."""
         return torch.linspace(last, 0, min(self.steps, last) + 1, dtype=torch.float64).round().long().tolist()
 
 
@@ -90,7 +90,7 @@ class DDIM(StridingSampler):
 
     Args:
         steps: S.
-        eta: η; 0 makes the way from x_T to x_0 deterministic, 1 that of `Ancestral` when S = T.
+        eta: η; 0 makes the path from x_T to x_0 deterministic, 1 makes it that of `Ancestral` if S = T.
         clip: see `DiffusionSampler`.
 
     References:
@@ -99,7 +99,7 @@ class DDIM(StridingSampler):
 
     def __init__(self, steps: int = 50, eta: float = 0.0, clip: bool = True) -> None:
         super().__init__(steps, clip)
-        self.eta = checked(eta)
+        self.eta = checked_eta(eta)
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times(len(alpha_bars) - 1)
@@ -118,13 +118,13 @@ class DPMSolver(StridingSampler):
 
     Args:
         steps: S.
-        eta: η.
+        eta: η of `multistep`.
         clip: see `DiffusionSampler`.
     """
 
     def __init__(self, steps: int = 20, eta: float = 0.0, clip: bool = True) -> None:
         super().__init__(steps, clip)
-        self.eta = checked(eta)
+        self.eta = checked_eta(eta)
 
     def path(self, predict: Predict, x: Tensor, alpha_bars: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times(len(alpha_bars) - 1)
@@ -143,21 +143,23 @@ def multistep(
     eta: float,
     generator: Generator | None,
 ) -> Iterator[Tensor]:
-    r"""From noise to images by DPM-Solver++(2M): the exact solution of the linear part, a line through the last two x̂ for the rest.
+    r"""Yield the states from noise to images by DPM-Solver++(2M).
+
+    The linear part is solved exactly; the rest follows a line through the last two x̂.
 
     With x_t = a_t x_0 + σ_t ε, λ_t = log a_t/σ_t and h = λ_s - λ_t, from a level t to the next one s,
 
         x_s = σ_s/σ_t e^{-ηh} x_t + a_s (1 - e^{-(1+η)h}) D + σ_s √(1 - e^{-2ηh}) ε
-        D = x̂(t) + h/(2 h') (x̂(t) - x̂(t')),   t', h': of the step before
+        D = x̂(t) + h/(2 h') (x̂(t) - x̂(t')),   t', h': t and h of the step before
 
-    and D = x̂(t) in the first step and in the last one, which ends at x̂.
+    and D = x̂(t) in the first and in the last step; the last step ends at x̂.
 
     Args:
-        image: (x, k) → x̂ of a state x at level k.
-        x: at the first level.
-        levels: (a, σ), the last with σ = 0.
-        eta: η in [0, 1]; 0 follows the ordinary differential equation, 1 the stochastic one, whose fresh noise makes good for what the
-            network gets wrong.
+        image: (x, k) → x̂, for a state x at level k.
+        x: the state at the first level.
+        levels: (a, σ) of each level; the last one has σ = 0.
+        eta: η in [0, 1]; 0 follows the ordinary differential equation, 1 the stochastic one, whose fresh noise corrects errors of the
+            network.
 
     References:
         Lu et al., DPM-Solver++, 2022, algorithm 2 (η = 0) and section 6 (SDE-DPM-Solver++(2M), η = 1).
@@ -178,18 +180,19 @@ def multistep(
         yield x
 
 
-def checked(eta: float) -> float:
+def checked_eta(eta: float) -> float:
+    """Return η if it is in [0, 1], otherwise raise a ValueError."""
     if not 0 <= eta <= 1:
         raise ValueError(f"model.sampler.eta: expected 0 to 1, got {eta}")
     return eta
 
 
 class FlowSampler:
-    """A way along dx/dt = v(x, t), from noise at t = 0 to images at t = 1, by t_k = u/(u + s (1 - u)), u = k/S.
+    """A sampler along dx/dt = v(x, t), from noise at t = 0 to images at t = 1, at the times t_k = u/(u + s (1 - u)), u = k/S.
 
     Args:
         steps: S.
-        shift: s; 1 makes the steps equal, more makes them shorter near the noise, where it is decided what an image shows.
+        shift: s; 1 makes all steps equal; more makes them shorter near the noise, where it is decided what an image shows.
 
     References:
         Esser et al., Scaling rectified flow transformers, 2024, (23) (the shift).
@@ -203,30 +206,30 @@ class FlowSampler:
         self.steps, self.shift = steps, shift
 
     def times(self) -> list[float]:
-        """0 = t_0 < t_1 < … < t_S = 1."""
+        """Return the times 0 = t_0 < t_1 < … < t_S = 1."""
         even = [k / self.steps for k in range(self.steps + 1)]
         return [u / (u + self.shift * (1 - u)) for u in even]
 
     def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
-        """The states after each step, (n, C, H, W) each; velocity: (x_t, t) → v, t in [0, 1]."""
+        """Yield the state after each step, (n, C, H, W); `velocity` maps (x_t, t), t in [0, 1], to v."""
         for t, s in pairwise(self.times()):
             x = self.step(velocity, x, t, s - t)
             yield x
 
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
-        """From x_t to x_{t + length}."""
+        """Take one step, from x_t to x_{t + length}."""
         raise NotImplementedError
 
 
 class Euler(FlowSampler):
-    """x_{t+h} = x_t + h v(x_t, t): an evaluation of the network in each step."""
+    """x_{t+h} = x_t + h v(x_t, t), with one evaluation of the network in each step."""
 
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
         return x + length * velocity(x, t)
 
 
 class Heun(FlowSampler):
-    """x_{t+h} = x_t + h/2 (v(x_t, t) + v(x_t + h v(x_t, t), t + h)): two evaluations of the network in each step."""
+    """x_{t+h} = x_t + h/2 (v(x_t, t) + v(x_t + h v(x_t, t), t + h)), with two evaluations of the network in each step."""
 
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
         first = velocity(x, t)
@@ -237,15 +240,15 @@ class FlowDPMSolver(FlowSampler):
     """DPM-Solver++(2M), see `multistep`, at a = t and σ = 1 - t, where x̂ = x_t + (1 - t) v(x_t, t).
 
     Args:
-        steps: S, evaluations of the network.
+        steps: S, number of evaluations of the network.
         shift: see `FlowSampler`.
-        eta: η.
-        clip: keep x̂ within [-1, 1].
+        eta: η of `multistep`.
+        clip: clip x̂ to [-1, 1].
     """
 
     def __init__(self, steps: int, shift: float = 1.0, eta: float = 0.0, clip: bool = True) -> None:
         super().__init__(steps, shift)
-        self.eta, self.clip = checked(eta), clip
+        self.eta, self.clip = checked_eta(eta), clip
 
     def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         times = self.times()

@@ -1,4 +1,4 @@
-"""Noise schedules of diffusion: how much of the image is left at each time."""
+"""Noise schedules of diffusion: they say how much of the image is left at each time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-MOST = 0.999  # β of a step: at 1 nothing would be left to divide by
+MAX_BETA = 0.999  # at β = 1, ᾱ would be 0, and ᾱ is a divisor
 
 
 class BetaSchedule:
@@ -23,16 +23,16 @@ class BetaSchedule:
         self.steps = steps
 
     def betas(self) -> Tensor:
-        """β (T,), float64; place t - 1 holds β_t."""
+        """Return β: (T,) float64, with β_t at index t - 1."""
         raise NotImplementedError
 
 
 class Linear(BetaSchedule):
-    """β_t = β_start + t/T (β_end - β_start), (12), t counted from 0 to T - 1 with T - 1 steps between its ends.
+    """β_t = β_start + t/T (β_end - β_start), (12), but t runs from 0 to T - 1, and T - 1 steps lie between β_start and β_end.
 
     Args:
         steps: T.
-        start, end: β of the first and the last step.
+        start, end: β of the first and of the last step.
     """
 
     def __init__(self, steps: int, start: float = 1e-4, end: float = 2e-2) -> None:
@@ -65,4 +65,4 @@ class Cosine(BetaSchedule):
     def betas(self) -> Tensor:
         t = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
         f = torch.cos(math.pi / 2 * (t + self.s) / (1 + self.s)).square()
-        return (1 - f[1:] / f[:-1]).clamp(max=MOST)
+        return (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)

@@ -1,7 +1,7 @@
-"""A batch that several processes share: which of its rows are this one's, and what has to be summed over all of them.
+"""Share a batch among several processes: which rows each process has, and what is summed over all processes.
 
-Each process computes with its own rows what one process would compute with all, so that their sums differ from the one's by rounding
-only. Outside a shared batch everything here gives back what it is given.
+Each process does with its own rows what a single process would do with all rows. So the sums over the processes differ from the results
+of a single process only by rounding. If no batch is shared, the functions here return what they are given.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Share:
-    """Rows start, …, stop - 1 of a batch of `whole` images.
+    """The share of one process: rows start, …, stop - 1 of a batch of `whole` images.
 
-    A batch of fewer images than processes lends a row to those that have none, which does not count: a mean over no rows would be NaN.
+    If the batch has fewer images than there are processes, a process without a row borrows one that does not count: a mean over no rows
+    would be NaN.
 
     Attributes:
-        counted: rows that count: stop - start, or 0 for a row that is lent.
-        processes: that share the batch.
+        counted: number of rows that count: stop - start, or 0 for a borrowed row.
+        processes: number of processes that share the batch.
     """
 
     start: int
@@ -34,7 +35,7 @@ class Share:
 
     @classmethod
     def of(cls, whole: int, rank: int, processes: int) -> Share:
-        """The share of process `rank`: as even as it can be, in the batch's order."""
+        """Return the share of the process `rank`. The shares are as even as possible, in the order of the batch."""
         start, stop = rank * whole // processes, (rank + 1) * whole // processes
         if start < stop:
             return cls(start, stop, whole, stop - start, processes)
@@ -43,11 +44,12 @@ class Share:
 
     @property
     def rows(self) -> slice:
+        """Return the rows of this share, as a slice of the batch."""
         return slice(self.start, self.stop)
 
     @property
     def weight(self) -> float:
-        """Of this process's mean in the batch's: Σ weight · mean is the mean over all rows."""
+        """Return the weight of this process's mean: the sum of weight · mean over the processes is the mean over all rows."""
         return self.counted / self.whole
 
 
@@ -56,7 +58,7 @@ _current: Share | None = None
 
 @contextlib.contextmanager
 def sharing(share: Share) -> Iterator[None]:
-    """For the length of a step on a batch of which this process holds a share."""
+    """Make `share` the current share, during a step on a batch that several processes share."""
     global _current
     before, _current = _current, share
     try:
@@ -66,15 +68,15 @@ def sharing(share: Share) -> Iterator[None]:
 
 
 def current() -> Share | None:
-    """The share of the batch that a step is about now; None: the whole batch is here."""
+    """Return this process's share of the batch of the current step; None: this process has the whole batch."""
     return _current
 
 
 def whole_shape(shape: torch.Size) -> torch.Size:
-    """Of a tensor with a row for each image here, what it is with a row for each image of the batch.
+    """Return the shape for the whole batch of a tensor with this shape, which has a row for each image of this process.
 
     Raises:
-        ValueError: its rows are not those of the share, so it is not known what the other processes have.
+        ValueError: the shape does not have as many rows as the share, so the shapes in the other processes are not known.
     """
     if _current is None:
         return shape
@@ -87,23 +89,26 @@ def whole_shape(shape: torch.Size) -> torch.Size:
 
 
 def own_rows(whole: Tensor) -> Tensor:
-    """The rows of this process, of a tensor with a row for each image of the batch."""
+    """Return the rows of this process from a tensor that has a row for each image of the batch."""
     return whole if _current is None else whole[_current.rows]
 
 
 def batch_means(means: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Means over the images here (scalars) → means over the batch's, the same in every process; no gradient."""
+    """Turn means over the images of this process (scalars) into means over the whole batch, equal in every process; no gradient."""
     if _current is None:
         return means
     total = torch.stack([value.detach().float() for value in means.values()]) * _current.weight
     if not _current.counted:
-        total = total.nan_to_num(0, 0, 0)  # of a row that does not count
+        total = total.nan_to_num(0, 0, 0)  # a borrowed row does not count
     distributed.all_reduce(total)
     return {name: total[place].to(value.dtype) for place, (name, value) in enumerate(means.items())}
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """A row for each image here (n, …) → for each of the batch (N, …), in its order, with gradients: what a loss of the batch needs."""
+    """Gather the rows of all processes, in the order of the batch: (n, …) → (N, …), with gradients.
+
+    A loss that is not a mean over the images needs this.
+    """
     if _current is None:
         return rows
     whole_shape(rows.shape)
@@ -124,6 +129,6 @@ class _Gathered(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         share = ctx.share
         gradient = gradient.contiguous().clone()
-        distributed.all_reduce(gradient)  # each process's loss depends on all rows
+        distributed.all_reduce(gradient)  # the loss of each process depends on all rows
         own = gradient[share.rows]
         return own if share.counted else torch.zeros_like(own), None

@@ -1,4 +1,4 @@
-"""Codes with zero mean in each class and equal variance in all directions."""
+"""Whiten codes: give them zero mean in each class and equal variance in all directions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 
 def class_means(codes: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Mean of the codes (N, D) in each class: (num_classes, D); zero for a class without codes."""
+    """Return the mean of the codes (N, D) in each class: (num_classes, D); it is zero for a class without codes."""
     member = F.one_hot(labels, num_classes).to(codes)  # (N, K)
     return (member.T @ codes) / member.sum(0).clamp(min=1).unsqueeze(1)
 
 
 def whitened(codes: Tensor, labels: Tensor, num_classes: int, variance: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes with zero mean in each class and covariance `variance`·I within classes.
+    """Transform codes so that they have zero mean in each class and the covariance `variance`·I within classes.
 
         L' = A⁻¹(L - μ_y),   A = (C / variance)^½,   C the covariance of L - μ_y over all codes
 

@@ -1,4 +1,4 @@
-"""One file for each paper. `Method` is what they all extend; docs/methods.md shows how to write your own."""
+"""Methods, one file for each paper. All extend `Method`; docs/methods.md shows how to write your own."""
 
 from genrun.methods.method import Method
 

@@ -1,4 +1,4 @@
-r"""Autoencoder with Gaussians: two networks learn codes of images, and a distribution for each class is fitted to them."""
+r"""Autoencoder with Gaussians: two networks learn codes of images, and a distribution is fitted to the codes of each class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genrun.methods.code_prior import CodePriorMethod
 from genrun.types import Batch
 
 DECODED_AT_ONCE = 2048  # images
-PREVIEWED = 5000  # training images whose codes the prior is fitted to while training goes on
+PREVIEWED = 5000  # during training, the prior is fitted to the codes of this many training images
 
 
 class Autoencoder(CodePriorMethod):
@@ -28,27 +28,27 @@ class Autoencoder(CodePriorMethod):
             E: mean squared error (1), cross-entropy (2) or squared distance (3)
         P(L | y) = Σ_i π_yi N(L; μ_yi, Σ_yi), fitted to the codes of class y    (4)
 
-    A sample of class y is σ(f_dec(L)) with L ~ P(L | y). Data without labels has one P(L) for all.
+    A sample of class y is σ(f_dec(L)) with L ~ P(L | y). Data without labels has one P(L).
 
     Args:
         image_shape: (C, H, W).
-        num_classes: of the data.
+        num_classes: number of classes of the data; 0: no labels.
         encoder: makes a network (n, C, H, W) → (n, code_size) from (image_shape, outputs).
         decoder: makes a network (n, code_size) → (n, C, H, W), logits, from (inputs, image_shape).
         error: E.
-        optimizer: takes both networks.
+        optimizer: makes the optimizer from the parameters of both networks.
         prior: makes P from (classes, code_size); it is fitted to the codes of the training images after training.
         code_size: D, the length of L.
-        code_relu: a ReLU behind the encoder.
-        code_noise: σ; in training the decoder sees L + σ s ⊙ ε, s the codes' standard deviations over the batch, ε ~ N(0, I): it learns to
-            decode what lies between codes.
-        sparsity: weight of the mean |L_j| in the loss, one of the document's closing wishes.
-        decorrelation: weight of Σ_{i≠j} ρ_ij², ρ the correlations of the code's units over the batch: disentangled to second order,
-            the other wish.
-        schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
+        code_relu: put a ReLU after the encoder.
+        code_noise: σ; in training the decoder sees L + σ s ⊙ ε, where s are the standard deviations of the codes over the batch and
+            ε ~ N(0, I). So it learns to decode what lies between the codes.
+        sparsity: weight of the mean |L_j| in the loss, one of the two wishes at the end of the document.
+        decorrelation: weight of Σ_{i≠j} ρ_ij², where ρ are the correlations of the code's units over the batch: disentangled codes, up to
+            second order, the other wish.
+        schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.
 
     References:
-        Ghosh et al., From variational to deterministic autoencoders, 2020 (a decoder made smooth by noise, a prior fitted afterwards).
+        Ghosh et al., From variational to deterministic autoencoders, 2020 (noise makes the decoder smooth; the prior is fitted afterwards).
         Cogswell et al., Reducing overfitting in deep networks by decorrelating representations, 2016.
     """
 
@@ -84,9 +84,9 @@ class Autoencoder(CodePriorMethod):
     # ------------------------------------------------------------------------------------------------------------ training
 
     def codes_of(self, images: Tensor) -> Tensor:
-        """f_enc: (n, C, H, W) in [0, 1] → (n, D)."""
+        """Return the codes f_enc(X), with gradients: (n, C, H, W) in [0, 1] → (n, D)."""
         weight = next(self.parameters())
-        codes = self.encoder(images.to(weight)).to(weight)  # in 32 bits where products are in 16
+        codes = self.encoder(images.to(weight)).to(weight)  # in 32 bits, also in mixed precision
         return codes.relu() if self.code_relu else codes
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -94,7 +94,7 @@ class Autoencoder(CodePriorMethod):
         codes = self.codes_of(batch.image)
         seen = codes
         if self.code_noise:
-            # the gradient knows that wider codes have more noise: they would grow without end to escape it
+            # s has a gradient: without it, the codes would grow without limit to escape the noise
             seen = codes + self.code_noise * gathered(codes).std(0, correction=0) * normal_like(codes)
         loss = error = self.error(self.decoder(seen).to(codes), batch.image.to(codes)).mean()
         terms = {"reconstruction": error}
@@ -112,13 +112,13 @@ class Autoencoder(CodePriorMethod):
 
     @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
-        """The epoch's grid is drawn from the class's Gaussian, whatever the prior will be."""
+        """Fit one Gaussian per class, whatever the prior is, for the sample grid of this epoch."""
         train, some = self.spread_training_images(PREVIEWED)
         codes = torch.cat([self.encode(train.images(part).to(self.device)) for part in some.split(DECODED_AT_ONCE)])
         self.prior.fit_roughly(codes, self.classes_of(train.labels[some]))
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The mean squared error of held-out images, whatever the loss: the metric that losses and depths are compared by."""
+        """Log the mean squared error of held-out images, whatever the loss: by this metric, losses and depths are compared."""
         error = (self.reconstruct(batch.image) - batch.image).square().mean()
         self.log("val/score", error, batch_size=len(batch.image))
 
@@ -126,7 +126,7 @@ class Autoencoder(CodePriorMethod):
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """σ(f_dec(L)), of any class's codes: (n, D) → (n, C, H, W) in [0, 1]."""
+        """Decode codes L of any class to images σ(f_dec(L)): (n, D) → (n, C, H, W) in [0, 1]."""
         if not len(codes):
             return codes.new_empty(0, *self.image_shape, dtype=torch.float32)
         parts = codes.to(next(self.parameters())).split(DECODED_AT_ONCE)
@@ -134,17 +134,17 @@ class Autoencoder(CodePriorMethod):
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """f_enc, of images of any class: (n, C, H, W) in [0, 1] → (n, D)."""
+        """Return the codes f_enc(X) of images of any class: (n, C, H, W) in [0, 1] → (n, D)."""
         return self.codes_of(images)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F(X): (n, C, H, W) in [0, 1] → the same."""
+        """Return the reconstructions F(X): (n, C, H, W) in [0, 1] → the same."""
         return self.decode_codes(self.encode(images))
 
 
 def squared_correlations(codes: Tensor) -> Tensor:
-    """Σ_{i≠j} ρ_ij² over the units of codes (n, D); a unit that never changes correlates with none."""
+    """Return Σ_{i≠j} ρ_ij² over the units of codes (n, D); a constant unit has ρ = 0 with every other."""
     centred = codes - codes.mean(0)
     unit = centred / centred.norm(dim=0).clamp_min(1e-6)
-    with torch.autocast(codes.device.type, enabled=False):  # a small product, of which small parts count
+    with torch.autocast(codes.device.type, enabled=False):  # the product is small, but needs full precision
         return (unit.T @ unit).fill_diagonal_(0).square().sum()

@@ -1,4 +1,4 @@
-"""What methods share whose samples are decoded from codes that a prior gives."""
+"""The base class of methods that draw codes from a prior and decode them to images."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from genrun.methods.method import Method
 
 
 class CodePriorMethod(Method):
-    """A generator with a prior of codes, fitted to those of the training images.
+    """A generator with a prior of codes. The prior is fitted to the codes of the training images.
 
     Attributes:
-        prior: of `max(1, num_classes)` classes.
+        prior: a prior with `max(1, num_classes)` classes.
     """
 
     prior: Prior
 
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
-        """The images (n, C, H, W) that codes L ~ p(L | y) are decoded to; see `Method.sample`."""
+        """Draw codes L ~ p(L | y) and decode them to images (n, C, H, W); see `Method.sample`."""
         self.check_labels(n, labels)
         return self.decode_codes(self.draw_codes(n, labels, generator), labels)
 
@@ -30,15 +30,15 @@ class CodePriorMethod(Method):
         """Fit the prior to codes (N, D) and labels (N,).
 
         Raises:
-            ValueError: the codes are too few, or allow no such prior.
+            ValueError: there are too few codes, or no such prior can be fitted to them.
         """
         self.prior.fit(codes, self.classes_of(labels), progress=progress)
 
     def refitted_part(self) -> str:
-        """Return `prior`: training does not depend on it."""
+        """Return "prior", because training does not depend on it."""
         return "prior"
 
     def draw_codes(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
-        """Codes of new images: (n, D)."""
+        """Draw the codes of n new images from the prior: (n, D)."""
         of_class = torch.zeros(n, dtype=torch.long, device=self.device) if labels is None else labels
         return self.prior.sample(of_class, generator=generator)

@@ -20,60 +20,63 @@ from genrun.types import Batch
 Ramp = Literal["visit", "training", "contrast"]
 Sampler = Literal["prior", "algorithm2"]
 
-PIXELS_AT_ONCE = 2**16  # decoded together: more does not fit the processor's caches
+PIXELS_AT_ONCE = 2**16  # pixels decoded together; more do not fit into the caches of the processor
 
 
 class CSGM(CodePriorMethod):
     r"""CSGM ("Continuous Space Generative Model", chapter 3).
 
-    One multilayer perceptron maps a class, a code and a place to a score and the value of the image there:
+    One multilayer perceptron maps a class, a code and a place to a score and to the value of the image at this place:
 
         (S, L, A) ↦ (d, g)                                                     (figure 3.1)
 
-    S is the one-hot class, L the code of one image, A = (p, q) the coordinates of a pixel in [-1, 1]², d how near L is to the
-    manifold of the data, g the channel values at A. Each training image i keeps a code L_i, which learns with the weights:
+    S is the one-hot class, L the code of one image, and A = (p, q) the coordinates of a pixel in [-1, 1]². d says how near L is to the
+    manifold of the data, and g are the channel values at A. Each training image i has its own code L_i, which is learned together with
+    the weights:
 
         E = ½ Σ |(m, x_A) - CSGM(S, L, A)|²                                     (3.2)
         w ← w - η ∂E/∂w                                                         (3.3)
-        L ← L - η_L ∂E/∂L, the gradient taken at the weights before (3.3)        (3.4)
+        L ← L - η_L ∂E/∂L, with the gradient at the weights before (3.3)         (3.4)
 
-    (The document's "+η∇" takes the step η(target - output)·∂output, which is the same.) A step visits many images and P random
-    pixels of each; one image and one pixel is Algorithm 1 exactly.
+    (The document's "+η∇" takes the step η(target - output)·∂output, which is the same.) A step visits many images, and P random
+    pixels of each; with one image and one pixel it is exactly Algorithm 1.
 
     Args:
         image_shape: (C, H, W).
-        num_classes: length of S; 0 leaves S empty.
-        train_size: N, the number of codes that are kept.
-        optimizer: takes the weights; its rate is η, of the gradient summed over the B·P pixels of a step.
-        code_rate: η_L, of each code's gradient summed over its own P pixels.
-        code_adam: move codes by Adam, each with moments of its own that change only when its image is visited; False: by (3.4).
+        num_classes: length of S; 0: S is empty.
+        train_size: N, the number of training images and of their codes.
+        optimizer: makes the optimizer from the weights; its learning rate is η, for the gradient summed over the B·P pixels of a step.
+        code_rate: η_L, the learning rate of the codes, for each code's gradient summed over its own P pixels.
+        code_adam: move codes by Adam, with moments for each code that change only when its image is visited; False: by (3.4).
         code_size: D, the length of L.
-        code_noise: σ; codes are seen as L + σε, ε ~ N(0, I), while training. None: 18/√N, at most a half: codes of few images must be wide.
-        hidden: widths between input and output.
-        pixels: P, random pixels of each image in a step.
-        visit_steps: steps of one visit to a batch of images (N of Algorithm 1).
-        ramp: the target m of d. `visit`: n/N in step n of the N steps of a visit (Algorithm 1); `training`: from 0 to 1 once over
-            the training (the prose); `contrast`: 1 on the stored codes and 0 on fresh ones from N(0, I).
-        d_weight: weight of d's error beside g's.
-        fresh_pixels: pixels at which a fresh code is looked at (`contrast`); they count as much as the P of a stored one.
-        whiten: whenever all images were visited, give the codes zero mean in each class and unit covariance, see `whiten_codes`.
-        schedule: of both rates. `cosine`: to zero over the budget after a warm-up of its first 2 % (weights only); `constant`.
-        leaky_output: an activation behind the output, as the document counts its layers.
-        init: of the network, see `MLP`.
-        place_scale: factor on the initial weights of A: a function of two inputs that is to vary within pixels starts steep.
-        code_scale: factor on the initial weights of L: codes start as noise, and grow into the network.
-        sampler: `algorithm2`, or `prior`: codes from a distribution fitted to the stored codes of each class.
-        prior: makes it from (classes, code_size).
+        code_noise: σ; in training the network sees L + σε, ε ~ N(0, I). None: 18/√N, but at most ½; codes of few images must be wide.
+        hidden: widths of the hidden layers.
+        pixels: P, number of random pixels of each image in a step.
+        visit_steps: number of steps of one visit to a batch of images (N of Algorithm 1).
+        ramp: the target m of d. `visit`: n/N in step n of the N steps of a visit (Algorithm 1); `training`: it rises from 0 to 1 once
+            over the training (the document's text); `contrast`: 1 on the stored codes and 0 on fresh codes from N(0, I).
+        d_weight: weight of the error of d; the error of g has the weight 1.
+        fresh_pixels: number of pixels at which d of a fresh code is computed (`contrast`); together they have the weight of P pixels.
+        whiten: each time all images were visited, give the codes zero mean in each class and, with their noise, unit covariance
+            (see `whiten_codes`).
+        schedule: of both learning rates. `cosine`: they fall to zero over the budget, for the weights after a warm-up in the first 2 %;
+            `constant`.
+        leaky_output: put an activation after the output, as the document counts its layers.
+        init: initialisation of the network, see `MLP`.
+        place_scale: factor on the initial weights of A; a large one lets the image change from pixel to pixel from the start.
+        code_scale: factor on the initial weights of L; codes start as noise, and with a small one their effect grows only during training.
+        sampler: `algorithm2`, or `prior`: draw codes from a distribution fitted to the stored codes of each class.
+        prior: makes this distribution from (classes, code_size).
         mean_of: K of Algorithm 2.
         refine_steps: N of Algorithm 2.
-        refine_rate: η of Algorithm 2, of the gradient averaged over the pixels looked at.
-        refine_pixels: pixels that a step of Algorithm 2 looks at, the same for all codes (1 in its line 4).
-        refine_order: they are `random` ones (its line 4), or all in `raster` order.
-        encode_steps: steps of Adam that fit a code to an unseen image.
+        refine_rate: η of Algorithm 2, for the gradient averaged over the pixels of a step.
+        refine_pixels: number of pixels of a step of Algorithm 2, the same ones for all codes (1 in its line 4).
+        refine_order: the pixels of a step are `random` (its line 4), or all pixels in `raster` order.
+        encode_steps: number of Adam steps that fit a code to an unseen image.
 
     References:
         "Continuous Space Generative Model", algorithms 1 and 2.
-        Bojanowski et al., Optimizing the latent space of generative networks, 2018 (codes that learn with the weights).
+        Bojanowski et al., Optimizing the latent space of generative networks, 2018 (codes that are learned with the weights).
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class CSGM(CodePriorMethod):
             raise ValueError(
                 f"expected model.refine_steps ≥ 0 and 0 ≤ model.code_noise < 1, got {refine_steps} and {code_noise}"
             )
-        self.automatic_optimization = False  # two rates, and a visit is several steps
+        self.automatic_optimization = False  # two learning rates, and a visit has several steps
         self.optimizer = optimizer
         self.code_rate, self.code_adam = code_rate, code_adam
         self.code_noise = min(0.5, 18 / train_size**0.5) if code_noise is None else code_noise
@@ -139,18 +142,18 @@ class CSGM(CodePriorMethod):
         self.register_buffer("labels", torch.zeros(train_size, dtype=torch.long))
         self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
         self.prior = prior(max(1, num_classes), code_size)
-        self.visited = 0  # images since the codes were whitened
+        self.visited = 0  # number of images since the codes were last whitened
         self.code_moments = RowAdam(train_size, code_size)
 
     # ------------------------------------------------------------------------------------------ the network, figure 3.1
 
     def forward(self, codes: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Feedforward(A, L, S) of n codes at P places each.
+        """Compute Feedforward(A, L, S) of n codes at P places each.
 
         Args:
             codes: (n, D).
-            labels: (n,) int64, not looked at when unconditional.
-            places: (P, 2) the same for all, or (n, P, 2).
+            labels: (n,) int64; ignored if the method is unconditional.
+            places: (P, 2), the same for all codes, or (n, P, 2).
 
         Returns:
             d (n, P) and g (n, P, C).
@@ -191,19 +194,19 @@ class CSGM(CodePriorMethod):
             self.visited = 0
 
     def error_on_fresh_codes(self, labels: Tensor) -> Tensor:
-        """Squared error of d against 0 on codes from N(0, I), at few pixels that are weighted as P of them."""
+        """Return the squared error of d, whose target is 0, on codes from N(0, I), at a few pixels with the weight of P pixels."""
         codes = torch.randn(len(labels), self.codes.shape[1], device=self.device, dtype=self.codes.dtype)
         at = torch.randint(len(self.places), (len(labels), self.fresh_pixels), device=self.device)
         return self(codes, labels, self.places[at])[0].square().sum() * (self.pixels / self.fresh_pixels)
 
     def target_of_d(self, n: int) -> float:
-        """m in step n of a visit."""
+        """Return m, the target of d, in step n of a visit."""
         if self.ramp == "visit":
             return n / self.visit_steps
         return self.progress() if self.ramp == "training" else 1.0
 
     def rate_shares(self) -> tuple[float, float]:
-        """The share of their rates at which weights and codes learn now."""
+        """Return the current learning rates of the weights and of the codes, as shares of their full values."""
         if self.schedule == "constant":
             return 1.0, 1.0
         done = self.progress()
@@ -212,20 +215,21 @@ class CSGM(CodePriorMethod):
 
     @torch.no_grad()
     def move_codes(self, index: Tensor, gradient: Tensor, rate: float) -> None:
-        """A step of the codes (B,) that were visited, against their gradient (B, D)."""
+        """Move the visited codes `index` (B,) by one step against their gradient (B, D)."""
         step = self.code_moments.step(index, gradient) if self.code_adam else gradient
         self.codes.index_add_(0, index, step, alpha=-rate)
 
     @torch.no_grad()
     def whiten_codes(self) -> None:
-        """Give codes zero mean in each class and covariance (1 - σ²)I within classes, without changing what they decode to.
+        """Give the codes zero mean in each class and the covariance (1 - σ²)I within classes. Their images stay the same.
 
-        The first layer is linear in S and L. With the mean μ_y of a class, C the covariance of L - μ_y over all classes and A = C^½:
+        The first layer is linear in S and L. Let μ_y be the mean of class y, C the covariance of L - μ_y over all classes,
+        and A = (C / (1 - σ²))^½. Then
 
             L' = A⁻¹(L - μ_y),   W_L' = W_L A,   W_S' = W_S + W_L μ
 
-        so W_S'S + W_L'L' = W_S S + W_L L; the moments of the optimizers are left as they are. Seen with their noise σ the codes then have
-        the moments of N(0, I), from which Algorithm 2 starts, and d has to learn what else distinguishes them.
+        give W_S'S + W_L'L' = W_S S + W_L L. The moments of the optimizers do not change. With their noise σ, the codes then have the same
+        mean and covariance as N(0, I), from which Algorithm 2 starts, so d must learn the other differences.
         """
         first, width = self.network[0], self.num_classes
         labels = self.labels if width else torch.zeros_like(self.labels)
@@ -268,14 +272,14 @@ class CSGM(CodePriorMethod):
         window: tuple[int, int, int, int] | None = None,
         generator: Generator | None = None,
     ) -> Tensor:
-        """As `sample`, at any resolution: (n, C, resolution, resolution), or a window (top, left, height, width) of it."""
+        """Draw n images at any resolution: (n, C, resolution, resolution), or a window (top, left, height, width) of them."""
         self.check_labels(n, labels)
         top, left, height, width = window or (0, 0, resolution, resolution)
         places = pixel_centres(resolution).view(resolution, resolution, 2)[top : top + height, left : left + width]
         return self.raster(self.draw_codes(n, labels, generator), labels, places.to(self.places))
 
     def draw_codes(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
-        """Codes of new images by `sampler`: (n, D)."""
+        """Draw the codes of n new images by `sampler`: (n, D)."""
         if self.sampler == "prior":
             return super().draw_codes(n, labels, generator)
         labels = self.labels.new_zeros(n) if labels is None else labels
@@ -285,7 +289,7 @@ class CSGM(CodePriorMethod):
         return refined.unflatten(0, (n, self.mean_of)).mean(1)  # L_avg
 
     def refine(self, codes: Tensor, labels: Tensor, generator: Generator | None = None) -> Tensor:
-        """Lines 3 to 8 of Algorithm 2: descend ½(1 - d)² in L with the weights fixed; (n, D) → (n, D)."""
+        """Move codes down the gradient of ½(1 - d)², with fixed weights (lines 3 to 8 of Algorithm 2): (n, D) → (n, D)."""
         for _ in range(self.refine_steps):
             places = self.places
             if self.refine_order == "random":
@@ -300,17 +304,17 @@ class CSGM(CodePriorMethod):
         return codes
 
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Codes (n, D) → images (n, C, H, W) in [0, 1], at the resolution of training.
+        """Decode codes (n, D) to images (n, C, H, W) in [0, 1], at the resolution of the training images.
 
         Raises:
-            ValueError: labels are missing, or given to an unconditional model.
+            ValueError: labels are missing, or an unconditional model is given some.
         """
         self.check_labels(len(codes), labels)
         return self.raster(codes, labels, self.places.view(*self.image_shape[1:], 2))
 
     @torch.no_grad()
     def raster(self, codes: Tensor, labels: Tensor | None, places: Tensor) -> Tensor:
-        """Lines 11 to 13: codes (n, D) at places (height, width, 2) → (n, C, height, width) in [0, 1]."""
+        """Decode codes (n, D) at places (height, width, 2) to images (n, C, height, width) in [0, 1] (lines 11 to 13)."""
         height, width, _ = places.shape
         places = places.flatten(0, 1)
         labels = self.labels.new_zeros(len(codes)) if labels is None else labels
@@ -325,23 +329,23 @@ class CSGM(CodePriorMethod):
     # ------------------------------------------------------------------------------------------ codes of images
 
     def stored_codes(self) -> Tensor:
-        """L_i of the training images: (N, D)."""
+        """Return the codes L_i of the training images: (N, D)."""
         return self.codes
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Fit codes to unseen images by descent on ½|x - g|² over all pixels, the weights fixed, from the class's mean code.
+        """Fit codes to unseen images: minimise ½|x - g|² over all pixels, with fixed weights, from the mean code of the class.
 
         Args:
             images: (n, C, H, W) in [0, 1].
-            labels: (n,); None: the class whose code fits best.
+            labels: (n,); None: every class is tried, and the best fit is returned.
 
         Returns:
-            (n, D).
+            codes (n, D).
         """
         return self.encode_with_labels(images, labels)[0]
 
     def encode_with_labels(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `encode`, with the labels (n,) that were given or found."""
+        """Fit codes to unseen images, see `encode`; return them with the labels (n,) that were given or found."""
         if labels is not None or not self.num_classes:
             self.check_labels(len(images), labels)
             labels = self.labels.new_zeros(len(images)) if labels is None else labels
@@ -354,7 +358,7 @@ class CSGM(CodePriorMethod):
         return torch.stack([codes for codes, _ in tried])[best, torch.arange(len(best))], best
 
     def fit_codes(self, images: Tensor, labels: Tensor, steps: int, every: int = 1) -> tuple[Tensor, Tensor]:
-        """Codes (n, D) and their mean squared error (n,), both from every so many-th pixel."""
+        """Fit codes to images with given labels, at every `every`-th pixel; return the codes (n, D) and their mean squared errors (n,)."""
         places = self.places[::every]
         target = images.flatten(2).transpose(1, 2)[:, ::every]  # (n, pixels, C)
         with torch.enable_grad():
@@ -368,30 +372,30 @@ class CSGM(CodePriorMethod):
         return codes, (target - self(codes, labels, places)[1]).square().mean((1, 2)).detach()
 
     def mean_codes(self) -> Tensor:
-        """Mean stored code of each class: (max(1, num_classes), D)."""
+        """Return the mean stored code of each class: (max(1, num_classes), D)."""
         labels = self.labels if self.num_classes else torch.zeros_like(self.labels)
         return class_means(self.codes, labels, max(1, self.num_classes))
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The images that fitted codes decode to: (n, C, H, W) in [0, 1]."""
+        """Fit codes to images and decode them: (n, C, H, W) in [0, 1] → the same."""
         codes, labels = self.encode_with_labels(images, labels)
         return self.decode_codes(codes, labels if self.num_classes else None)
 
-    # ------------------------------------------------------------------------------------------ watching
+    # ------------------------------------------------------------------------------------------ validation
 
     def on_validation_epoch_start(self) -> None:
-        if self.sampler == "prior":  # the epoch's grid is drawn from it
+        if self.sampler == "prior":  # the sample grid of this epoch is drawn from it
             self.prior.fit_roughly(self.codes, self.classes_of(self.labels))
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The error of a few held-out images after a short fit of their codes, at every fifth pixel."""
+        """Log the error of a few held-out images after a short fit of their codes, at every fifth pixel."""
         images = batch.image[:64]
         labels = batch.label[:64] if self.num_classes else self.labels.new_zeros(len(images))
         self.log("val/score", self.fit_codes(images, labels, steps=10, every=5)[1].mean(), batch_size=len(images))
 
     @torch.no_grad()
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
-        """Mean d on stored codes and on fresh ones from N(0, I), at all pixels."""
+        """Return the mean d on stored codes and on fresh codes from N(0, I), at all pixels."""
         some = torch.randperm(len(self.codes), generator=generator, device=self.device)[:1000]
         stored = self.codes[some]
         fresh = torch.randn(stored.shape, generator=generator, device=self.device, dtype=stored.dtype)

@@ -1,4 +1,4 @@
-"""What diffusion and flow matching share: a network that sees noisy images and a time, and a sampler that follows it."""
+"""The base class of diffusion and flow matching: a network sees noisy images and a time, and a sampler uses it to make images."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Times = Literal["uniform", "logit_normal"]
 
 
 class Denoiser(Method):
-    r"""Images on [-1, 1] between data and noise, and a network (x_t, t, y) → what leads back.
+    r"""A network (x_t, t, y) → out for images x_t on [-1, 1] between data and noise; out is what leads back to the data.
 
-    A conditional network is trained with its label y left out now and then, and sampled by classifier-free guidance:
+    A conditional network is trained with the label y left out at random, and sampled by classifier-free guidance:
 
         out = out(x_t, t, ∅) + w (out(x_t, t, y) - out(x_t, t, ∅))
 
-    A subclass gives the loss of a batch and the path of the samples.
+    A subclass defines the loss of a batch and the path of the samples.
 
     Args:
         image_shape: (C, H, W).
-        num_classes: of the data.
+        num_classes: number of classes of the data.
         network: makes the network (n, C, H, W), (n,), labels (n,) → (n, C, H, W) from (image_shape, num_classes), where the label
-            num_classes stands for none (∅).
-        optimizer: takes the network.
-        conditional: draw images of given classes.
+            num_classes means "no label" (∅).
+        optimizer: makes the optimizer from the parameters of the network.
+        conditional: learn to draw images of given classes.
         label_dropout: share of the labels that are left out in training.
-        guidance: w; 1 is the network as it is.
-        times: in training, as shares of the way, are `uniform`, or σ(N(0, 1)), most often in the middle, where it is decided what an image
-            shows (`logit_normal`; Esser et al., Scaling rectified flow transformers, 2024).
-        schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
-        halve_after: halve the rate when the epoch's mean loss has not fallen for more than so many epochs; None: do not.
+        guidance: w; 1 uses out(x_t, t, y) unchanged.
+        times: how training draws times, as shares of the path: `uniform`, or `logit_normal`, which is σ(N(0, 1)) and most often in the
+            middle, where it is decided what an image shows (Esser et al., Scaling rectified flow transformers, 2024).
+        schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.
+        halve_after: halve the learning rate when the mean loss of an epoch has not fallen for more than this many epochs; None: never.
 
     References:
         Ho and Salimans, Classifier-free diffusion guidance, 2021.
@@ -71,20 +71,20 @@ class Denoiser(Method):
         self.times, self.schedule, self.halve_after = times, schedule, halve_after
         self.plateau: ReduceLROnPlateau | None = None
 
-    # ------------------------------------------------------------------------------------------------- of each subclass
+    # --------------------------------------------------------------------------------------- what a subclass implements
 
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
-        """Terms whose sum is trained on, at random times: images (n, C, H, W) on [-1, 1], labels (n,)."""
+        """Return the loss terms, by name, at random times; their sum is minimised. Images (n, C, H, W) on [-1, 1], labels (n,)."""
         raise NotImplementedError
 
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
-        """The states from noise x (n, C, H, W) to images on [-1, 1], after each step."""
+        """Yield the state after each step, from noise x (n, C, H, W) to images on [-1, 1]."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------------------ training
 
     def draw_times(self, images: Tensor, generator: Generator | None) -> Tensor:
-        """A share of the way in [0, 1] for each of the images: (n,)."""
+        """Draw a time for each image, as a share of the path in [0, 1]: (n,)."""
         if self.times == "logit_normal":
             return normal_like(images[:, 0, 0, 0], generator).sigmoid()
         return uniform_each(images, generator, images.dtype)
@@ -100,7 +100,7 @@ class Denoiser(Method):
         return sum(terms.values())
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The loss of held-out images at the same times and with the same noise each time."""
+        """Log the loss of held-out images, always at the same times and with the same noise."""
         labels = batch.label if self.num_classes else None
         terms = self.losses(2 * batch.image - 1, labels, Generator(self.device).manual_seed(0))
         self.log("val/score", sum(terms.values()), batch_size=len(batch.image))
@@ -112,7 +112,7 @@ class Denoiser(Method):
         return optimizer
 
     def on_train_epoch_end(self) -> None:
-        # here and not by Lightning, which steps schedulers after the epoch's checkpoint is written
+        # not left to Lightning: it steps schedulers only after the checkpoint of the epoch is written
         if self.plateau is not None:
             self.plateau.step(sum(self.running_means().values()))
         super().on_train_epoch_end()
@@ -130,12 +130,12 @@ class Denoiser(Method):
         if self.plateau is not None and self._plateau_state is not None:
             self.plateau.load_state_dict(self._plateau_state)
 
-    _plateau_state: dict[str, Any] | None = None  # of a checkpoint, which is read before there is an optimizer
+    _plateau_state: dict[str, Any] | None = None  # from a checkpoint, which is read before the optimizer exists
 
     # ---------------------------------------------------------------------------------------------------------- generation
 
     def predict(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
-        """The network's answer at one time for all images, guided where there are labels: (n, C, H, W) → the same."""
+        """Return the output of the network at one time for all images, guided if there are labels: (n, C, H, W) → the same."""
         times = x.new_full((len(x),), time)
         if labels is None or self.guidance == 1:
             return self.network(x, times, labels)
@@ -149,28 +149,28 @@ class Denoiser(Method):
         if n:
             for state in self.states(x, labels, generator):
                 x = state
-        return shown(x)
+        return to_unit_interval(x)
 
     def sample_trajectory(
         self, n: int, labels: Tensor | None = None, *, frames: int = 40, generator: Generator | None = None
     ) -> Tensor:
-        """The noise and the states that the sampler passes, evenly chosen: (T, n, C, H, W) in [0, 1], T ≤ frames."""
+        """Draw n images; return the noise and evenly chosen states of the sampler: (T, n, C, H, W) in [0, 1], T ≤ frames."""
         self.check_labels(n, labels)
         x = self.noise(n, generator)
-        states = [shown(x), *map(shown, self.states(x, labels, generator))]
+        states = [to_unit_interval(x), *map(to_unit_interval, self.states(x, labels, generator))]
         kept = torch.linspace(len(states) - 1, 0, min(frames, len(states))).round().long().flip(0).tolist()
         return torch.stack([states[k] for k in kept])
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
-        """(n, C, H, W) from N(0, I)."""
+        """Draw noise from N(0, I): (n, C, H, W)."""
         return normal_like(next(self.network.parameters()).new_empty(n, *self.image_shape), generator)
 
     @torch.no_grad()
     def states(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
-        """`path` without gradients."""
+        """Yield the state after each step, see `path`, without gradients."""
         yield from self.path(x, labels, generator)
 
 
-def shown(x: Tensor) -> Tensor:
-    """Images on [-1, 1] → in [0, 1]."""
+def to_unit_interval(x: Tensor) -> Tensor:
+    """Map images from [-1, 1] to [0, 1], clipped."""
     return ((x + 1) / 2).clamp(0, 1).float()

@@ -1,4 +1,4 @@
-r"""Flow matching: a network learns the velocity of straight lines from noise to images, and images are made by following it."""
+r"""Flow matching: a network learns the velocity of straight lines from noise to images; new images are made by following it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 
 from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import FlowSampler
-from genrun.methods.denoiser import Denoiser, shown
+from genrun.methods.denoiser import Denoiser, to_unit_interval
 
-TIME_SCALE = 1000.0  # the networks' sinusoids are made for times of some hundreds
+TIME_SCALE = 1000.0  # the sinusoids of the networks are made for times of some hundreds
 
 
 class FlowMatching(Denoiser):
@@ -23,8 +23,8 @@ class FlowMatching(Denoiser):
         dx/dt = v(x, t) from x_0 = ε to an image x_1
 
     Args:
-        positional, of_denoiser: image_shape, num_classes, network, optimizer and the options that `Denoiser` lists.
-        sampler: follows dx/dt.
+        positional, of_denoiser: image_shape, num_classes, network, optimizer and the options of `Denoiser`.
+        sampler: how to follow dx/dt.
     """
 
     def __init__(
@@ -46,14 +46,16 @@ class FlowMatching(Denoiser):
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
         return self.sampler.path(lambda x, t: self.predict(x, TIME_SCALE * t, labels), x, generator)
 
-    # ---------------------------------------------------------------------------------------------------- the way to noise
+    # ---------------------------------------------------------------------------------------------------- from images to noise
 
     def noise_trajectory(self, images: Tensor, *, frames: int = 40, generator: Generator | None = None) -> Tensor:
-        """The straight lines from images to one noise each: (frames, n, C, H, W) in [0, 1]."""
+        """Return the straight line from each image to noise: (frames, n, C, H, W) in [0, 1]."""
         x, noise = 2 * images - 1, normal_like(images, generator)
-        return torch.stack([shown(torch.lerp(x, noise, share)) for share in torch.linspace(0, 1, frames).tolist()])
+        return torch.stack(
+            [to_unit_interval(torch.lerp(x, noise, share)) for share in torch.linspace(0, 1, frames).tolist()]
+        )
 
     def noise_schedule(self) -> dict[str, Tensor]:
-        """The shares of the image and of the noise in x_t, from the image to the noise."""
+        """Return the shares of the image and of the noise in x_t, from the image to the noise."""
         t = torch.linspace(1, 0, 101)
         return {"t, of the image": t, "1-t, of the noise": 1 - t}

@@ -1,4 +1,4 @@
-r"""Generative adversarial network: a generator learns from a discriminator that learns to tell its images from real ones."""
+r"""Generative adversarial network: a generator learns from a discriminator, which learns to tell generated images from real ones."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ class GAN(Method):
 
         min_G max_D E log D(x) + E log(1 - D(G(z))),   z ~ N(0, I)          (7)
 
-    with (27) to (30), or another pair of losses, for its two sides. G ends in tanh and D sees images on [-1, 1]. A conditional G sees the
-    one-hot class behind z; a conditional D answers with a logit for "real" and one more for each class, and the logit of an image of class
-    y is the sum of the first and that of y (a projection on the class, Miyato and Koyama, 2018).
+    The losses of G and D are (27) to (30), or another pair. G ends in tanh, and D sees images on [-1, 1]. A conditional G sees z followed
+    by the one-hot class. A conditional D has one output for "real" and one for each class; the logit of an image of class y is the sum of
+    the first output and that of y (a projection on the class, Miyato and Koyama, 2018).
 
     Args:
         image_shape: (C, H, W).
-        num_classes: of the data.
+        num_classes: number of classes of the data.
         generator: makes a network (n, code_size [+ num_classes]) → (n, C, H, W), before tanh, from (inputs, image_shape).
         discriminator: makes a network (n, C, H, W) on [-1, 1] → (n, 1 [+ num_classes]) from (image_shape, outputs).
-        loss: of both sides.
-        optimizer: takes G.
-        discriminator_optimizer: takes D.
-        conditional: draw images of given classes.
+        loss: the losses of D and of G.
+        optimizer: makes the optimizer from the parameters of G.
+        discriminator_optimizer: makes the optimizer from the parameters of D.
+        conditional: learn to draw images of given classes.
         code_size: the length of z.
-        critic_steps: steps of D in each batch, the last of which shares its generated images with the step of G.
-        penalty_every: k; the gradient penalty of a loss that has one is in every k-th batch's loss, k times over (Karras et al., 2020).
-        schedule: of both rates over the training.
-        truncation: ψ; samples are of codes ψ z, below 1 nearer to the middle, where G has seen more (after Brock et al., 2019, who cut
-            the normal distribution's tails).
+        critic_steps: steps of D in each batch; the last one and the step of G use the same generated images.
+        penalty_every: k; if the loss has a gradient penalty, it is added in every k-th batch only, with k times its weight (Karras et al.,
+            2020).
+        schedule: how both learning rates change over the training.
+        truncation: ψ; samples are decoded from codes ψ z. Below 1, the codes are nearer to the middle, where G has seen more of them (after
+            Brock et al., 2019, who cut the tails of the normal distribution).
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014.
@@ -85,13 +86,13 @@ class GAN(Method):
     # --------------------------------------------------------------------------------------------------- the two networks
 
     def generate(self, codes: Tensor, labels: Tensor | None) -> Tensor:
-        """G: codes (n, code_size) → images (n, C, H, W) on [-1, 1]."""
+        """Return the images that G makes of codes: (n, code_size) → (n, C, H, W) on [-1, 1]."""
         if self.num_classes:
             codes = torch.cat([codes, F.one_hot(labels, self.num_classes).to(codes)], 1)
         return self.generator(codes).tanh()
 
     def discriminate(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """D before its sigmoid: images (n, C, H, W) on [-1, 1] → logits (n,)."""
+        """Return the logits of D, before its sigmoid: images (n, C, H, W) on [-1, 1] → (n,)."""
         logits = self.discriminator(images)
         if not self.num_classes:
             return logits[:, 0]
@@ -101,7 +102,7 @@ class GAN(Method):
 
     def training_step(self, batch: Batch, _: int) -> None:
         real, labels = 2 * batch.image - 1, batch.label
-        # only G's optimizer is Lightning's, so that a batch counts as one step
+        # only the optimizer of G is wrapped by Lightning, so that a batch counts as one step
         of_generator, of_discriminator = self.optimizers()[0], self.optimizers(use_pl_optimizer=False)[1]
         for optimizer in (of_generator, of_discriminator):
             self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
@@ -115,8 +116,8 @@ class GAN(Method):
     def descend_discriminator(
         self, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor, labels: Tensor
     ) -> Tensor:
-        """A step of D on real and generated images (B, C, H, W), (29); returns its loss."""
-        # a pass each: a batch norm in D sees only real or only generated images, as in the step of G
+        """Train D for one step on real and generated images (B, C, H, W), (29); return its loss."""
+        # two separate passes: so a batch norm in D sees only real or only generated images, as in the step of G
         loss = self.loss.discriminator(self.discriminate(real, labels), self.discriminate(fake, labels))
         if self.global_step % self.penalty_every == 0:
             penalty = self.loss.penalty(lambda images: self.discriminate(images, labels), real, fake)
@@ -128,7 +129,7 @@ class GAN(Method):
         return loss
 
     def descend_generator(self, optimizer: torch.optim.Optimizer, fake: Tensor, labels: Tensor) -> Tensor:
-        """A step of G on its images (B, C, H, W), (30), by D after its own step; returns the loss."""
+        """Train G for one step on its images (B, C, H, W), (30), with D as it is after its own step; return the loss."""
         self.discriminator.requires_grad_(False)  # D's gradient is not needed here
         loss = self.loss.generator(self.discriminate(fake, labels))
         optimizer.zero_grad()
@@ -144,11 +145,13 @@ class GAN(Method):
         )
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Nothing: neither loss says how good the images are. Averaged weights are looked at where there is validation."""
+        """Do nothing: neither loss says how good the images are. This hook exists because averaged weights need a validation."""
 
     def not_compiled(self) -> str | None:
         if self.loss.weight:
-            return "a gradient penalty (model.loss.weight) needs second derivatives, which torch.compile does not have"
+            return (
+                "a gradient penalty (model.loss.weight) needs second derivatives, which torch.compile does not support"
+            )
         return super().not_compiled()
 
     # ---------------------------------------------------------------------------------------------------------- generation
@@ -160,10 +163,10 @@ class GAN(Method):
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Codes (n, code_size) → images (n, C, H, W) in [0, 1].
+        """Decode codes (n, code_size) to images (n, C, H, W) in [0, 1].
 
         Raises:
-            ValueError: labels are missing, or given to an unconditional model.
+            ValueError: labels are missing, or an unconditional model is given some.
         """
         self.check_labels(len(codes), labels)
         if not len(codes):

@@ -1,4 +1,4 @@
-"""What every generator of genrun can do, and the book-keeping that all of them share."""
+"""The base class of all methods: what every method can do, and the code that all methods share."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from genrun.maths import sharding
 from genrun.maths.learning_rates import LearningRateSchedule, rate_share, warm_up
 from genrun.types import KeepsCodes
 
-# On an accelerator looking at a value waits for everything before it: there the terms are looked at once in so many steps.
+# Reading a value from an accelerator waits for all work before it, so there the loss terms are checked only once in so many steps.
 STEPS_BETWEEN_CHECKS = 50
 
 
 class Method(LightningModule):
     """A generator of images: one subclass, one file and one YAML for each paper.
 
-    A subclass implements `training_step`, `configure_optimizers` and `sample`, reports its loss terms with `track`, and takes the
-    protocols of `genrun.types` that it can. It logs a `val/score` (lower is better) in validation, or names another metric in `best_by`.
+    A subclass implements `training_step`, `configure_optimizers` and `sample`, reports its loss terms with `track`, and implements those
+    protocols of `genrun.types` that fit it. In validation it logs `val/score` (lower is better), or it names another metric in `best_by`.
 
     Args:
         image_shape: (C, H, W) of the data.
         num_classes: number of classes; 0 makes the method unconditional.
 
     Attributes:
-        binary: its likelihood is one of images that are 0 or 1, so `log_prob` and `elbo` are log masses.
-        best_by: the metric whose lowest value makes `best.ckpt`.
-        steps_per_batch: steps of the optimizer in one batch.
-        schedule: of the learning rate over the training.
-        phase: the phase of the training that is going on or was the last; empty for a training of one part.
+        binary: whether the likelihood is for images that are 0 or 1; then `log_prob` and `elbo` are log masses.
+        best_by: the metric whose lowest value decides which weights `best.ckpt` holds.
+        steps_per_batch: optimizer steps in one batch.
+        schedule: the schedule of the learning rate over the training.
+        phase: the current phase of the training, or the last one; empty if the training has one part.
     """
 
     binary = False
@@ -49,11 +49,11 @@ class Method(LightningModule):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.num_classes = num_classes
-        self._sums: dict[str, Tensor] = {}  # of each tracked term over this epoch
+        self._sums: dict[str, Tensor] = {}  # the sum of each tracked term over this epoch
         self._steps = 0
 
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
-        """Draw n images: (n, C, H, W) in [0, 1], float32, no gradient.
+        """Draw n images: (n, C, H, W) in [0, 1], float32, without gradient.
 
         Args:
             labels: (n,) int64 for a conditional method; None for an unconditional one.
@@ -67,16 +67,16 @@ class Method(LightningModule):
     # -- phases of the training
 
     def phases(self) -> tuple[str, ...]:
-        """Return the names of the parts of the training, in their order; none for a training of one part.
+        """Return the names of the phases of the training, in their order; no names if the training has one part.
 
-        Each is a fit of its own: `model.phases.<name>` in the YAML holds its `max_epochs` and every option that no earlier phase depends
-        on; `begin_phase` and `configure_optimizers` are called at its start; it has its own checkpoints and columns in metrics.csv. Samples
-        are looked at in the last phase only.
+        Each phase is a fit of its own, with its own checkpoints and columns in metrics.csv. In the YAML, `model.phases.<name>` holds its
+        `max_epochs` and every option on which no earlier phase depends. `begin_phase` and `configure_optimizers` are called at its start.
+        Samples are drawn and judged in the last phase only.
         """
         return ()
 
     def begin_phase(self, name: str) -> None:
-        """Make ready for a phase: the weights are those that the phase before it left. Extend it to freeze networks, for example."""
+        """Prepare for a phase, with the weights from the end of the phase before. A subclass extends it to freeze networks, for example."""
         self.phase = name
 
     def column(self, metric: str) -> str:
@@ -84,56 +84,57 @@ class Method(LightningModule):
         kind, _, name = metric.partition("/")
         return f"{kind}/{self.phase}/{name}" if self.phase and kind in ("train", "val") else metric
 
-    # -- rates over the training
+    # -- learning rates over the training
 
     def progress(self) -> float:
-        """The share of the budget that is done, by steps, 0 … 1."""
+        """Return the share of the training budget that is done, counted in steps: 0 … 1."""
         batches = self.trainer.num_training_batches * self.trainer.max_epochs
         return min(1.0, self.global_step * self.trainer.accumulate_grad_batches / (batches * self.steps_per_batch))
 
     def set_rates(self, optimizer: Optimizer | LightningOptimizer, share: float) -> None:
-        """Let each group of parameters learn at this share of the rate that it was given."""
+        """Set the learning rate of each parameter group to this share of its full learning rate."""
         for group in optimizer.param_groups:
             group["lr"] = share * group.setdefault("full_lr", group["lr"])
 
     def follow_schedule(self) -> None:
-        """Let the one optimizer learn at `schedule`'s share of its rate, after a warm-up where that falls."""
+        """Set the learning rate of the only optimizer by `schedule`, with a warm-up if the schedule falls."""
         if self.schedule != "constant":
             done = self.progress()
             self.set_rates(self.optimizers(), rate_share(self.schedule, done) * warm_up(done))
 
     def budget_dependence(self) -> str | None:
-        """Why a longer training is not a continuation of a shorter one (a schedule over the budget); None when it is."""
+        """Return why a longer training does not continue a shorter one (such as a schedule over the budget); None if it does."""
         return None if self.schedule == "constant" else f"model.schedule={self.schedule} falls over the whole budget"
 
     def check_data(self, labels: Tensor) -> None:
-        """Know before training what the training images' labels (N,) would let fail after it.
+        """Check, before training, that the labels (N,) of the training images let no later stage fail.
 
         Raises:
             ValueError: there are too few images of a class.
         """
 
     def spread_training_images(self, most: int) -> tuple[Any, Tensor]:
-        """Return the training images and at most so many places in them, (n,) int64, from all over the set: it may be sorted by class.
+        """Return the training images and the indices (n,), int64, of at most `most` of them. Call it only while a trainer is running.
 
-        The images have `images(index)` → (n, C, H, W) in [0, 1], and `labels` (N,). Only while a trainer is at work.
+        The indices are spread over the whole set, because it may be sorted by class. The images have `images(index)` → (n, C, H, W) in
+        [0, 1], and `labels` (N,).
         """
         train = self.trainer.datamodule.train
         return train, torch.linspace(0, len(train) - 1, min(len(train), most)).long()
 
     def not_compiled(self) -> str | None:
-        """Why `torch.compile` cannot serve the networks; None when it can."""
+        """Return why the networks cannot be compiled by `torch.compile`; None if they can."""
         return f"{type(self).__name__} has no networks to compile" if next(self.children(), None) is None else None
 
     def not_shared(self) -> str | None:
-        """Why several processes cannot share each batch of the training; None when they can.
+        """Return why several processes cannot share each training batch; None if they can.
 
-        They can where the loss is a mean over the images (`maths.sharding.gathered` serves a term that is not), and where training draws
-        its random numbers by `maths.random_numbers`.
+        They can if the loss is a mean over the images (`maths.sharding.gathered` helps with a term that is not), and if training draws its
+        random numbers by `maths.random_numbers`.
         """
         name = type(self).__name__
         if isinstance(self, KeepsCodes):
-            return f"{name} keeps a code for each training image, and moves them in one process only"
+            return f"{name} keeps a code for each training image, and moves these codes in one process only"
         if not self.automatic_optimization:
             return f"{name} steps by itself, and its gradients are not summed over processes"
         if any(isinstance(part, _DropoutNd) and part.p for part in self.modules()):
@@ -142,21 +143,25 @@ class Method(LightningModule):
 
     @staticmethod
     def classes(num_classes: int, conditional: bool) -> int:
-        """The number of classes that a method has which may go without.
+        """Return the number of classes of a method that can be conditional or not: 0 if it is not.
 
         Raises:
-            ValueError: conditional, and there are none.
+            ValueError: the method is conditional, but the data has no classes.
         """
         if conditional and not num_classes:
             raise ValueError("model.conditional=true needs data with labels; this data has none")
         return num_classes if conditional else 0
 
     def classes_of(self, labels: Tensor) -> Tensor:
-        """Labels (n,) as a prior for each class takes them: those of an unconditional method are all of one class, 0."""
+        """Return the labels (n,) for a prior with a distribution per class; if the method is unconditional, all are 0."""
         return labels if self.num_classes else labels.new_zeros(len(labels))
 
     def check_labels(self, n: int, labels: Tensor | None) -> None:
-        """Raise the errors that `sample` promises."""
+        """Check the labels for n images.
+
+        Raises:
+            ValueError: labels are missing, out of range or of a wrong shape, or an unconditional method is given some.
+        """
         if self.num_classes and labels is None:
             raise ValueError(f"{type(self).__name__} is conditional: expected labels of shape ({n},), got none")
         if not self.num_classes and labels is not None:
@@ -172,12 +177,12 @@ class Method(LightningModule):
     # -- loss terms: summed as tensors, logged once an epoch
 
     def track(self, **terms: Tensor) -> None:
-        """Add this step's loss terms (scalars, means over the batch) to the epoch's means, once a step.
+        """Add the loss terms of this step (scalars, means over the batch) to the means of the epoch. Call it once per step.
 
-        Of a batch that several processes share they become the means over all of it, so the processes agree on what is not finite.
+        If several processes share the batch, the terms become means over the whole batch, so all processes agree whether a term is finite.
 
         Raises:
-            NotFinite: a term is NaN or Inf (looked at in every step on the CPU).
+            NotFinite: a term is NaN or Inf (on the CPU this is checked in every step).
         """
         self._steps += 1
         for name, value in sharding.batch_means(terms).items():
@@ -188,7 +193,7 @@ class Method(LightningModule):
             self.check_finite()
 
     def log(self, name: str, value: Any, *arguments: Any, **options: Any) -> None:
-        """As Lightning's; of a batch that several processes share, the value (a mean over the images here) becomes its mean."""
+        """Log a value like Lightning. If several processes share a batch, means over their images become the mean over the batch."""
         if (share := sharding.current()) is not None:
             value = sharding.batch_means({name: torch.as_tensor(value, device=self.device)})[name]
             options["batch_size"] = share.whole
@@ -198,7 +203,7 @@ class Method(LightningModule):
         """Check that every tracked term is finite.
 
         Raises:
-            NotFinite: one is NaN or infinite; the error names it.
+            NotFinite: a term is NaN or infinite; the error names it.
         """
         for name, total in self._sums.items():
             value = total.item()
@@ -209,7 +214,7 @@ class Method(LightningModule):
                 )
 
     def running_means(self) -> dict[str, float]:
-        """Means of the tracked terms over the epoch so far."""
+        """Return the means of the tracked terms over the epoch so far."""
         return {name: total.item() / self._steps for name, total in self._sums.items()}
 
     def on_train_epoch_end(self) -> None:
@@ -230,13 +235,13 @@ class Method(LightningModule):
 
 
 def check_is_method(built: Any, where: str) -> None:
-    """Check that what a configuration builds is a method that can train and draw.
+    """Check that the object built from a configuration is a method that can train and draw samples.
 
     Args:
-        where: of the configuration, for the line of an error.
+        where: the place in the configuration, for the error message.
 
     Raises:
-        Refused: it is not; the line says what a method needs.
+        Refused: it is not; the message says what a method needs.
     """
     name = type(built).__name__
     needs = "it needs sample and training_step; docs/methods.md shows one"

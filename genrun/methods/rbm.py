@@ -1,4 +1,4 @@
-r"""Restricted Boltzmann machine: an energy of pixels and hidden units, learned by contrasting data with the model's own fantasies."""
+r"""Restricted Boltzmann machine: an energy of pixels and hidden units, learned by contrasting the data with the model's fantasies."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Visible = Literal["grey", "sampled", "threshold"]
 Units = Literal["states", "means"]
 Start = Literal["fantasies", "tempered", "noise"]
 
-MEAN_IMAGES = 10000  # training images whose pixel means are the base rates
-WATCHED = 10  # images of a batch whose reconstruction error is shown
+MEAN_IMAGES = 10000  # the base rates are the pixel means of this many training images
+WATCHED = 10  # the logged reconstruction error is that of this many images of a batch
 
 
 class RBM(Method):
@@ -31,35 +31,36 @@ class RBM(Method):
         P(v) = exp(-F(v)) / Z,   F(v) = -b_vᵀv - Σ_j softplus(b_h,j + (vW)_j)         (6), summed over h
         P(h_j = 1 | v) = σ(Σ_i v_i W_ij + b_h,j)              (24)
         P(v_i = 1 | h) = σ(Σ_j h_j W_ij + b_v,i)              (25)
-        ΔW ∝ ⟨vhᵀ⟩_data - ⟨v̄h̄ᵀ⟩_model                         (26), and so for both biases
+        ΔW ∝ ⟨vhᵀ⟩_data - ⟨v̄h̄ᵀ⟩_model                         (26), and the same for both biases
 
-    The C·H·W pixels are the visible units; a conditional model has one more for each class, of which exactly one is on.
+    The C·H·W pixels are visible units. A conditional model has one more visible unit for each class; exactly one of these is on.
 
     Args:
         image_shape: (C, H, W).
-        num_classes: of the data.
-        optimizer: takes W and the biases, whose gradient is the negative of (26); a step of plain SGD with rate η is the document's.
+        num_classes: number of classes of the data.
+        optimizer: makes the optimizer from W and the biases. Their gradient is the negative of (26); plain SGD with learning rate η is the
+            document's step.
         conditional: model images and labels together.
         hidden: number of hidden units.
-        visible: what a grey value x is to the visible units: itself (`grey`), 1 with probability x, drawn anew in each step (`sampled`),
-            or 1 where x > ½ (`threshold`).
-        cd_steps: k, steps of the chain behind the model's term.
-        persistent: the chains go on from step to step (PCD) instead of starting at the data (CD).
-        chains: persistent chains.
-        centred: the gradient is of units less their running means, which makes it independent of what is called 0 and 1.
-        units: whether (26) sees the hidden units' drawn `states` or their `means`, in both of its terms.
-        summed: W's gradient is the sum over the batch and not its mean, as the document's code has it.
+        visible: how a grey value x becomes a visible unit: unchanged (`grey`); 1 with probability x, drawn again in each step
+            (`sampled`); or 1 if x > ½ (`threshold`).
+        cd_steps: k, number of Gibbs steps to the fantasies.
+        persistent: the chains continue from one training step to the next (PCD) instead of starting at the data (CD).
+        chains: number of persistent chains.
+        centred: subtract the running means from the units in the gradient, so that it does not depend on which state is called 0.
+        units: (26) uses the drawn `states` of the hidden units or their `means`, in both terms.
+        summed: the gradient of W is the sum over the batch instead of the mean, as in the document's code.
         scale: standard deviation of the initial W.
-        pixel_means: b_v starts at the log odds of the training images' mean pixels; False: at zero.
-        weight_decay: of W alone.
-        schedule: of the rate over the training.
+        pixel_means: b_v starts at the log odds of the mean pixels of the training images; False: at zero.
+        weight_decay: weight decay of W; the biases have none.
+        schedule: how the learning rate changes over the training.
         gibbs_steps: steps of a chain before its state counts as a sample.
-        start: where the chains of samples begin: at the training's own persistent chains (`fantasies`), which are samples of the model
-            already; at independent pixels of the data's means, cooled to the model over the steps (`tempered`, β: 0 → 1); or at
-            h ~ U(0, 1) (`noise`).
-        output: samples are the last step's `means` or its `states`.
-        ais_chains: runs of annealed importance sampling, for log Z.
-        ais_temperatures: temperatures that they pass.
+        start: where the chains of samples begin. `fantasies`: at the persistent chains of the training, which are already samples of the
+            model; `tempered`: at independent pixels with the means of the data, then from β = 0 to the model at β = 1 over the steps;
+            `noise`: at h ~ U(0, 1).
+        output: samples are the `means` or the `states` of the last step.
+        ais_chains: number of runs of annealed importance sampling, for log Z.
+        ais_temperatures: number of temperatures of each run.
 
     References:
         Hinton, Training products of experts by minimizing contrastive divergence, 2002.
@@ -103,7 +104,7 @@ class RBM(Method):
                 raise ValueError(f"model.{name}: expected at least 1, got {count}")
         if start == "fantasies" and not persistent:
             raise ValueError("model.start=fantasies needs model.persistent=true: expected tempered or noise")
-        self.automatic_optimization = False  # there is no loss whose gradient this were
+        self.automatic_optimization = False  # (26) is not the gradient of a loss
         self.optimizer = optimizer
         self.visible, self.cd_steps, self.persistent = visible, cd_steps, persistent
         self.centred, self.units, self.summed = centred, units, summed
@@ -115,7 +116,7 @@ class RBM(Method):
         self.W = nn.Parameter(scale * torch.randn(units_seen, hidden))
         self.b_v = nn.Parameter(torch.zeros(units_seen))
         self.b_h = nn.Parameter(torch.zeros(hidden))
-        self.register_buffer("base", torch.zeros(units_seen))  # log odds of the data's mean pixels
+        self.register_buffer("base", torch.zeros(units_seen))  # b: log odds of the mean pixels of the data
         self.register_buffer("fantasies", torch.full((chains if persistent else 0, hidden), 0.5))  # h of the chains
         self.register_buffer("mean_v", torch.full((units_seen,), 0.5))  # μ of the centred gradient
         self.register_buffer("mean_h", torch.full((hidden,), 0.5))  # λ
@@ -124,15 +125,15 @@ class RBM(Method):
     # ------------------------------------------------------------------------------------------------- the distribution
 
     def free_energy(self, v: Tensor) -> Tensor:
-        """F(v) = -b_vᵀv - Σ_j softplus(b_h,j + (vW)_j); (B, V) → (B,), nats."""
+        """Return F(v) = -b_vᵀv - Σ_j softplus(b_h,j + (vW)_j) in nats: (B, V) → (B,)."""
         return -(v @ self.b_v) - F.softplus(self.b_h + v @ self.W).sum(-1)
 
     def means_h(self, v: Tensor, beta: float = 1.0) -> Tensor:
-        """P(h_j = 1 | v) at the inverse temperature β, (24): (B, V) → (B, H)."""
+        """Return P(h_j = 1 | v) at the inverse temperature β, (24): (B, V) → (B, H)."""
         return torch.addmm(self.b_h, v, self.W, beta=beta, alpha=beta).to(self.W).sigmoid_()
 
     def means_v(self, h: Tensor, beta: float = 1.0) -> Tensor:
-        """P(v_i = 1 | h), (25): (B, H) → (B, V); a class's unit: the probability that it is the one that is on."""
+        """Return P(v_i = 1 | h) at the inverse temperature β, (25): (B, H) → (B, V). For class units it is the probability of the class."""
         b_v = self.b_v if beta == 1 else torch.lerp(self.base, self.b_v, beta)
         field = torch.addmm(b_v, h, self.W.T, alpha=beta).to(self.W)
         if not self.num_classes:
@@ -140,7 +141,7 @@ class RBM(Method):
         return torch.cat([field[:, : self.pixels].sigmoid(), field[:, self.pixels :].softmax(1)], 1)
 
     def states_v(self, means: Tensor, labels: Tensor | None = None, generator: Generator | None = None) -> Tensor:
-        """Visible units drawn from their means, with the labels' units held where labels are given: (B, V) → (B, V)."""
+        """Draw visible units from their means: (B, V) → (B, V). If labels are given, the class units are set to them."""
         v = bernoulli(means, generator)
         if self.num_classes:
             if labels is None:
@@ -151,14 +152,14 @@ class RBM(Method):
     def gibbs(
         self, v: Tensor, betas: Sequence[float], labels: Tensor | None = None, generator: Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """A step h ~ P(h | v), v ~ P(v | h) at each inverse temperature, from (B, V).
+        """Take one Gibbs step h ~ P(h | v), v ~ P(v | h) at each inverse temperature, starting at v (B, V).
 
-        Between the base rates (β = 0, independent pixels) and the model (β = 1) lies
+        The distributions from the base rates (β = 0, independent pixels) to the model (β = 1) are
 
             p_β(v) ∝ exp((1-β) bᵀv + β b_vᵀv) Π_j (1 + exp β(b_h,j + (vW)_j)),   b: `base`
 
         Yields:
-            the means of v and the states drawn from them, (B, V) each.
+            the means of v, and the states drawn from them: (B, V) each.
         """
         for beta in betas:
             means = self.means_v(bernoulli(self.means_h(v, beta), generator), beta)
@@ -179,37 +180,37 @@ class RBM(Method):
             if self.persistent:
                 self.fantasies.copy_(h_k)
             self.descend(v, h if states else mean_h, v_k, h_k if states else mean_h_k)
-            self.track(reconstruction=self.error_of(v[:WATCHED], mean_h[:WATCHED]))
+            self.track(reconstruction=self.reconstruction_error(v[:WATCHED], mean_h[:WATCHED]))
         optimizer = self.optimizers()
         self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
         optimizer.step()
 
     def fantasy(self, h: Tensor) -> Tensor:
-        """Visible states of chains with the hidden states h, `cd_steps` steps on: (chains, H) → (chains, V)."""
+        """Run chains from the hidden states h for `cd_steps` steps; return their visible states: (chains, H) → (chains, V)."""
         v = self.states_v(self.means_v(h))
         for _, state in self.gibbs(v, [1.0] * (self.cd_steps - 1)):
             v = state
         return v
 
     def seen(self, images: Tensor, labels: Tensor) -> Tensor:
-        """What images (B, C, H, W) in [0, 1] and labels (B,) are to the visible units: (B, V)."""
+        """Turn images (B, C, H, W) in [0, 1] and labels (B,) into visible units: (B, V)."""
         v = images.flatten(1)
         if self.visible != "grey":
             v = bernoulli(v) if self.visible == "sampled" else (v > 0.5).to(v)
         return torch.cat([v, F.one_hot(labels, self.num_classes).to(v)], 1) if self.num_classes else v
 
     def descend(self, v: Tensor, h: Tensor, v_k: Tensor, h_k: Tensor) -> None:
-        r"""Leave the negative of (26) in the parameters' `grad`.
+        r"""Store the negative of (26) in the `grad` of the parameters.
 
-        With μ and λ the running means of v and h, the centred gradient is
+        Let μ and λ be the running means of v and h. The centred gradient is
 
             ΔW = ⟨(v-μ)(h-λ)ᵀ⟩_data - ⟨(v̄-μ)(h̄-λ)ᵀ⟩_model,   Δb_v = ⟨v⟩ - ⟨v̄⟩ - ΔW λ,   Δb_h = ⟨h⟩ - ⟨h̄⟩ - ΔWᵀμ
 
         Args:
-            v, h: (B, V) and (B, H) at the data.
-            v_k, h_k: (chains, V) and (chains, H) at the model's fantasies.
+            v, h: units of the data, (B, V) and (B, H).
+            v_k, h_k: units of the model's fantasies, (chains, V) and (chains, H).
         """
-        # both terms in one product, whose sums are exact enough in mixed precision too
+        # both terms in one product; its sums are exact enough in mixed precision, too
         W = (torch.cat([v_k, v]).T @ torch.cat([h_k / len(v_k), h / -len(v)])).to(self.W)
         means = [units.mean(0) for units in (v, v_k, h, h_k)]
         b_v, b_h = means[1] - means[0], means[3] - means[2]
@@ -223,8 +224,8 @@ class RBM(Method):
             W *= len(v)
         self.W.grad, self.b_v.grad, self.b_h.grad = W, b_v, b_h
 
-    def error_of(self, v: Tensor, mean_h: Tensor) -> Tensor:
-        """Mean squared error of v (B, V) rebuilt from the hidden units' means: of no use to (26), but to whoever watches."""
+    def reconstruction_error(self, v: Tensor, mean_h: Tensor) -> Tensor:
+        """Return the mean squared error of v (B, V), rebuilt from the means of h. It is only logged; (26) does not use it."""
         return (self.means_v(mean_h) - v).square_().mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -233,13 +234,13 @@ class RBM(Method):
 
     @torch.no_grad()
     def on_fit_start(self) -> None:
-        """Begin at the data's mean pixels, unless a checkpoint or another run's weights have begun."""
+        """Set the base rates, and what starts from them, unless a checkpoint or the weights of another run have set them."""
         if self.base.any():
             return
         train, some = self.spread_training_images(MEAN_IMAGES)
         mean = train.images(some.to(self.device)).flatten(1).mean(0).to(self.W)
         least = 1 / (len(some) + 1)
-        mean = mean.clamp(least, 1 - least)  # a pixel that is always off has no log odds
+        mean = mean.clamp(least, 1 - least)  # the log odds of a pixel that is always off would be infinite
         self.base[: self.pixels] = mean.logit()
         if self.pixel_means:
             self.b_v[: self.pixels] = self.base[: self.pixels]
@@ -248,7 +249,7 @@ class RBM(Method):
         self.mean_v[: self.pixels] = mean
 
     def base_means(self, n: int) -> Tensor:
-        """The means of v at β = 0: (n, V)."""
+        """Return the means of v at β = 0: (n, V)."""
         return self.means_v(self.W.new_zeros(n, self.W.shape[1]), beta=0.0)
 
     # ------------------------------------------------------------------------------------------------------- generation
@@ -256,17 +257,17 @@ class RBM(Method):
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
         self.check_labels(n, labels)
         *_, last = self.chain(n, labels, generator)
-        return self.shown(last)
+        return self.to_images(last)
 
     @torch.no_grad()
     def chain(self, n: int, labels: Tensor | None, generator: Generator | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Means and states of v in each step of n chains, (n, V) each."""
+        """Run n chains; yield the means and the states of v in each step, (n, V) each."""
         betas = [1.0] * self.gibbs_steps
         if self.start == "fantasies":
             means = self.means_v(self.fantasies[self.starts(n, labels, generator)])
         elif self.start == "tempered":
             means = self.base_means(n)
-            # the last tenth at β = 1
+            # the last tenth of the steps has β = 1
             betas = (torch.arange(1, self.gibbs_steps + 1) / (0.9 * self.gibbs_steps)).clamp(max=1).tolist()
         else:
             h = torch.rand(n, self.W.shape[1], generator=generator, device=self.device, dtype=self.W.dtype)
@@ -275,14 +276,17 @@ class RBM(Method):
         yield from self.gibbs(v, betas, labels, generator)
 
     def starts(self, n: int, labels: Tensor | None, generator: Generator | None) -> Tensor:
-        """Places (n,) of persistent chains, each drawn as probable as its label is to it."""
+        """Choose persistent chains to start from; return their indices (n,).
+
+        If there are labels, a chain is chosen in proportion to the probability that it gives to the label.
+        """
         if labels is None:
             return torch.randint(len(self.fantasies), (n,), generator=generator, device=self.device)
         weights = self.means_v(self.fantasies)[:, self.pixels :].T.clamp(min=1e-9)[labels]  # (n, chains)
         return torch.multinomial(weights, 1, generator=generator).squeeze(1)
 
-    def shown(self, step: tuple[Tensor, Tensor]) -> Tensor:
-        """Means and states (n, V) of a step → images (n, C, H, W) in [0, 1], those that `output` asks for."""
+    def to_images(self, step: tuple[Tensor, Tensor]) -> Tensor:
+        """Turn the means or the states (n, V) of a step, whichever `output` asks for, into images (n, C, H, W) in [0, 1]."""
         means, states = step
         chosen = means if self.output == "means" else states
         return chosen[:, : self.pixels].reshape(-1, *self.image_shape).float()
@@ -290,20 +294,23 @@ class RBM(Method):
     def sample_trajectory(
         self, n: int, labels: Tensor | None = None, *, frames: int = 40, generator: Generator | None = None
     ) -> Tensor:
-        """Evenly chosen steps of the chains, to the last: (T, n, C, H, W), T ≤ frames."""
+        """Draw n images; return evenly chosen steps of their chains, up to the last step: (T, n, C, H, W), T ≤ frames."""
         self.check_labels(n, labels)
         kept = torch.linspace(self.gibbs_steps - 1, 0, min(frames, self.gibbs_steps)).round().long().tolist()
-        return torch.stack([self.shown(step) for at, step in enumerate(self.chain(n, labels, generator)) if at in kept])
+        return torch.stack(
+            [self.to_images(step) for at, step in enumerate(self.chain(n, labels, generator)) if at in kept]
+        )
 
     # --------------------------------------------------------------------------------------------------------- likelihood
 
     @torch.no_grad()
     def log_prob(self, images: Tensor) -> Tensor:
-        """log P(v) = -F(v) - log Z of images (n, C, H, W) that are 0 or 1, nats (n,); of a conditional model summed over the labels.
+        """Return log P(v) = -F(v) - log Z in nats: images (n, C, H, W) that are 0 or 1 → (n,).
 
-        log Z is estimated by annealed importance sampling, so this is as exact as that.
+        In a conditional model, P(v) is the sum over the labels. log Z is an estimate by annealed importance sampling, so these values are
+        only as exact as this estimate.
         """
-        self.know_log_z()
+        self.ensure_log_z()
         v = images.flatten(1).to(self.W)
         if not self.num_classes:
             return -self.free_energy(v) - self.log_z[0]
@@ -313,13 +320,17 @@ class RBM(Method):
         ]
         return torch.stack(each).logsumexp(0) - self.log_z[0]
 
-    def know_log_z(self) -> None:
+    def ensure_log_z(self) -> None:
+        """Estimate log Z if it is not known yet."""
         if self.log_z[0].isnan():
             self.estimate_log_z()
 
     @torch.no_grad()
     def estimate_log_z(self) -> None:
-        """log Z by annealed importance sampling from β = 0, where it is known, to 1 (see `gibbs`); always with the same draws."""
+        """Estimate log Z by annealed importance sampling from β = 0, where it is known, to β = 1 (see `gibbs`).
+
+        The seed is always the same.
+        """
         generator = Generator(self.device).manual_seed(0)
 
         def step(v: Tensor, beta: float) -> Tensor:
@@ -334,21 +345,21 @@ class RBM(Method):
         self.log_z[0], self.log_z[1] = log_z0 + ratio, error
 
     def log_ratio(self, v: Tensor, below: float, beta: float) -> Tensor:
-        """log p*_β(v) - log p*_below(v), see `gibbs`: (B, V) → (B,) float64."""
+        """Return log p*_β(v) - log p*_below(v), see `gibbs`: (B, V) → (B,) float64."""
         field = torch.addmm(self.b_h, v, self.W)
         of_h = (F.softplus(beta * field) - F.softplus(below * field)).sum(1)
         return (beta - below) * (v @ (self.b_v - self.base)).double() + of_h.double()
 
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
-        """log Z of the likelihood, and how sure it is, nats."""
-        self.know_log_z()
+        """Return the estimate of log Z and its standard error, in nats."""
+        self.ensure_log_z()
         return {"log Z, nats": self.log_z[0].item(), "log Z, standard error": self.log_z[1].item()}
 
     # -------------------------------------------------------------------------------------------------------------- codes
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Means of v given the means of h given the images, grey as they are: (n, C, H, W) in [0, 1]."""
+        """Return the means of v given the means of h, which are given the grey images: (n, C, H, W) in [0, 1] → the same."""
         v = images.flatten(1).to(self.W)
         if self.num_classes:
             share = v.new_full((len(v), self.num_classes), 1 / self.num_classes)

@@ -1,4 +1,4 @@
-r"""Variational autoencoder: codes with a known distribution, and the two networks between them and images."""
+r"""Variational autoencoder: codes with a known distribution, and two networks that encode images and decode codes."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class VAE(CodePriorMethod):
         C_KL = -½ Σ_j (1 + log σ_j² - μ_j² - σ_j²)                         (32)
         C = -log p(x | z) + β C_KL                                         (33)
 
-    With `Gaussian` of its default deviation, -log p(x | z) is the squared error (31) on [-1, 1] and a constant. A conditional model's
-    decoder sees the one-hot class behind z; q(z | x) does not need it.
+    With the likelihood `Gaussian` and its default deviation, -log p(x | z) is the squared error (31) on [-1, 1] plus a constant. The
+    decoder of a conditional model sees z followed by the one-hot class; q(z | x) does not see the class.
 
     Args:
         image_shape: (C, H, W).
-        num_classes: of the data.
+        num_classes: number of classes of the data.
         encoder: makes a network (n, C, H, W) on [-1, 1] → (n, 2·code_size) from (image_shape, outputs).
         decoder: makes a network (n, code_size [+ num_classes]) → (n, C, H, W) from (inputs, image_shape).
-        likelihood: p(x | z) given the decoder's output.
-        optimizer: takes both networks, and what the likelihood learns.
-        conditional: draw images of given classes.
+        likelihood: p(x | z), given the output of the decoder.
+        optimizer: makes the optimizer from the parameters of both networks and of the likelihood.
+        conditional: learn to draw images of given classes.
         code_size: D, the length of z.
         beta: β; 1 makes -C a lower bound of log p(x).
-        prior: makes the distribution that samples' codes are drawn from, from (classes, code_size); it is fitted to the codes μ of the
-            training images after training, which only approach N(0, I). The bounds are of N(0, I) in any case.
-        schedule: of the rate over the training, after a warm-up of its first 2 % where it falls.
+        prior: makes the distribution of the codes of samples from (classes, code_size). After training it is fitted to the codes μ of the
+            training images, which are only roughly N(0, I). The bounds always use N(0, I).
+        schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.
 
     References:
         Kingma and Welling, Auto-encoding variational Bayes, 2014.
@@ -79,13 +79,13 @@ class VAE(CodePriorMethod):
     # --------------------------------------------------------------------------------------------------- the two networks
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ² of q(z | x), (8): (n, C, H, W) in [0, 1] → twice (n, D)."""
+        """Return μ and log σ² of q(z | x), (8): (n, C, H, W) in [0, 1] → (n, D) each."""
         images = images.to(next(self.parameters()))
         mean, log_variance = self.encoder(2 * images - 1).chunk(2, 1)
         return mean, log_variance
 
     def decode(self, codes: Tensor, labels: Tensor | None) -> Tensor:
-        """f_dec: codes (n, D) → what the likelihood takes, (n, C, H, W)."""
+        """Return f_dec(z), the input of the likelihood: codes (n, D) → (n, C, H, W)."""
         if self.num_classes:
             codes = torch.cat([codes, F.one_hot(labels, self.num_classes).to(codes)], 1)
         return self.decoder(codes)
@@ -94,7 +94,7 @@ class VAE(CodePriorMethod):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         self.follow_schedule()
-        images = bernoulli(batch.image) if self.binary else batch.image  # drawn anew whenever an image is seen
+        images = bernoulli(batch.image) if self.binary else batch.image  # drawn again each time an image is seen
         mean, log_variance = self.posterior(images)
         codes = mean + (0.5 * log_variance).exp() * normal_like(mean)  # (10)
         reconstruction = -self.likelihood.log_prob(images, self.decode(codes, batch.label)).mean()
@@ -106,12 +106,12 @@ class VAE(CodePriorMethod):
         return self.optimizer(self.parameters())
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The negative bound on held-out images (of a conditional model, given their labels), with the same noise each time, nats."""
+        """Log the negative bound on held-out images, in nats, always with the same noise; a conditional model is given their labels."""
         generator = Generator(self.device).manual_seed(0)
         images = batch.image
         if self.binary:
             images = bernoulli(images, generator)
-        # given its label, where there is one: the sum over all classes would cost as many times more
+        # given the label in a conditional model: the sum over all classes would cost num_classes times as much
         labels = batch.label if self.num_classes else None
         self.log("val/score", -self.bound(images, labels, 1, generator).mean(), batch_size=len(images))
 
@@ -119,10 +119,10 @@ class VAE(CodePriorMethod):
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Codes (n, D) → expected images (n, C, H, W) in [0, 1].
+        """Decode codes (n, D) to the expected images (n, C, H, W) in [0, 1].
 
         Raises:
-            ValueError: labels are missing, or given to an unconditional model.
+            ValueError: labels are missing, or an unconditional model is given some.
         """
         self.check_labels(len(codes), labels)
         if not len(codes):
@@ -134,11 +134,14 @@ class VAE(CodePriorMethod):
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """μ of q(z | x): (n, C, H, W) in [0, 1] → (n, D)."""
+        """Return μ of q(z | x), the codes of images: (n, C, H, W) in [0, 1] → (n, D)."""
         return self.posterior(images)[0]
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Expected images given μ: (n, C, H, W) in [0, 1]; of a conditional model without labels, those of the likeliest class."""
+        """Return the expected images given μ: (n, C, H, W) in [0, 1] → the same.
+
+        If a conditional model is given no labels, it takes the likeliest class of each image.
+        """
         if self.num_classes and labels is None:
             labels = self.bounds_by_class(images, 1, Generator(self.device).manual_seed(0)).argmax(0)
         return self.decode_codes(self.encode(images), labels)
@@ -147,13 +150,13 @@ class VAE(CodePriorMethod):
 
     @torch.no_grad()
     def elbo(self, images: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
-        r"""A lower bound of log p(x), nats: (n, C, H, W) → (n,).
+        r"""Return a lower bound of log p(x) in nats: (n, C, H, W) → (n,).
 
-        One sample: log p(x | z) - C_KL. K samples, importance-weighted (Burda et al., (8)):
+        One sample: log p(x | z) - C_KL. K samples, with importance weights (Burda et al., (8)):
 
             log 1/K Σ_k p(x | z_k) p(z_k) / q(z_k | x),   z_k ~ q(z | x)
 
-        Of a conditional model: log of the mean over the classes of the bounds' exponentials.
+        A conditional model: log of the mean over the classes of the exponentials of the bounds.
         """
         if not self.num_classes:
             return self.bound(images, None, samples, generator)
@@ -161,20 +164,19 @@ class VAE(CodePriorMethod):
 
     @torch.no_grad()
     def bounds_by_class(self, images: Tensor, samples: int, generator: Generator | None) -> Tensor:
-        """The bound of log p(x | y) for each class y: (num_classes, n)."""
+        """Return the bound of log p(x | y) for each class y: (num_classes, n)."""
         at = torch.zeros((), dtype=torch.long, device=self.device)
         seed = int(at.random_(2**31 - 1, generator=generator))
         bounds = []
         for label in range(self.num_classes):
             labels = torch.full((len(images),), label, device=images.device)
-            same = Generator(self.device).manual_seed(
-                seed
-            )  # the same noise for all, so that classes differ and not noises
+            # the same noise for all classes, so that only the classes differ
+            same = Generator(self.device).manual_seed(seed)
             bounds.append(self.bound(images, labels, samples, same))
         return torch.stack(bounds)
 
     def bound(self, images: Tensor, labels: Tensor | None, samples: int, generator: Generator | None) -> Tensor:
-        """See `elbo`; labels (n,) of a conditional model."""
+        """Return the bound of log p(x), or of log p(x | y) for the labels (n,) of a conditional model, see `elbo`: (n,)."""
         mean, log_variance = self.posterior(images)
         if samples == 1:
             codes = mean + (0.5 * log_variance).exp() * normal_like(mean, generator)
@@ -195,5 +197,5 @@ class VAE(CodePriorMethod):
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μ, σ²) ‖ N(0, I)), (32), nats: (n, D) twice → (n,)."""
+    """Return KL(N(μ, σ²) ‖ N(0, I)), (32), in nats: (n, D) each → (n,)."""
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)

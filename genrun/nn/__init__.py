@@ -1,1 +1,1 @@
-"""Networks, built by a method from (image_shape, …)."""
+"""Networks. A method builds them from (image_shape, …)."""

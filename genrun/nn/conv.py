@@ -1,4 +1,4 @@
-"""Strided convolutions between images and vectors, for discriminators and encoders, generators and decoders."""
+"""Networks of strided convolutions, from images to vectors (encoders, discriminators) and back (decoders, generators)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 Activation = Literal["relu", "leaky_relu", "silu"]
 
-SMALLEST = 7  # pixels of the longer side, at which halving ends
+SMALLEST_SIDE = 7  # pixels; halving stops when the longer side is this short
 
 
 class ConvEncoder(nn.Module):
@@ -23,10 +23,10 @@ class ConvEncoder(nn.Module):
         image_shape: (C, H, W).
         outputs: length of the vector.
         width: w.
-        hidden: units of a linear layer between; 0: none.
-        activation: behind every layer but the last.
-        batch_norm: normalise the channels of every convolution but the first over the batch.
-        batch_deviation: the last linear layer sees the mean standard deviation over the batch too, which tells images that are all alike
+        hidden: units of a linear layer between the convolutions and the last layer; 0: no such layer.
+        activation: after every layer except the last.
+        batch_norm: normalise the channels over the batch, after every convolution except the first.
+        batch_deviation: the last linear layer also sees the mean standard deviation over the batch, which shows when all images are alike
             (Karras et al., Progressive growing of GANs, 2018).
         spectral_norm: divide every layer's weights by their largest singular value (Miyato et al., 2018).
 
@@ -50,19 +50,19 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for place in range(len(sizes) - 1):
             after = width * 2**place
-            layers.append(normed(nn.Conv2d(before, after, 4, stride=2, padding=1), spectral_norm))
+            layers.append(with_norm(nn.Conv2d(before, after, 4, stride=2, padding=1), spectral_norm))
             layers += [nn.BatchNorm2d(after)] if batch_norm and place else []
-            layers.append(activated(activation))
+            layers.append(activation_layer(activation))
             before = after
         layers.append(nn.Flatten())
         before *= math.prod(sizes[-1])
         if hidden:
-            layers += [normed(nn.Linear(before, hidden), spectral_norm), activated(activation)]
+            layers += [with_norm(nn.Linear(before, hidden), spectral_norm), activation_layer(activation)]
             before = hidden
         if batch_deviation:
             layers.append(BatchDeviation())
             before += 1
-        self.layers = nn.Sequential(*layers, normed(nn.Linear(before, outputs), spectral_norm))
+        self.layers = nn.Sequential(*layers, with_norm(nn.Linear(before, outputs), spectral_norm))
         self.to(memory_format=torch.channels_last)
         self.padding = padding(image_shape, sizes)
 
@@ -72,15 +72,15 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Linear layers to at most 7 pixels, then 4×4 transposed convolutions with a stride of 2 and …, 4w, 2w, w channels up to the image.
+    """Linear layers to 7 pixels or less, then 4×4 transposed convolutions with a stride of 2 and …, 4w, 2w, w channels, up to the image.
 
     Args:
         inputs: length of the vector.
         image_shape: (C, H, W).
         width: w.
-        hidden: units of a linear layer before; 0: none.
-        activation: behind every layer but the last.
-        batch_norm: normalise the channels before every transposed convolution over the batch.
+        hidden: units of a linear layer at the start; 0: no such layer.
+        activation: after every layer except the last.
+        batch_norm: normalise the channels over the batch, before every transposed convolution.
 
     Shape: (n, inputs) → (n, C, H, W).
     """
@@ -100,13 +100,16 @@ class ConvDecoder(nn.Module):
         channels = [width * 2**place for place in reversed(range(len(sizes) - 1))]
         layers: list[nn.Module] = []
         if hidden:
-            layers += [nn.Linear(inputs, hidden), activated(activation)]
+            layers += [nn.Linear(inputs, hidden), activation_layer(activation)]
             inputs = hidden
         start = (channels[0], *sizes[-1])
         layers += [nn.Linear(inputs, math.prod(start)), nn.Unflatten(1, start)]
         for before, after in pairwise([*channels, None]):
             layers += [nn.BatchNorm2d(before)] if batch_norm else []
-            layers += [activated(activation), nn.ConvTranspose2d(before, after or image_shape[0], 4, 2, padding=1)]
+            layers += [
+                activation_layer(activation),
+                nn.ConvTranspose2d(before, after or image_shape[0], 4, 2, padding=1),
+            ]
         self.layers = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)
 
@@ -115,7 +118,7 @@ class ConvDecoder(nn.Module):
 
 
 class BatchDeviation(nn.Module):
-    """(n, D) → (n, D + 1): the mean over the D of the standard deviations over the batch stands behind each."""
+    """Append the mean over the D features of their standard deviations over the batch: (n, D) → (n, D + 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
         deviation = x.var(0, unbiased=False).add(1e-8).sqrt().mean()
@@ -123,22 +126,24 @@ class BatchDeviation(nn.Module):
 
 
 def halvings(image_shape: Sequence[int]) -> list[tuple[int, int]]:
-    """(H, W) of an image and of its halves, rounded up, once at least and until the longer side has 7 pixels or less."""
+    """Return (H, W) of an image and of each halving, rounded up: at least one halving, until the longer side has 7 pixels or less."""
     sizes = [tuple(image_shape[1:])]
-    while len(sizes) == 1 or max(sizes[-1]) > SMALLEST:
+    while len(sizes) == 1 or max(sizes[-1]) > SMALLEST_SIDE:
         sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
     return sizes
 
 
 def padding(image_shape: Sequence[int], sizes: list[tuple[int, int]]) -> tuple[int, int, int, int]:
-    """Zeros at the right and below that let every halving come out even."""
+    """Return how many zeros to add (left, right, top, bottom), so that every halving is exact."""
     below, right = (last * 2 ** (len(sizes) - 1) - side for last, side in zip(sizes[-1], image_shape[1:], strict=True))
     return 0, right, 0, below
 
 
-def normed(layer: nn.Module, by_spectrum: bool) -> nn.Module:
-    return spectral_norm(layer) if by_spectrum else layer
+def with_norm(layer: nn.Module, spectral: bool) -> nn.Module:
+    """Return the layer, with spectral normalisation if `spectral` is true."""
+    return spectral_norm(layer) if spectral else layer
 
 
-def activated(activation: Activation) -> nn.Module:
+def activation_layer(activation: Activation) -> nn.Module:
+    """Return the activation layer of this name."""
     return {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "silu": nn.SiLU()}[activation]

@@ -10,9 +10,9 @@ class ConvNet(nn.Module):
 
         x ↦ W f(x) + b,   f(x) = mean over the pixels of (relu ∘ BN ∘ conv)⁵(x)
 
-    The first convolution is 5×5 with a stride of 2, the others are 3×3. While more than eight pixels are left of the shorter side
-    the next one is followed by the maximum over 2×2 pixels: none for 8×8, one for 28×28 and 32×32, two for 64×64. Most of the
-    work is thus done on 8×8 pixels at most, where it is cheap.
+    The first convolution is 5×5 with a stride of 2; the others are 3×3. As long as the shorter side has more than eight pixels, the
+    next convolution is followed by a maximum over 2×2 pixels: none for 8×8, one for 28×28 and 32×32, two for 64×64. So most of
+    the work is done on at most 8×8 pixels, where it is cheap.
 
     Args:
         image_shape: (C, H, W) of the images, 8×8 pixels or more.
@@ -36,16 +36,16 @@ class ConvNet(nn.Module):
         for place, after in enumerate((2 * width, 3 * width, 3 * width, num_features), start=1):
             layers.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
             if place < halvings:
-                layers.append(nn.MaxPool2d(2))  # here, so that what follows has a quarter of the work
+                layers.append(nn.MaxPool2d(2))  # before BN and ReLU, which then have a quarter of the work
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
             before = after
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(num_features, num_classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (n, C, H, W) in [0, 1] → (n, num_features), none negative."""
+        """Return the feature vectors of images: (n, C, H, W) in [0, 1] → (n, num_features), none negative."""
         return self.body(images).mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, C, H, W) in [0, 1] → logits (n, num_classes)."""
+        """Return the logits of images: (n, C, H, W) in [0, 1] → (n, num_classes)."""
         return self.head(self.features(images))

@@ -16,21 +16,21 @@ class Sinusoids(nn.Module):
         self.half = size // 2
 
     def forward(self, times: Tensor) -> Tensor:
-        # ω is no buffer: averaging weights would average it too, and round it a little further off in every step
-        times = times.to(torch.promote_types(times.dtype, torch.float32))  # half precision cannot tell late times apart
+        # ω is not a buffer: averaging the weights would average it too, and add a rounding error in every step
+        times = times.to(torch.promote_types(times.dtype, torch.float32))  # half precision cannot separate late times
         omega = torch.exp(-math.log(10000) * torch.arange(self.half).to(times) / self.half)
         angles = times.unsqueeze(1) * omega
         return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-class Labels(nn.Embedding):
-    """A learned vector for each of the classes, and a last one for no label: labels (n,), num_classes for none → (n, size)."""
+class LabelEmbedding(nn.Embedding):
+    """A learned vector for each class, and a last one for "no label", which is the label num_classes: labels (n,) → (n, size)."""
 
     def __init__(self, num_classes: int, size: int) -> None:
         super().__init__(num_classes + 1, size)
 
     def forward(self, labels: Tensor | None, n: int) -> Tensor:
-        """labels: None for none of the n."""
+        """Return the vectors of labels (n,): (n, size). If labels is None, none of the n has a label."""
         if labels is None:
             return self.weight[-1].expand(n, -1)
         return super().forward(labels)

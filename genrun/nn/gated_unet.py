@@ -1,4 +1,4 @@
-"""The U-Net of "Generative Imaging": batch norm, time at one place, gates for attention."""
+"""The U-Net of "Generative Imaging": with batch norm, the time added at one place, and gates as attention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.nn.embedding import Labels, Sinusoids
+from genrun.nn.embedding import LabelEmbedding, Sinusoids
 
 
 class GatedUNet(nn.Module):
@@ -16,12 +16,12 @@ class GatedUNet(nn.Module):
 
         x → w → 2w → 4w → 8w → 4w → 2w → w → x   at full, half, quarter, quarter, quarter, half and full resolution
 
-    The time's sinusoids are added to the third level's output. A gate multiplies each block at quarter resolution: a 1×1 convolution
-    and a softmax over the image's width.
+    The embedding of the time is added to the output of the third level. Each block at quarter resolution is multiplied by a gate: a
+    1×1 convolution and a softmax over the width of the image.
 
     Args:
         image_shape: (C, H, W).
-        num_classes: adds an embedding of the label to that of the time, with one more for no label; 0: none.
+        num_classes: the embedding of the label is added to that of the time; it has one more vector for "no label". 0: no labels.
         width: w.
         time_size: length of the sinusoids.
 
@@ -32,7 +32,7 @@ class GatedUNet(nn.Module):
         super().__init__()
         channels, w = image_shape[0], width
         self.time = nn.Sequential(Sinusoids(time_size), nn.Linear(time_size, 4 * w), nn.ReLU())
-        self.label = Labels(num_classes, 4 * w) if num_classes else None
+        self.label = LabelEmbedding(num_classes, 4 * w) if num_classes else None
         self.down = nn.ModuleList([Residual(channels, w), Residual(w, 2 * w), Gated(2 * w, 4 * w)])
         self.bottleneck = Gated(4 * w, 8 * w)
         self.up = nn.ModuleList([Gated(8 * w + 4 * w, 4 * w), Residual(4 * w + 2 * w, 2 * w), Residual(2 * w + w, w)])
@@ -54,7 +54,7 @@ class GatedUNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """y = F(x) + x, F: conv–BN–ReLU–conv–BN; x by a 1×1 convolution where the widths differ (section 3.6.1)."""
+    """y = F(x) + x, F: conv–BN–ReLU–conv–BN; if the widths differ, a 1×1 convolution is applied to x (section 3.6.1)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Residual(nn.Module):
 
 
 class Gated(Residual):
-    """A residual block times its gate (section 3.6.2)."""
+    """A residual block, multiplied by its gate (section 3.6.2)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__(before, after)

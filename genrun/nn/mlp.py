@@ -21,10 +21,10 @@ class MLP(nn.Sequential):
     Args:
         sizes: widths from input to output, (in, hidden, …, out).
         leak: slope of the negative side.
-        leaky_output: an activation behind the last layer too.
-        dropout: probability with which each hidden unit is left out in training.
-        init: `he`: W ~ N(0, 2/fan_in), b = 0 (He et al., 2015); `fan_in`: W and b ~ N(0, 1/fan_in²), a standard deviation of 1/fan_in;
-            `torch`: as torch draws them, W and b uniform within 1/√fan_in.
+        leaky_output: put the activation after the last layer too.
+        dropout: the probability that a hidden unit is dropped in training.
+        init: `he`: W ~ N(0, 2/fan_in), b = 0 (He et al., 2015); `fan_in`: W and b ~ N(0, 1/fan_in²), so the standard
+            deviation is 1/fan_in; `torch`: as torch initialises them, W and b uniform in ±1/√fan_in.
 
     Shape: (…, sizes[0]) → (…, sizes[-1]).
     """
@@ -54,12 +54,12 @@ class MLP(nn.Sequential):
 
 
 class MLPEncoder(nn.Sequential):
-    """An image's values in a row, and an `MLP`: (n, C, H, W) → (n, outputs).
+    """An `MLP` on the flattened image: (n, C, H, W) → (n, outputs).
 
     Args:
         image_shape: (C, H, W).
         outputs: width of the last layer.
-        hidden: widths between.
+        hidden: widths of the hidden layers.
         leak, dropout, init: see `MLP`.
     """
 
@@ -83,7 +83,7 @@ class MLPDecoder(nn.Sequential):
     Args:
         inputs: width of the first layer.
         image_shape: (C, H, W).
-        hidden: widths between.
+        hidden: widths of the hidden layers.
         leak, init: see `MLP`.
     """
 
@@ -101,13 +101,13 @@ class MLPDecoder(nn.Sequential):
 
 
 def pixel_centres(resolution: int | tuple[int, int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Coordinates (row, column) of the pixel centres of an image over [-1, 1]².
+    """Return the coordinates (row, column) of the pixel centres of an image over [-1, 1]².
 
     Args:
         resolution: (H, W), or one number for both.
 
     Returns:
-        (H·W, 2), raster order: coordinate of pixel i of n is (2i + 1)/n - 1.
+        (H·W, 2), in raster order: the coordinate of pixel i of n is (2i + 1)/n - 1.
     """
     height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
     rows = (2 * torch.arange(height, dtype=dtype) + 1) / height - 1

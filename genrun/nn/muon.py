@@ -1,4 +1,4 @@
-"""Muon for the kernels of convolutions, Adam for the rest."""
+"""An optimizer: Muon for the kernels of convolutions, Adam for all other parameters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 import pytorch_optimizer
 from torch import nn
 
-NARROW = 8  # channels; with fewer, a kernel reads or writes images and is no hidden layer's
+MIN_CHANNELS = 8  # a kernel with fewer reads or writes images; it does not belong to a hidden layer
 
 
 class Muon(pytorch_optimizer.Muon):
-    """Each kernel, as a matrix (out, in·k·k), moves by the nearest orthogonal matrix to its averaged gradient, about.
+    """Muon: each kernel, as a matrix (out, in·k·k), moves by (about) the orthogonal matrix nearest to its averaged gradient.
 
     Args:
         parameters: of a convolutional network.
-        lr: length of a step, of kernels between at least 8 channels on both sides.
-        adam_lr, adam_betas: of everything else.
+        lr: learning rate of Muon, for kernels with at least 8 input and 8 output channels.
+        adam_lr, adam_betas: learning rate and βs of Adam, for all other parameters.
 
     References:
         Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
@@ -27,7 +27,7 @@ class Muon(pytorch_optimizer.Muon):
     ) -> None:
         kernels, rest = [], []
         for weight in parameters:
-            (kernels if weight.ndim == 4 and min(weight.shape[:2]) >= NARROW else rest).append(weight)
+            (kernels if weight.ndim == 4 and min(weight.shape[:2]) >= MIN_CHANNELS else rest).append(weight)
         groups = [
             {"params": kernels, "lr": lr, "use_muon": True},
             {"params": rest, "lr": adam_lr, "betas": tuple(adam_betas), "use_muon": False},

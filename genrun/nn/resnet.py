@@ -11,9 +11,9 @@ class ResNet(nn.Module):
 
         x ↦ relu(BN(W₂ * relu(BN(W₁ * x))) + s(x)),   n such blocks in each of three stages
 
-    The second and third stage begin with a stride of 2. The shortcut s is the identity; where the channels change it is a 1×1
-    convolution of stride 2 without normalization, as in the example that comes with Keras, after which ReGene's neutral
-    "ResNet-56 v1" is named. The paper's own shortcut there, option A, pads with channels of zeros and has no weights.
+    The second and the third stage begin with a stride of 2. The shortcut s is the identity; where the number of channels changes, it
+    is a 1×1 convolution with a stride of 2 and without normalisation. So does the example that comes with Keras, which gave ReGene's
+    neutral "ResNet-56 v1" its name. The paper's own shortcut there (option A) pads with channels of zeros and has no weights.
 
     Args:
         image_shape: (C, H, W) of the images, 8×8 pixels or more.
@@ -39,16 +39,16 @@ class ResNet(nn.Module):
         self.head = nn.Linear(self.num_features, num_classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (n, C, H, W) in [0, 1] → the average over the pixels of the last stage, (n, 64)."""
+        """Return the mean over the pixels of the last stage: images (n, C, H, W) in [0, 1] → (n, 64)."""
         return self.stages(self.stem(images)).mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, C, H, W) in [0, 1] → logits (n, num_classes)."""
+        """Return the logits of images: (n, C, H, W) in [0, 1] → (n, num_classes)."""
         return self.head(self.features(images))
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut; (n, before, H, W) → (n, after, ⌈H / stride⌉, ⌈W / stride⌉)."""
+    """Two 3×3 convolutions and a shortcut: (n, before, H, W) → (n, after, ⌈H / stride⌉, ⌈W / stride⌉)."""
 
     def __init__(self, before: int, after: int, stride: int = 1) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
 def convolution(before: int, after: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size but for its stride, W ~ N(0, 2 / fan_in) and without the bias that BN would undo."""
+    """Return a convolution that keeps the size (at stride 1), with W ~ N(0, 2 / fan_in) and no bias, because BN would cancel it."""
     conv = nn.Conv2d(before, after, side, stride, padding=side // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return conv

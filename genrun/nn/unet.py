@@ -9,25 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.nn.embedding import Labels, Sinusoids
+from genrun.nn.embedding import LabelEmbedding, Sinusoids
 
 TIME_SIZE = 64  # length of the time's sinusoids
 
 
 class UNet(nn.Module):
-    """Residual blocks that see the time, on levels of half the resolution each, with attention on the lowest.
+    """A U-Net of residual blocks that see the time; each level has half the resolution, and the lowest one has attention.
 
-    Squares of `patch`×`patch` pixels become channels first and pixels again at the end, so that no convolution has to work at full
-    resolution: at `patch` = 2 the same weights cost a quarter.
+    At the start, squares of `patch`×`patch` pixels become channels; at the end they become pixels again. So no convolution works at
+    full resolution: at `patch` = 2 the same weights cost a quarter.
 
     Args:
         image_shape: (C, H, W).
-        num_classes: adds an embedding of the label to that of the time, with one more for no label; 0: none.
+        num_classes: the embedding of the label is added to that of the time; it has one more vector for "no label". 0: no labels.
         widths: channels of each level, multiples of 8.
-        blocks: residual blocks of a level, on the way down and on the way up; the lowest level has one and, behind the attention, one more.
-        patch: side of the squares.
-        heads: of the attention.
-        embedding: length of the vector of time and label.
+        blocks: residual blocks of a level on the way down, and again on the way up; the lowest level has one before the attention and one
+            after it.
+        patch: side of the squares, in pixels.
+        heads: heads of the attention.
+        embedding: length of the embedding of time and label.
 
     Shape: (n, C, H, W), times (n,), labels (n,) or None → (n, C, H, W).
 
@@ -53,22 +54,22 @@ class UNet(nn.Module):
         if any(width % 8 or width % heads for width in widths):
             raise ValueError(f"model.network.widths: expected multiples of 8 and of {heads} heads, got {list(widths)}")
         channels = image_shape[0] * patch**2
-        self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)  # what a side is filled up to
+        self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)  # H and W are padded to multiples of this
         self.time = nn.Sequential(
             Sinusoids(TIME_SIZE),
             nn.Linear(TIME_SIZE, embedding),
             nn.SiLU(),
             nn.Linear(embedding, embedding),
         )
-        self.label = Labels(num_classes, embedding) if num_classes else None
+        self.label = LabelEmbedding(num_classes, embedding) if num_classes else None
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList([levels(width, width, blocks, embedding) for width in widths[:-1]])
+        self.down = nn.ModuleList([block_list(width, width, blocks, embedding) for width in widths[:-1]])
         self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
         self.before = Block(widths[-1], widths[-1], embedding)
         self.attention = Attention(widths[-1], heads)
         self.after = Block(widths[-1], widths[-1], embedding)
         self.grow = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in reversed(list(pairwise(widths)))])
-        self.up = nn.ModuleList([levels(2 * width, width, blocks, embedding) for width in reversed(widths[:-1])])
+        self.up = nn.ModuleList([block_list(2 * width, width, blocks, embedding) for width in reversed(widths[:-1])])
         self.norm = nn.GroupNorm(8, widths[0])
         self.out = nn.Conv2d(widths[0], channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
@@ -97,13 +98,16 @@ class UNet(nn.Module):
         return F.pixel_shuffle(h, self.patch)[..., :height, :width]
 
 
-def levels(before: int, after: int, blocks: int, embedding: int) -> nn.ModuleList:
-    """Blocks in a row, the first of which changes the width."""
+def block_list(before: int, after: int, blocks: int, embedding: int) -> nn.ModuleList:
+    """Return the blocks of a level, in their order; the first one changes the width."""
     return nn.ModuleList([Block(before if k == 0 else after, after, embedding) for k in range(blocks)])
 
 
 class Block(nn.Module):
-    """x + conv(silu(scale ⊙ norm(conv(silu(norm(x)))) + shift)), scale and shift from the embedding of time and label (n, E)."""
+    """x + conv(silu((1 + scale) ⊙ norm(conv(silu(norm(x)))) + shift)); scale and shift come from the embedding of time and label (n, E).
+
+    If the widths differ, a 1×1 convolution is applied to the x of the sum.
+    """
 
     def __init__(self, before: int, after: int, embedding: int) -> None:
         super().__init__()
@@ -122,7 +126,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + self-attention between the pixels, (n, C, H, W)."""
+    """x + self-attention between the pixels: (n, C, H, W) → the same."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Tables of finished runs, and comparisons between them. Reads folders; trains and judges nothing."""
+"""Tables of finished runs, and comparisons between runs. This package reads run folders; it does not train or judge."""

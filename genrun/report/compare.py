@@ -1,4 +1,4 @@
-"""Finished runs beside this one (`run.beside`): which they are, what tells them apart, and one table of them all."""
+"""Comparison of a run with finished runs (`run.beside`): the runs, the options in which they differ, and one table."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from genrun.runs.folder import RunFolder
 from genrun.runs.identity import data_identity
 from genrun.runs.open import open_run
 
-# -------------------------------------------------------------------------------------------------------- which they are
+# ------------------------------------------------------------------------------------------------------- runs and options
 
 
 def runs_beside(cfg: DictConfig, folder: RunFolder) -> list[RunFolder]:
-    """The finished runs that `run.beside` names, but for this one, in the order of their paths.
+    """Return the finished runs that `run.beside` names, without this one, in the order of their paths.
 
     Raises:
-        Refused: a folder is not that of a finished run, or a pattern fits none.
+        Refused: a pattern matches neither a finished run nor this one.
     """
     found: dict[Path, RunFolder] = {}
     for pattern in cfg.run.get("beside") or []:
         there = [RunFolder(Path(path)) for path in sorted(glob.glob(pattern))]
         states = {run.path.resolve(): run.status()["state"] for run in there}
-        own = states.pop(folder.path.resolve(), None)  # it may be at work
+        own = states.pop(folder.path.resolve(), None)  # this run may be in progress
         if own is None and "done" not in states.values():
             got = ", ".join(sorted(set(states.values()))) or "nothing there"
             raise Refused(f"run.beside: {pattern}: expected finished runs, got {got}")
@@ -38,10 +38,10 @@ def runs_beside(cfg: DictConfig, folder: RunFolder) -> list[RunFolder]:
 
 
 def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
-    """What can be wrong with the runs beside this one, before anything is written.
+    """Check the runs that `run.beside` names, before anything is written.
 
     Raises:
-        Refused: as `runs_beside`; a run is of other data, has no table, or cannot be opened without trust.
+        Refused: as in `runs_beside`, or a run has other data, has no results.json, or cannot be opened without trust.
     """
     from genrun.config.trust import check_trusted
 
@@ -57,7 +57,7 @@ def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
 
 
 def table_rows(run: RunFolder) -> list[dict[str, Any]]:
-    """The rows of its results.json; empty where there is none."""
+    """Return the rows of a run's results.json; empty if the file is missing or damaged."""
     try:
         return json.loads((run.path / "results.json").read_text())["rows"]
     except (OSError, ValueError, KeyError):
@@ -65,7 +65,10 @@ def table_rows(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def distinguishing_options(configs: list[DictConfig]) -> list[dict[str, Any]]:
-    """For each run the values of the options in which they differ, but for those that follow from the ones before them."""
+    """Return, for each run, the values of the options in which the runs differ.
+
+    An option is left out if the options before it already tell the same runs apart.
+    """
     described = [dotted_options(described_run(cfg)) for cfg in configs]
     known: list[tuple[str, ...]] = [()] * len(configs)
     columns: list[str] = []
@@ -78,7 +81,7 @@ def distinguishing_options(configs: list[DictConfig]) -> list[dict[str, Any]]:
 
 
 def described_run(cfg: DictConfig) -> dict[str, Any]:
-    """What decides a run's result, with the names of its model and its data first."""
+    """Return everything that decides a run's result, with the names of its model and its data first."""
     model = to_container(cfg.model)
     data = data_identity(cfg)
     return {
@@ -95,7 +98,7 @@ def described_run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def dotted_options(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys and their values; a part goes by the name of its class."""
+    """Flatten nested options into dotted keys and values; the value of a part's own key is the name of its class."""
     found: dict[str, Any] = {}
     for key, value in node.items():
         if isinstance(value, dict):
@@ -111,10 +114,12 @@ def dotted_options(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def comparison_table(cfg: DictConfig, folder: RunFolder, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """This run and those beside it, sorted by what tells them apart: settings and values of each; nothing without any beside it.
+    """Return settings and values of this run and the runs beside it, sorted by settings; empty if there are no others.
 
     Args:
-        rows: of this run's results.json.
+        cfg: configuration of this run.
+        folder: folder of this run.
+        rows: rows of this run's results.json.
     """
     others = [open_run(other.path) for other in runs_beside(cfg, folder)]
     if not others:
@@ -131,7 +136,7 @@ def comparison_table(cfg: DictConfig, folder: RunFolder, rows: list[dict[str, An
 
 
 def sort_key(settings: dict[str, Any]) -> list[tuple[bool, float, str]]:
-    """Numbers by their size, texts by the alphabet."""
+    """Return a sort key of settings: numbers by size, texts by alphabet."""
     numeric = [isinstance(value, int | float) for value in settings.values()]
     return [
         (not is_number, float(value) if is_number else 0.0, str(value))
@@ -140,7 +145,7 @@ def sort_key(settings: dict[str, Any]) -> list[tuple[bool, float, str]]:
 
 
 def comparison_lines(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of the table as texts: a column for each run and one for real images, settings first, then every figure."""
+    """Format the table as headings and lines: a column for real images and each run; first settings, then all metrics."""
     runs, real = table["runs"], table["real"]
     settings = [[key, "", *(option_text(run["settings"][key]) for run in runs)] for key in runs[0]["settings"]]
     names = dict.fromkeys(name for run in runs for name, value in run["values"].items() if value is not None)
@@ -152,7 +157,7 @@ def comparison_lines(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 
 
 def option_text(value: Any) -> str:
-    """A setting as tables and pictures say it."""
+    """Format the value of a setting for tables and figures."""
     return (
         number(value)
         if isinstance(value, int | float) and not isinstance(value, bool)
@@ -161,5 +166,5 @@ def option_text(value: Any) -> str:
 
 
 def option_label(key: str, value: Any) -> str:
-    """A setting by itself: a word says what it is, a number does not."""
+    """Format a setting as a label: a text alone, a number with the name of its option."""
     return option_text(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {option_text(value)}"

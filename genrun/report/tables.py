@@ -1,4 +1,4 @@
-"""A finished run on the screen: its table and where its pictures are. Reads files only."""
+"""Tables of results, on the screen and as Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from genrun.runs.folder import RunFolder
 
-BEST = {"high": "↑", "low": "↓", "real": "≈", "": ""}  # as `real`: neither more nor less
+BEST = {"high": "↑", "low": "↓", "real": "≈", "": ""}  # arrow for the best value; `real`: the value of real images
 HEADINGS = ("metric", "value", "real", "")
 
 
@@ -31,7 +31,7 @@ def show(folder: RunFolder, console: Console) -> None:
 
 
 def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Rows of results.json as texts: name, value ± spread, what real images get in the samples' place, how to read it."""
+    """Format rows of results.json as texts: name, value ± spread, the floor (value of real images), notes."""
     made = []
     for row in rows:
         spread = f" ± {row['spread']:.2g}" if "spread" in row else ""
@@ -43,26 +43,26 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def table(title: str | None, headings: Sequence[str], lines: list[list[str]]) -> Table:
-    """For the screen: the first column to the left, the last one dim, numbers in between to the right."""
+    """Make a table for the screen: the first column is left-aligned, the last one dim, those between right-aligned."""
     shown = Table(title=Text(title, style="italic") if title else None, title_justify="left", box=None, pad_edge=False)
     shown.add_column(headings[0])
     for heading in headings[1:-1]:
         shown.add_column(heading, justify="right")
     shown.add_column(headings[-1], style="dim")
     for line in lines:
-        shown.add_row(*map(Text, line))  # brackets in a name are no markup
+        shown.add_row(*map(Text, line))  # Text, because brackets in a name are not markup
     return shown
 
 
 def markdown(title: str, headings: Sequence[str], lines: list[list[str]], *, notes: bool = True) -> str:
-    """The same for a file; the last column is one of notes, or of numbers as those before it."""
+    """Format a table as Markdown; with `notes` the last column holds notes, otherwise numbers like those before it."""
     ruler = f"|---|{'---:|' * (len(headings) - 2)}{'---|' if notes else '---:|'}"
     rows = [f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in [headings, *lines]]
     return "\n".join([f"# {title}", "", rows[0], ruler, *rows[1:]]) + "\n"
 
 
 def number(value: float | str | None) -> str:
-    """Four significant digits; integers with thin separators."""
+    """Format a number with four significant digits; an integer has thousands separators, None is a dash, text stays."""
     if value is None:
         return "–"
     if isinstance(value, str):

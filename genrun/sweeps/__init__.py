@@ -1,1 +1,1 @@
-"""`genrun -m`: many runs, each a job in a process of its own."""
+"""Run many jobs with one command (`genrun -m`), each job in its own process."""

@@ -1,4 +1,4 @@
-"""What the overrides of a sweep say: every combination of the values they list."""
+"""The default source of a sweep's jobs: every combination of the values that its overrides list."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from genrun.sweeps.jobs import Outcome
 
 
 class Grid:
-    """`a=1,2 b=range(3)`: six jobs, the last option turning fastest."""
+    """Every combination of the listed values: `a=1,2 b=range(3)` gives six jobs. The last option changes fastest."""
 
-    stable = True  # a job has the same number whenever the sweep is given
-    named: tuple[str, ...] = ()  # what the sweep's name is made of besides its overrides
+    stable_numbers = True  # a job has the same number each time that the sweep is started
+    name_parts: tuple[str, ...] = ()  # enter the sweep's name, besides its overrides
 
     def begin(self, overrides: list[str], folder: Path, config_dir: str | None) -> list[tuple[int, list[str], Outcome]]:
-        """Take the sweep's overrides.
+        """Read the overrides of the sweep.
 
         Returns:
-            Jobs of earlier times that are not asked for again: number, overrides and what became of each.
+            Jobs of earlier starts that are not run again: the number, overrides and outcome of each. A grid has none.
 
         Raises:
             Refused: an override cannot be read.
         """
         self.jobs = expand(overrides)
-        self.size, self.fixed, self.asked = len(self.jobs), in_all(self.jobs), 0
+        self.size, self.fixed, self.asked = len(self.jobs), common_overrides(self.jobs), 0
         return []
 
     def ask(self) -> tuple[int, list[str]] | None:
-        """Number and overrides of the next job; None: there is none left, or none before another has ended."""
+        """Return the number and the overrides of the next job; None when there is no job now.
+
+        A search may have one again after another job has ended.
+        """
         if self.asked == self.size:
             return None
         self.asked += 1
         return self.asked - 1, self.jobs[self.asked - 1]
 
-    def watch(self, number: int) -> None:
-        """What lets the search see the epochs of a job: nobody does."""
+    def reporter(self, number: int) -> None:
+        """Return what reports the epochs of a job to a search. A grid needs no reports."""
 
     def tell(self, number: int, outcome: Outcome) -> Outcome:
-        """Hear of a job's outcome; what is to be kept of it."""
+        """Take the outcome of a job, and return the outcome to record."""
         return outcome
 
     def summary(self) -> list[str]:
@@ -51,38 +54,39 @@ class Grid:
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
-    """The jobs of a sweep: one list of overrides for each combination of `a=1,2` and `b=range(3)`.
+    """Return the overrides of each job: one list for each combination of `a=1,2` and `b=range(3)`.
 
     Raises:
         Refused: an override cannot be read.
     """
-    words = parsed(overrides)
-    for word in words:
-        if word.is_sweep_override() and not word.is_discrete_sweep():
+    parsed = parse_overrides(overrides)
+    for override in parsed:
+        if override.is_sweep_override() and not override.is_discrete_sweep():
             raise Refused(
-                f"{word.input_line}: without end as a list of jobs; hydra/sweeper=optuna draws from it, without --dry-run"
+                f"{override.input_line}: a grid cannot list all its values; "
+                "use hydra/sweeper=optuna to draw from it (without --dry-run)"
             )
     try:
-        return combinations(words)
+        return combinations(parsed)
     except Exception as error:
         raise explain(error, overrides) from error
 
 
-def in_all(jobs: list[list[str]]) -> set[str]:
-    """The overrides that tell no job from another."""
+def common_overrides(jobs: list[list[str]]) -> set[str]:
+    """Return the overrides that all jobs share."""
     return set.intersection(*map(set, jobs))
 
 
-def described(overrides: Sequence[str], fixed: set[str]) -> str:
-    """What tells a job from the others."""
+def job_name(overrides: Sequence[str], fixed: set[str]) -> str:
+    """Return the name of a job for the user: its overrides without the `fixed` ones, which all jobs share."""
     return " ".join(text for text in overrides if text not in fixed) or "the only job"
 
 
-def parsed(overrides: list[str]) -> list[Any]:
-    """Hydra's reading of overrides.
+def parse_overrides(overrides: list[str]) -> list[Any]:
+    """Parse overrides with Hydra's parser.
 
     Raises:
-        Refused: one cannot be read.
+        Refused: an override cannot be read.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

@@ -1,4 +1,4 @@
-"""A job of a sweep: what is asked of it, what happens in its process, and what became of it."""
+"""A job of a sweep: its description, what its process does, and its outcome."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from genrun.system.files import write_json
 from genrun.system.signals import Signals
 
 if TYPE_CHECKING:
-    from genrun.sweeps.searches.study import Watch
+    from genrun.sweeps.searches.study import TrialReporter
 
-ARRIVAL = 10.0  # seconds
-LOCK_WAIT = 30.0  # seconds for a process that was told to stop, such as of a killed sweep, to let go of a run
+RESULT_WAIT = 10.0  # seconds to wait for a result file that another machine wrote
+LOCK_WAIT = 30.0  # seconds to wait until a process that is stopping, such as one of a killed sweep, releases a run
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep, as it is handed to another process or another machine of the same file system.
+    """One run of a sweep, as it is sent to another process, or to another machine with the same file system.
 
     Args:
-        number: in the sweep.
+        number: the job's number in the sweep.
         overrides: of its configuration.
-        config_dir: the user's own groups.
-        cwd: where the sweep was started: relative paths are meant from there.
+        config_dir: the folder of the user's own configuration groups.
+        cwd: the folder where the sweep was started. Relative paths start there.
         folder: of the sweep.
-        token: of this start: an ending of an earlier one is not taken for its own.
-        watch: lets a search see the epochs, and end the run.
-        threads: that it may use; None: torch's own choice.
-        requeues: it lets SLURM queue it again when it is warned.
+        token: identifies this start of the job, so that a result file of an earlier start is not used.
+        reporter: reports the epochs to a search, which may end the run; None for a grid.
+        threads: number of threads that the job may use; None: torch's own choice.
+        requeues: whether the job asks SLURM to queue it again when SLURM warns it.
     """
 
     number: int
@@ -49,33 +49,33 @@ class Job:
     cwd: str
     folder: str
     token: str
-    watch: Watch | None = None
+    reporter: TrialReporter | None = None
     threads: int | None = None
     requeues: bool = False
 
-    def on(self, threads: int, *, requeues: bool = False) -> Job:
-        """The same job on so many threads."""
+    def with_threads(self, threads: int, *, requeues: bool = False) -> Job:
+        """Return a copy of the job that uses so many threads."""
         return replace(self, threads=threads, requeues=requeues)
 
     @property
-    def ending(self) -> Path:
-        """The file in which its process says how it ended."""
+    def result_file(self) -> Path:
+        """The file in which the job's process writes how the job ended."""
         return Path(self.cwd, self.folder, "jobs", f"{self.number}.json")
 
     @property
     def log(self) -> Path:
-        """What its process printed."""
+        """The file that holds what the job's process prints."""
         return Path(self.cwd, self.folder, "jobs", f"{self.number}.log")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """How a job ended.
 
     Args:
-        state: `done`, `failed`, `interrupted`, `pruned`, `skipped` (another process is at it) or `cannot run`.
-        error: in one line.
-        run: its folder where it has one.
+        state: `done`, `failed`, `interrupted`, `pruned`, `skipped` (another process is at its run) or `cannot run`.
+        error: the error in one line.
+        run: the run folder, where there is one.
     """
 
     state: str
@@ -83,78 +83,93 @@ class Outcome:
     run: str = ""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
+        """The state, followed by the error where there is one."""
         return f"{self.state}: {self.error}" if self.error else self.state
 
 
 class Launcher(Protocol):
-    """An engine: starts each job in a process of its own."""
+    """Starts each job in its own process."""
 
-    at_once: int  # jobs that may run at the same time, known after `begin`
+    at_once: int  # how many jobs may run at the same time, known after `begin`
 
     def begin(self, folder: Path, jobs: int | None, cfg: DictConfig) -> None:
-        """Make ready: the sweep's folder, how many jobs there are where that is known, and the configuration of the first."""
+        """Prepare to start jobs.
 
-    def start(self, job: Job) -> None:
-        """Start `run_job(job)` somewhere."""
-
-    def ended(self, timeout: float) -> list[tuple[Job, str]]:
-        """Jobs whose processes have ended since the last call, and how a process ended that may not have said so itself.
-
-        Waits for the first of them, at most `timeout` seconds.
+        Args:
+            folder: of the sweep.
+            jobs: the number of jobs, where it is known.
+            cfg: the configuration of the first job.
         """
 
-    def stop(self, job: Job, number: int) -> None:
-        """Pass a signal on to a job that may have ended meanwhile."""
+    def start(self, job: Job) -> None:
+        """Start `run_job(job)` in a process of this machine or of another one."""
+
+    def ended(self, timeout: float) -> list[tuple[Job, str]]:
+        """Return the jobs whose processes have ended since the last call.
+
+        Waits at most `timeout` seconds for the first of them.
+
+        Returns:
+            Each job, and how its process ended, for a process that wrote no result file.
+        """
+
+    def stop(self, job: Job, signum: int) -> None:
+        """Send a signal to a job. The job may have ended already."""
 
     def kill(self) -> None:
         """End every job at once."""
 
 
 def run_job(job: Job) -> int:
-    """Compose and do a run in this process, which prints into `job.log`, and leave in `job.ending` what became of it.
+    """Compose and run a job in this process. Its output goes to `job.log`, and how it ended to `job.result_file`.
 
     Returns:
         The exit status.
     """
     os.chdir(job.cwd)
-    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    if job.threads is not None:  # a job that asks for more by hardware.threads gets them
-        share_cores(job.threads)
+    redirect_output(job.log)
+    if job.threads is not None:  # a job that asks for more threads with hardware.threads gets them
+        limit_threads(job.threads)
     overrides, cfg = list(job.overrides), None
     if job.requeues and os.environ.get("SLURM_RESTART_COUNT"):
-        overrides.append("run.resume=auto")  # what this job itself has done is not started over
-    ending: dict[str, Any] = {"token": job.token, "overrides": overrides, "status": 0, "kind": None, "error": ""}
+        overrides.append("run.resume=auto")  # keeps what this job did before SLURM queued it again
+    result: dict[str, Any] = {"token": job.token, "overrides": overrides, "status": 0, "kind": None, "error": ""}
     signals = Signals(insisting=False)
     try:
-        with signals.watching():  # from the beginning: a warning may come while modules are imported
+        with signals.watching():  # from the start: a warning may come while modules are imported
             cfg = compose(overrides, job.config_dir)
 
             from genrun.run import run
 
-            callbacks = [job.watch.callback()] if job.watch else []
+            callbacks = [job.reporter.callback()] if job.reporter else []
             run(cfg, overrides, wait=LOCK_WAIT, callbacks=callbacks, signals=signals)
     except Exception as caught:
         error = as_genrun_error(caught)
-        ending |= {"status": print_error(error), "kind": type(error).__name__, "error": one_line(error)}
+        result |= {"status": print_error(error), "kind": type(error).__name__, "error": one_line(error)}
         if job.requeues:
-            ending["error"] += requeue(error)
-    write_json(job.ending, ending | {"run": place_of(cfg)})
-    return ending["status"]
+            result["error"] += requeue(error)
+    write_json(job.result_file, result | {"run": run_folder_of(cfg)})
+    return result["status"]
 
 
-def place_of(cfg: DictConfig | None) -> str:
-    """Return the folder of the run that a configuration describes; empty where it is not known, or nothing was written."""
+def redirect_output(log: Path) -> None:
+    """Send the stdout and stderr of this process to a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+
+
+def run_folder_of(cfg: DictConfig | None) -> str:
+    """Return the run folder of a configuration; empty where it is not known or does not exist."""
     with contextlib.suppress(GenrunError):
         known = known_run(cfg) if cfg is not None else None
         return str(known[1].path) if known is not None and known[1].path.is_dir() else ""
     return ""
 
 
-def share_cores(threads: int) -> None:
-    """Let torch and the libraries behind numpy use so many threads."""
+def limit_threads(threads: int) -> None:
+    """Set the number of threads that torch and the libraries behind numpy use."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -163,57 +178,67 @@ def share_cores(threads: int) -> None:
 
 
 def requeue(error: Exception) -> str:
-    """Let SLURM queue this job again, and end without an ending, when it has warned that its time is over; why it could not, otherwise."""
+    """Ask SLURM to queue this job again, if SLURM has warned it that its time is nearly over.
+
+    When SLURM accepts, this waits to be ended by SLURM, so that no result file is written.
+
+    Returns:
+        The reason when SLURM refuses, else an empty text.
+    """
     warned = isinstance(error, Interrupted) and error.signum in (signal.SIGUSR1, signal.SIGUSR2)
     if not warned or not (number := os.environ.get("SLURM_JOB_ID")):
         return ""
     asked = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, check=False)
     if asked.returncode:
         return f" (it cannot be queued again: {' '.join(asked.stderr.split())})"
-    time.sleep(3600)  # until SLURM ends this process; a result would be taken for the job's last
+    time.sleep(3600)  # until SLURM ends this process: a result file would count as the job's end
     return ""
 
 
-def outcome_of(job: Job, how: str, run: str, *, stopped: bool) -> Outcome:
-    """What became of a job whose process has ended.
+def outcome_of(job: Job, exit_description: str, run: str, *, stopped: bool) -> Outcome:
+    """Return the outcome of a job whose process has ended.
 
     Args:
-        how: its process ended, for one that could not say so.
-        run: its folder, for the same.
-        stopped: it was asked to stop.
+        exit_description: how the process ended, for one that wrote no result file.
+        run: its run folder, for the same case.
+        stopped: whether the job was asked to stop.
     """
     kinds = {Busy: "skipped", Pruned: "pruned", Interrupted: "interrupted", Refused: "cannot run"}
     states = {kind.__name__: state for kind, state in kinds.items()}
     try:
-        ending = json.loads(job.ending.read_text())
+        result = json.loads(job.result_file.read_text())
     except (OSError, ValueError):
-        ending = {}
-    if ending.get("token") != job.token:
-        return Outcome("interrupted" if stopped else "failed", how, run if Path(run).is_dir() else "")
-    if not ending["status"]:
-        return Outcome("done", run=ending["run"])
-    return Outcome(states.get(ending["kind"], "failed"), ending["error"], ending["run"])
+        result = {}
+    if result.get("token") != job.token:
+        return Outcome("interrupted" if stopped else "failed", exit_description, run if Path(run).is_dir() else "")
+    if not result["status"]:
+        return Outcome("done", run=result["run"])
+    return Outcome(states.get(result["kind"], "failed"), result["error"], result["run"])
 
 
-def arrived(job: Job) -> None:
-    """Wait for the ending that another machine has written: a shared file system may show it late."""
-    until = time.monotonic() + ARRIVAL
-    while not job.ending.is_file() and time.monotonic() < until:
+def wait_for_result(job: Job) -> None:
+    """Wait for the result file that another machine wrote: a shared file system may show it late."""
+    until = time.monotonic() + RESULT_WAIT
+    while not job.result_file.is_file() and time.monotonic() < until:
         time.sleep(0.2)
 
 
-def how_it_ended(status: int | None) -> str:
-    """Of a process that has not said so itself, by its exit status, negative for a signal."""
+def describe_exit(status: int | None) -> str:
+    """Describe in words how a process ended.
+
+    Args:
+        status: its exit status; minus the signal's number where a signal ended it.
+    """
     if status is not None and status < 0:
         cause = "; out of memory?" if -status == signal.SIGKILL else ""
         return f"killed by {signal.Signals(-status).name}{cause}"
-    return f"its process ended with status {status} and without a word"
+    return f"its process ended with status {status} and gave no reason"
 
 
 def cores() -> int:
-    """The cores that this process may use: of its machine, or of its container where that has fewer."""
+    """Return the number of cores that this process may use. In a container it may be fewer than the machine has."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(here, int(quota) // int(period)))  # a quota of `max` is no number
+        return max(1, min(here, int(quota) // int(period)))  # the quota `max` is no number and raises ValueError
     return here

@@ -1,4 +1,4 @@
-"""What a sweep leaves: which runs it has, what became of each, and their figures as mean ± standard deviation over the seeds."""
+"""The results of a sweep: its runs, the outcome of each, and their metrics as mean ± standard deviation over the seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genrun.runs.open import open_run
 from genrun.sweeps.jobs import Outcome
 from genrun.system.files import now, write_atomic, write_json
 
-SHOWN = {  # on the screen; heading of a column → name of a row of results.json
+SCREEN_METRICS = {  # heading of a column on the screen → name of a row of results.json
     "label accuracy": "label accuracy",
     "Fréchet": "Fréchet distance (classifier)",
     "random": "Fréchet distance (random)",
@@ -28,67 +28,73 @@ SHOWN = {  # on the screen; heading of a column → name of a row of results.jso
 
 
 class SweepResults:
-    """The folder of a sweep, `<outputs>/sweeps/<name>/`: results.json, results.md, and a log of each job.
+    """Collects the outcomes of a sweep's jobs, and writes results.json and results.md in its folder.
 
     Args:
-        folder: of the sweep; it exists.
-        overrides: of the sweep, as they were given.
-        keep: what an earlier start of the same sweep has written stays until more is known of a job.
+        folder: of the sweep, `<outputs>/sweeps/<name>/`; it exists.
+        overrides: of the sweep, as the user gave them.
+        keep_earlier: keep the outcomes that an earlier start of the same sweep wrote, until a job has a new one.
     """
 
-    def __init__(self, folder: Path, overrides: list[str], *, keep: bool) -> None:
+    def __init__(self, folder: Path, overrides: list[str], *, keep_earlier: bool) -> None:
         self.folder, self.overrides = folder, overrides
-        self.jobs: dict[int, tuple[str, Outcome]] = {}  # number → what tells it from the others, what became of it
+        self.jobs: dict[int, tuple[str, Outcome]] = {}  # number → name, outcome
         self.groups: list[dict[str, Any]] = []
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             before = json.loads((folder / "results.json").read_text())
-            if keep and before["overrides"] == overrides:
+            if keep_earlier and before["overrides"] == overrides:
                 for job in before["jobs"]:
                     outcome = Outcome(job["state"], job["error"], job["run"])
                     self.jobs[job["number"]] = (job["job"], outcome)
                 self.groups = before["groups"]
 
-    def add(self, job: int, described: str, outcome: Outcome, *, now: bool = True) -> None:
-        """Keep what became of a job, on the disk as well when `now`: this process may be killed next."""
-        self.jobs[job] = (described, outcome)
-        if now:
+    def add(self, number: int, name: str, outcome: Outcome, *, save: bool = True) -> None:
+        """Add the outcome of a job.
+
+        Args:
+            number: of the job.
+            name: of the job, for the user.
+            outcome: of the job.
+            save: write results.json now, since this process may be killed at any time.
+        """
+        self.jobs[number] = (name, outcome)
+        if save:
             self.write(self.groups)
 
     def write(self, groups: list[dict[str, Any]]) -> None:
-        jobs = [
-            {"number": n, "job": described} | asdict(outcome) for n, (described, outcome) in sorted(self.jobs.items())
-        ]
+        """Write results.json."""
+        jobs = [{"number": n, "job": name} | asdict(outcome) for n, (name, outcome) in sorted(self.jobs.items())]
         content = {"format": FORMAT, "written": now(), "overrides": self.overrides, "jobs": jobs, "groups": groups}
         write_json(self.folder / "results.json", content)
 
-    def close(self) -> list[dict[str, Any]]:
-        """Write everything that is known, and return the groups."""
+    def finish(self) -> list[dict[str, Any]]:
+        """Write results.json and results.md, and return the groups of runs that differ only in their seed."""
         found = groups(
             [Path(outcome.run) for _, outcome in self.jobs.values() if outcome.state == "done" and outcome.run]
         )
         self.write(found)
-        text = markdown("Jobs", ["", "job", "run", "state"], self.job_lines(), notes=True)
+        text = markdown("Jobs", ["", "job", "run", "state"], self.job_rows(), notes=True)
         if found:
             names = list(dict.fromkeys(name for group in found for name in group["metrics"]))
             text += "\n" + markdown(
-                "Mean ± standard deviation", *group_lines(found, {name: name for name in names}), notes=False
+                "Mean ± standard deviation", *group_rows(found, {name: name for name in names}), notes=False
             )
         write_atomic(self.folder / "results.md", text)
         return found
 
-    def job_lines(self) -> list[list[str]]:
-        """Number, description, folder and state of each job."""
-        return [
-            [str(n), described, outcome.run, outcome.words] for n, (described, outcome) in sorted(self.jobs.items())
-        ]
+    def job_rows(self) -> list[list[str]]:
+        """Return a table row for each job: its number, name, run folder and state."""
+        return [[str(n), name, outcome.run, outcome.description] for n, (name, outcome) in sorted(self.jobs.items())]
 
 
 def groups(runs: list[Path]) -> list[dict[str, Any]]:
-    """Finished runs that differ in their seed alone, together: what tells them from the others, and each figure's mean and deviation.
+    """Group finished runs that differ only in their seed.
 
-    The deviation is that of a sample, with n - 1 below the sum; a single run has none.
+    Returns:
+        For each group the options that differ between the groups, the seeds, the run folders, and the mean and standard
+        deviation of each metric. The deviation is that of a sample, divided by n - 1; a single run has none.
     """
-    together: dict[str, dict[str, Path]] = {}  # configuration but for the seed → run by its own configuration
+    together: dict[str, dict[str, Path]] = {}  # group_id (the configuration without its seed) → run id → run folder
     for path in runs:
         status = json.loads((path / "status.json").read_text())
         together.setdefault(status["group_id"], {})[status["id"]] = path
@@ -115,27 +121,28 @@ def groups(runs: list[Path]) -> list[dict[str, Any]]:
     return sorted(made, key=lambda group: sort_key(group["settings"]))
 
 
-def group_lines(found: list[dict[str, Any]], columns: dict[str, str]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of a table with a line for each group.
+def group_rows(found: list[dict[str, Any]], columns: dict[str, str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the rows of a table with one row for each group.
 
     Args:
-        columns: heading → name of a figure; those that no group has are left out.
+        found: the groups.
+        columns: heading → name of a metric. Metrics that no group has are left out.
     """
-    there = {heading: name for heading, name in columns.items() if any(name in group["metrics"] for group in found)}
+    present = {heading: name for heading, name in columns.items() if any(name in group["metrics"] for group in found)}
     settings = list(found[0]["settings"])
-    lines = [
+    rows = [
         [
             *(option_text(group["settings"][key]) for key in settings),
             str(len(group["runs"])),
-            *(spread(group["metrics"].get(name)) for name in there.values()),
+            *(spread(group["metrics"].get(name)) for name in present.values()),
         ]
         for group in found
     ]
-    return [*settings, "runs", *there], lines
+    return [*settings, "runs", *present], rows
 
 
 def spread(metric: dict[str, Any] | None) -> str:
-    """Mean ± standard deviation, in words."""
+    """Format a metric of a group as `mean ± standard deviation`; `–` where the group has none."""
     if metric is None:
         return "–"
     deviation = "" if metric["deviation"] is None else f" ± {metric['deviation']:.2g}"

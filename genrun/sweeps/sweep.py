@@ -1,4 +1,4 @@
-"""`genrun -m`: what a sweep is asked, and its listing."""
+"""`genrun -m`: read a sweep's overrides, then run its jobs or list them."""
 
 from __future__ import annotations
 
@@ -14,58 +14,66 @@ from genrun.parts import read_facts, with_facts
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
 from genrun.stages.keys import state_of
-from genrun.sweeps.grid import described, expand, in_all, parsed
+from genrun.sweeps.grid import common_overrides, expand, job_name, parse_overrides
 from genrun.sweeps.scheduler import Scheduler
 from genrun.system.console import screen
 from genrun.system.locks import hold
 
-OWN = ("hydra/", "hydra.", "sweep.", "paths.")  # what is said of the sweep; the last two also of its jobs
+HYDRA_PREFIXES = ("hydra/", "hydra.")  # options of the sweep alone
+SWEEP_PREFIXES = (*HYDRA_PREFIXES, "sweep.", "paths.")  # the last two are options of the jobs as well
 
 
 def sweep(overrides: list[str], config_dir: str | None) -> int:
-    """Do what is missing of every job; one that fails, is killed or cannot even be composed neither stops nor hides the others.
+    """Run every job of a sweep that is not done yet.
+
+    A job that fails, is killed or cannot be composed neither stops nor hides the others.
 
     Returns:
         0 when all jobs are done, 1 when one is not, 130 or 143 when a signal ended the sweep.
 
     Raises:
-        Refused: the sweep itself cannot be read, or another process is at it.
+        Refused: the sweep's overrides cannot be read, or another process is at the sweep.
     """
-    of_jobs = [text for text in overrides if not text.lstrip("+~").startswith(("hydra/", "hydra."))]
-    parsed(of_jobs)
-    cfg = compose([text for text in overrides if text.lstrip("+~").startswith(OWN)], config_dir, hydra=True)
+    job_overrides = [text for text in overrides if not text.lstrip("+~").startswith(HYDRA_PREFIXES)]
+    parse_overrides(job_overrides)
+    sweep_overrides = [text for text in overrides if text.lstrip("+~").startswith(SWEEP_PREFIXES)]
+    cfg = compose(sweep_overrides, config_dir, hydra=True)
     check_name("sweep.name", cfg.sweep.name)
     for part in ("sweeper", "launcher"):
         if not str(cfg.hydra[part]._target_).startswith("genrun."):
-            raise Refused(f"hydra/{part}: Hydra's own cannot run these jobs; leave it out, or see docs/sweeps.md")
+            raise Refused(f"hydra/{part}: genrun cannot use Hydra's own {part}; leave it out, or see docs/sweeps.md")
     source, launcher = (build(cfg.hydra[part], f"hydra.{part}") for part in ("sweeper", "launcher"))
     if "run.dry_run=true" in overrides:
-        return listed(of_jobs, config_dir)
-    name = cfg.sweep.name or digest([*sorted(set(of_jobs) - {"run.debug=true"}), *source.named])
+        return list_jobs(job_overrides, config_dir)
+    name = cfg.sweep.name or digest([*sorted(set(job_overrides) - {"run.debug=true"}), *source.name_parts])
     folder = Path(cfg.paths.outputs) / "sweeps" / name
     try:
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
     with hold(folder, "choose another sweep.name"):
-        earlier = source.begin(of_jobs, folder, config_dir)
+        earlier = source.begin(job_overrides, folder, config_dir)
         return Scheduler(source, launcher, folder, overrides, config_dir).run(earlier)
 
 
-def listed(overrides: list[str], config_dir: str | None) -> int:
-    """Print what every job of a grid would find: `done`, `to resume`, `failed` or `new`; 1 when one cannot run."""
+def list_jobs(overrides: list[str], config_dir: str | None) -> int:
+    """Print the state of every job of a grid: `done`, `to resume`, `failed` or `new`.
+
+    Returns:
+        0, or 1 when a job cannot run.
+    """
     jobs = expand(overrides)
-    console, shown, worst = screen(), Table("job", "run", "state", box=None, pad_edge=False), 0
-    fixed = in_all(jobs)
+    console, shown, status = screen(), Table("job", "run", "state", box=None, pad_edge=False), 0
+    fixed = common_overrides(jobs)
     for job in jobs:
         try:
             cfg = compose(job, config_dir)
             check(cfg)
             cfg = with_facts(cfg, read_facts(cfg)[0])
             folder = RunFolder.of(cfg)
-            shown.add_row(described(job, fixed), str(folder.path), state_of(cfg, folder))
+            shown.add_row(job_name(job, fixed), str(folder.path), state_of(cfg, folder))
         except GenrunError as error:
-            shown.add_row(described(job, fixed), "", f"cannot run: {error}")
-            worst = Failed.status
+            shown.add_row(job_name(job, fixed), "", f"cannot run: {error}")
+            status = Failed.status
     console.print(shown)
-    return worst
+    return status

@@ -1,1 +1,1 @@
-"""The machine below a run: files, locks, signals, the console, devices, random states."""
+"""Access to the machine: files, locks, signals, the console, devices, random states."""

@@ -1,4 +1,4 @@
-"""What the user sees of a run while it works."""
+"""Show the user what a run is doing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 def screen() -> Console:
-    """Return the terminal, or a console with lines wide enough for a table where there is no terminal."""
+    """Return the terminal as a console or, without a terminal, a console with lines wide enough for a table."""
     return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line as it is: no markup, no colours, no line breaks of rich's own."""
+    """Print a line unchanged: no markup, no colours, and no line breaks added by rich."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """Yield the parts, and show how far they are: a bar on a terminal, one line elsewhere."""
+    """Yield the parts and show the progress: a bar on a terminal, one line elsewhere."""
     if console.is_terminal:
         return track(parts, what, total=total, console=console, transient=True)
     console.print(what, highlight=False)

@@ -1,4 +1,4 @@
-"""Files that are whole on the disk or not there."""
+"""Write files that are either whole on the disk or absent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` for writing such that it appears whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+    """Open `path` for writing so that it appears whole or not at all: temporary file, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file of a cache
     try:
         with open(temporary, "wb") as file:
@@ -33,7 +33,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a whole file or none; its folder must exist."""
+    """Write a file whole or not at all; its folder must exist."""
     with atomic(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 

@@ -1,4 +1,4 @@
-"""What this machine computes with, and what of it a run asks for."""
+"""The devices of this machine, and those that a run asks for."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ KINDS = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}  # hardware.
 
 
 def kind_of(accelerator: str) -> str:
-    """`cuda`, `mps` or `cpu`: what `hardware.accelerator` stands for here."""
+    """Return the kind of device that `hardware.accelerator` means on this machine: `cuda`, `mps` or `cpu`."""
     if accelerator != "auto":
         return KINDS[accelerator]
     return next(kind for kind in ("cuda", "mps", "cpu") if available(kind))
 
 
 def available(kind: str) -> bool:
-    """Whether this machine has a device of one of torch's kinds."""
+    """Return whether this machine has a device of this kind (torch's name)."""
     return {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(kind, lambda: True)()
 
 
 def device_of(cfg: DictConfig) -> torch.device:
-    """The device that trains, which samples and judges as well: the first one where several train.
+    """Return the device that trains, samples and judges: the first one if several train.
 
-    Of a run that was trained elsewhere, on what this machine lacks, it is the processor.
+    Return the CPU for a run that was trained on a device that this machine lacks.
     """
     kind = kind_of(str(cfg.hardware.accelerator))
     return torch.device(kind if available(kind) else "cpu")
 
 
 def processes(cfg: DictConfig) -> int:
-    """How many processes share each batch, a device for each."""
+    """Return the number of processes that share each batch, with one device each."""
     if cfg.hardware.devices != "auto":
         return cfg.hardware.devices
     return max(1, torch.cuda.device_count()) if kind_of(cfg.hardware.accelerator) == "cuda" else 1
 
 
 def threads_of_each(cfg: DictConfig) -> int:
-    """Threads of each of the processes that train: `hardware.threads`, or its part of what torch would use by itself."""
+    """Return the number of threads of each training process: `hardware.threads`, or its share of torch's default."""
     return cfg.hardware.threads or max(1, torch.get_num_threads() // processes(cfg))
 
 
-def there_is() -> str:
-    """The devices of this machine, in words."""
+def devices_here() -> str:
+    """Return the devices of this machine in words, for error messages."""
     found = [f"cpu ({os.cpu_count()} cores)"]
     if count := torch.cuda.device_count() if torch.cuda.is_available() else 0:
         found.append(f"gpu ({count}: {torch.cuda.get_device_name()})")
@@ -62,10 +62,10 @@ def there_is() -> str:
 
 
 def check_device(cfg: DictConfig) -> None:
-    """Refuse a device that this machine lacks, and more of them than it has.
+    """Refuse a device that this machine lacks, or more devices than it has.
 
     Raises:
-        Refused: in a line that names what there is.
+        Refused: the device or the number of devices is not available; the message names the devices of this machine.
     """
     asked, devices = str(cfg.hardware.accelerator), cfg.hardware.devices
     if asked not in (choices := ("auto", *KINDS)):
@@ -73,69 +73,71 @@ def check_device(cfg: DictConfig) -> None:
             f"hardware.accelerator: expected one of {', '.join(choices)}, got {asked!r}{nearest(asked, choices)}"
         )
     if not available(kind := kind_of(asked)):
-        raise Refused(f"hardware.accelerator={asked}: this machine has none that torch can use; it has {there_is()}")
-    # the processor takes any number of processes
+        raise Refused(
+            f"hardware.accelerator={asked}: this machine has none that torch can use; it has {devices_here()}"
+        )
+    # the CPU takes any number of processes
     most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind)
     if devices != "auto" and most is not None and devices > most:
-        raise Refused(f"hardware.devices={devices}: this machine has fewer for {asked}; it has {there_is()}")
+        raise Refused(f"hardware.devices={devices}: this machine has fewer for {asked}; it has {devices_here()}")
 
 
 def check_method(cfg: DictConfig, method: Method) -> None:
-    """Refuse what the method cannot do on the hardware that is asked for.
+    """Refuse hardware and trainer options that the method does not support.
 
     Raises:
-        Refused: with the method's own reason.
+        Refused: an option is not supported; the message gives the reason.
     """
-    name, by_itself = cfg.model.name, not method.automatic_optimization
+    name, manual = cfg.model.name, not method.automatic_optimization
     if cfg.hardware.compile and (reason := method.not_compiled()) is not None:
         raise Refused(f"hardware.compile=true: {reason}")
-    if by_itself and (cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1):
+    if manual and (cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1):
         raise Refused(
-            f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {name} steps by itself, leave them"
+            f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {name} steps by itself; leave both at their defaults"
         )
-    if by_itself and cfg.hardware.precision == "16-mixed":
+    if manual and cfg.hardware.precision == "16-mixed":
         raise Refused(f"hardware.precision=16-mixed scales gradients, and {name} steps by itself: use bf16-mixed")
-    if cfg.hardware.memory_format == "channels_last" and not convolves(method):
-        raise Refused(f"hardware.memory_format=channels_last is of convolutions, and {name} has none: leave it")
-    if (many := processes(cfg)) > 1:
-        check_shared(cfg, method, many)
+    if cfg.hardware.memory_format == "channels_last" and not has_convolutions(method):
+        raise Refused(f"hardware.memory_format=channels_last is for convolutions, and {name} has none: leave it out")
+    if (ranks := processes(cfg)) > 1:
+        check_shared(cfg, method, ranks)
 
 
-def check_shared(cfg: DictConfig, method: Method, many: int) -> None:
-    """Refuse to share each batch among several processes where they would not compute what one does.
+def check_shared(cfg: DictConfig, method: Method, ranks: int) -> None:
+    """Refuse to share each batch among several ranks if they would not compute the same as one process.
 
     Raises:
-        Refused: with the reason.
+        Refused: the batches cannot be shared; the message gives the reason.
     """
     asked = f"hardware.devices={cfg.hardware.devices}"
     if (reason := method.not_shared()) is not None:
         raise Refused(f"{asked}: {reason}; train {cfg.model.name} with hardware.devices=1")
-    if normalises_batches(method) and kind_of(cfg.hardware.accelerator) != "cuda":
+    if has_batch_norm(method) and kind_of(cfg.hardware.accelerator) != "cuda":
         raise Refused(
             f"{asked}: {cfg.model.name} normalises over the batch, which several processes do together only on GPUs; "
             "use hardware.devices=1"
         )
-    if cfg.data.batch_size < many:
+    if cfg.data.batch_size < ranks:
         raise Refused(
-            f"{asked}: expected data.batch_size of at least {many}, an image for each, got {cfg.data.batch_size}"
+            f"{asked}: expected data.batch_size of at least {ranks}, an image for each, got {cfg.data.batch_size}"
         )
 
 
-def convolves(method: Method) -> bool:
-    """Whether there are convolutions over images in it."""
+def has_convolutions(method: Method) -> bool:
+    """Return whether the method has convolutions over images."""
     return any(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in method.modules())
 
 
-def normalises_batches(method: Method) -> bool:
-    """Whether there are layers in it that see all images of a batch at once."""
+def has_batch_norm(method: Method) -> bool:
+    """Return whether the method has batch normalisation, which uses all images of a batch at once."""
     return any(isinstance(part, _BatchNorm) for part in method.modules())
 
 
 def precision(cfg: DictConfig) -> str:
-    """`hardware.precision` with `auto` resolved: bfloat16 for the products where the device has it, else 32 bits.
+    """Return `hardware.precision`; `auto` is bfloat16 for products if the device has instructions for it, else 32 bits.
 
-    A processor without it would emulate it, many times slower. The run is the same run either way, as it is on any other processor;
-    provenance.json tells which it was.
+    A processor without these instructions would emulate bfloat16, many times slower. Either way it counts as the same
+    run, as it does on any other processor; provenance.json records the precision that was used.
     """
     asked = str(cfg.hardware.precision)
     if asked != "auto":
@@ -144,11 +146,11 @@ def precision(cfg: DictConfig) -> str:
 
 
 def computes_bfloat16(accelerator: str) -> bool:
-    """Whether the device that an accelerator's name stands for has instructions for products in bfloat16."""
+    """Return whether the device that an accelerator's name means has instructions for products in bfloat16."""
     kind = kind_of(accelerator)
     if kind == "cuda":
         return available(kind) and torch.cuda.is_bf16_supported(including_emulation=False)
     if kind == "mps":
         return False
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # not known before torch 2.10 or so: 32 bits
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # older torch (before about 2.10) cannot tell: 32 bits
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

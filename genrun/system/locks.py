@@ -1,4 +1,4 @@
-"""A folder that only one process at a time may write."""
+"""Lock a folder so that only one process at a time writes to it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 
 from genrun.errors import Busy, Refused
 
-POLL_SECONDS = 0.1  # between two tries for a lock that another process holds
+POLL_SECONDS = 0.1  # seconds between two tries for a lock that another process holds
 
 
 @contextlib.contextmanager
 def hold(folder: Path, advice: str, *, wait: float = 0) -> Iterator[None]:
-    """Hold a folder while the context lasts, by an flock on its file `.lock`, which also ends when this process is killed.
+    """Lock a folder while the context lasts, by an flock on its file `.lock`, which also ends when this process is killed.
 
     Args:
-        folder: it must exist.
-        advice: what to do where it cannot be held.
-        wait: seconds to wait for another process that holds it.
+        folder: the folder, which must exist.
+        advice: the end of the error messages: what the user can do.
+        wait: seconds to wait for another process that holds the lock.
 
     Raises:
-        Busy: another process holds it.
-        Refused: it cannot be written, or lies on a file system that cannot lock.
+        Busy: another process holds the lock.
+        Refused: the folder cannot be written, or is on a file system that cannot lock.
     """
     try:
-        # a link in a folder from elsewhere would let the lock empty a file of the user's
+        # O_NOFOLLOW: if `.lock` were a link, in a folder from elsewhere, locking would empty a file of the user's
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror}; {advice}") from None
@@ -48,7 +48,8 @@ def hold(folder: Path, advice: str, *, wait: float = 0) -> Iterator[None]:
         while held:
             os.close(held.pop())
 
-    os.register_at_fork(after_in_child=close)  # a forked data worker would hold the lock after this process is gone
+    # else a forked data worker would keep the lock after this process has ended
+    os.register_at_fork(after_in_child=close)
     try:
         try:
             os.truncate(descriptor, 0)

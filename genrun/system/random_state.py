@@ -1,4 +1,4 @@
-"""The global random streams, which are training's: kept, and restored."""
+"""Save and restore the states of the global random streams, which belong to training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 
 def random_states() -> dict[str, Any]:
-    """The states of every global random stream, as plain containers and tensors."""
+    """Return the states of all global random streams, as plain containers and tensors."""
     kind, keys, *rest = np.random.get_state()
     version, state, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],  # of the device that trains
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],  # only of the device that trains
         "mps": [torch.mps.get_rng_state()] if torch.backends.mps.is_available() else [],
         "numpy": [kind, keys.tolist(), *rest],
         "python": [version, list(state), gauss],
@@ -23,7 +23,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Undo what happened to the global random streams since `random_states`."""
+    """Set the global random streams back to the states that `random_states` returned."""
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and states["cuda"]:
         torch.cuda.set_rng_state(states["cuda"][0])

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and a scheduler's warnings: in training they stop the run at the next batch, elsewhere at once."""
+"""Handle SIGINT, SIGTERM and a scheduler's warnings: they stop a training at the next batch, anything else at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # th
 
 
 class Signals:
-    """Takes over the signals that stop a run.
+    """A handler of the signals that stop a run.
 
     Args:
-        insisting: a second signal of the same kind ends the process at once. A sweep's job may get the same signal from the system and
-            from the sweep, which ends it otherwise, so it does not insist.
+        insisting: whether a second signal of the same kind ends the process at once. A job of a sweep sets this to
+            False: it may get the same signal from the system and from the sweep, and the sweep has another way to end it.
 
     Attributes:
-        received: the first signal that came while they were deferred.
+        received: the first signal that arrived; None: none did.
     """
 
     def __init__(self, *, insisting: bool = True) -> None:
@@ -30,7 +30,7 @@ class Signals:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Signals]:
-        """Handle the signals while the context lasts, and restore the handlers of before."""
+        """Handle the signals while the context lasts, then restore the previous handlers."""
         before = {number: signal.signal(number, self._take) for number in STOPPING}
         try:
             yield self
@@ -40,10 +40,10 @@ class Signals:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Only note a signal in `received`: a training looks at it at each batch's end.
+        """Only record a signal in `received` while the context lasts; the training checks it at the end of each batch.
 
         Raises:
-            Interrupted: at the end of the context, when a signal came that nobody acted on.
+            Interrupted: at the end of the context, if a signal arrived and the training did not stop for it.
         """
         self._deferred = True
         try:

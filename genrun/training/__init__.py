@@ -1,1 +1,1 @@
-"""Lightning's trainer, put together; and the worker processes of a training on several devices."""
+"""Build Lightning's trainer, and run the worker processes of a training on several devices."""

@@ -1,4 +1,4 @@
-"""Lightning's trainer, put together such that what was killed can go on bit for bit."""
+"""Build Lightning's trainer so that a killed training can resume bit for bit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genrun.distributed.strategy import RankEnvironment, SharedBatches
 from genrun.errors import Refused
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import phases_of
-from genrun.system.hardware import kind_of, precision, processes, there_is
+from genrun.system.hardware import devices_here, kind_of, precision, processes
 from genrun.types import Phase
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def training_callbacks(cfg: DictConfig) -> list[Callback]:
 
 
 def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
-    """Build the callbacks that look on; one that takes the run folder or the seed is given them."""
+    """Build the callbacks that only watch the training; those that take the run folder or the seed get them."""
     made = []
     for name, node in cfg.callbacks.watching.items():
-        if "_target_" not in node:  # a model's YAML may set an option of a watcher that callbacks=none has taken away
+        if "_target_" not in node:  # a model's YAML may set an option of a watcher that callbacks=none removed
             continue
         taken = arguments_of(str(node._target_), f"callbacks.watching.{name}")
         own = {key: value for key, value in {"folder": folder, "seed": cfg.seed}.items() if key in taken}
@@ -56,27 +56,30 @@ def make_trainer(
     loggers: Sequence[Any] = (),
     rank: int = 0,
 ) -> Trainer:
-    """Build Lightning's trainer for one phase, with our checkpoints, our progress and no files of its own.
+    """Build Lightning's trainer for one phase, with genrun's checkpoints and progress, and no files of its own.
 
     Args:
+        cfg: the configuration of the run.
+        folder: the run folder.
+        phase: the phase of the training.
         checkpoint: the callback that saves.
         console: where rank 0 shows the progress.
-        judge: looks at some samples after each epoch of the last phase.
-        callbacks: besides those of the configuration.
+        judge: judges some samples after epochs of the last phase.
+        callbacks: callbacks in addition to those of the configuration.
         loggers: Lightning loggers.
-        rank: of this process among those that train; from 1 on it shows, judges and logs nothing.
+        rank: the rank of this process; ranks above 0 show, judge and log nothing.
 
     Raises:
-        Refused: the device is not there, or an option of the trainer is wrong.
+        Refused: the device is not available, or an option of the trainer is wrong.
     """
     watching: list[Callback] = []
-    if not rank and phase.is_last:  # samples mean nothing before
+    if not rank and phase.is_last:  # samples mean nothing before the last phase
         judging = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
         watching = [*judging, *watchers(cfg, folder)]
     progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg))]
-    # pictures are made before averaged weights are swapped back
+    # watchers come first: they must see averaged weights before these are swapped back
     every = [*watching, *training_callbacks(cfg), *callbacks, *progress, checkpoint]
-    # filling new memory finds reads of what was never written; a repeatable run has none, and filling costs time
+    # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()
     node.max_time, node.max_epochs = None, phase.max_epochs
@@ -87,20 +90,21 @@ def make_trainer(
             raise Refused(
                 f"trainer.max_time: expected days:hours:minutes:seconds such as 00:00:10:00, got {cfg.trainer.max_time!r}"
             ) from error
-    kind, many = kind_of(cfg.hardware.accelerator), processes(cfg)
+    kind, ranks = kind_of(cfg.hardware.accelerator), processes(cfg)
     shared: dict[str, Any] = {}
     plugins: list[Any] = [AtomicCheckpointIO()]
-    if many == 1:
-        plugins.append(LightningEnvironment())  # in a job of SLURM Lightning would take over its signals and its tasks
+    if ranks == 1:
+        # without this plugin Lightning would, in a SLURM job, take over the job's signals and tasks
+        plugins.append(LightningEnvironment())
     else:
-        batch_norm = kind == "cuda"  # over all processes; `check_method` refuses it elsewhere
-        shared = {"strategy": SharedBatches(RankEnvironment(rank, many)), "sync_batchnorm": batch_norm}
+        batch_norm = kind == "cuda"  # synchronised over all ranks; `check_method` refuses batch norm on other devices
+        shared = {"strategy": SharedBatches(RankEnvironment(rank, ranks)), "sync_batchnorm": batch_norm}
     try:
         trainer = build(
             node,
             "trainer",
             accelerator=kind,
-            devices=many,
+            devices=ranks,
             precision=precision(cfg),
             callbacks=every,
             logger=list(loggers) or False,
@@ -110,23 +114,25 @@ def make_trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            log_every_n_steps=2**31,  # nothing is logged but once an epoch
+            log_every_n_steps=2**31,  # metrics are logged only once an epoch
             **shared,
         )
     except Refused:
         raise
     except Exception as error:
-        raise Refused(f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {there_is()})") from error
-    if many > 1:
+        raise Refused(
+            f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {devices_here()})"
+        ) from error
+    if ranks > 1:
         leave_signals_alone(trainer)
     return trainer
 
 
 def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
-    """Build the optional loggers; metrics.csv is written without any.
+    """Build the optional loggers; metrics.csv needs none.
 
     Raises:
-        Refused: the extra of a logger is not installed.
+        Refused: the extra package of a logger is not installed.
     """
     made = []
     for name, node in cfg.logger.items():

@@ -1,6 +1,6 @@
-"""A worker: one of the other processes of a training on several devices, `python -m genrun.training.worker`.
+"""Run one worker, a rank above 0 of a training on several devices: `python -m genrun.training.worker`.
 
-genrun.distributed.launcher starts it. It writes no file and takes no lock; what it has to say goes to rank 0 in one line.
+genrun.distributed.launcher starts it. It writes no files and takes no lock. It reports to rank 0 in one line.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from genrun.system.signals import STOPPING
 
 def main() -> None:
     rank, folder, stage, processes, port, threads, start = sys.argv[1:]
-    words = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints goes to log.txt
-    # not sys.stdin: the thread would hold its lock, for which a data worker, a fork of this process, would wait for ever
-    pipe = os.dup(0)
+    to_rank_0 = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to log.txt
+    # not sys.stdin: the thread would hold its lock, and a data worker forked from this process would wait for it for ever
+    from_rank_0 = os.dup(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    threading.Thread(target=end_with_process_0, args=(pipe,), daemon=True).start()
-    for number in STOPPING:  # process 0 says at which batch all stop
+    threading.Thread(target=exit_with_rank_0, args=(from_rank_0,), daemon=True).start()
+    for number in STOPPING:  # rank 0 decides at which batch all ranks stop
         signal.signal(number, signal.SIG_IGN)
     try:
         train(
@@ -37,34 +37,39 @@ def main() -> None:
             int(port),
             int(threads),
             Path(start) if start else None,
-            words,
+            to_rank_0,
         )
     except Interrupted:
         pass
     except BaseException as error:
         traceback.print_exc()
-        print(json.dumps({"error": " ".join(str(error).split()) or type(error).__name__}), file=words, flush=True)
+        print(json.dumps({"error": " ".join(str(error).split()) or type(error).__name__}), file=to_rank_0, flush=True)
         os._exit(1)
     sys.stderr.flush()
     os._exit(0)
 
 
-def end_with_process_0(pipe: int) -> None:
-    """Its end of the pipe is closed when the training is over, and by the system when it was killed."""
-    while os.read(pipe, 1):
+def exit_with_rank_0(from_rank_0: int) -> None:
+    """Exit when rank 0 closes its end of the pipe: it does so after the training, and the system does so if rank 0 is killed."""
+    while os.read(from_rank_0, 1):
         pass
     os._exit(1)
 
 
 def train(
-    rank: int, path: Path, stage: str, processes: int, port: int, threads: int, start: Path | None, words: IO[str]
+    rank: int, path: Path, stage: str, processes: int, port: int, threads: int, start: Path | None, to_rank_0: IO[str]
 ) -> None:
-    """Train, as one rank, a phase of what the folder's configuration describes.
+    """Train one phase of the run in a folder, as one of its ranks.
 
     Args:
-        stage: of the phase.
-        port: of the store by which the ranks find each other.
-        words: where to write to rank 0.
+        rank: the rank of this process.
+        path: the run folder.
+        stage: the stage of the phase.
+        processes: number of ranks.
+        port: port of the store by which the ranks find each other.
+        threads: number of threads of this process.
+        start: the checkpoint that the training resumes from.
+        to_rank_0: a stream that rank 0 reads.
     """
     import logging
 
@@ -90,7 +95,7 @@ def train(
         method = make_method(cfg, folder, phase)
         trainer = make_trainer(cfg, folder, phase, WorkerCheckpoint(folder, phase), rank=rank)
         trainer.strategy.store = distributed.TCPStore("127.0.0.1", port, processes, False, COLLECTIVE_TIMEOUT)
-        print("ready", file=words, flush=True)
+        print("ready", file=to_rank_0, flush=True)
         trainer.fit(method, data, ckpt_path=start, weights_only=True)
         distributed.destroy_process_group()
 

@@ -1,1 +1,1 @@
-"""Formulas: tensors in, numbers out."""
+"""Formulas of the metrics: tensors in, numbers out."""

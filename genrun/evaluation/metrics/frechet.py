@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-BLOCK = 4096  # rows whose products are summed at a time
+BLOCK = 4096  # rows of features in a partial sum
 
 
 class Moments(NamedTuple):
-    """What the Fréchet distance knows of a set of features."""
+    """Mean and covariance of a set of features, from which the Fréchet distance is computed."""
 
     count: int
     mean: Tensor  # (d,) float64
@@ -20,10 +20,10 @@ class Moments(NamedTuple):
 
 
 def moments(features: Tensor) -> Moments:
-    """Mean and covariance of features (n, d), summed in 64 bits whatever their type.
+    """Return the mean and the covariance of features (n, d), summed in 64 bits for any input type.
 
     Raises:
-        ValueError: there are not more images than features, so the covariance would be singular.
+        ValueError: n ≤ d: with so few images the covariance would be singular.
     """
     n, d = features.shape
     if n <= d:
@@ -34,12 +34,12 @@ def moments(features: Tensor) -> Moments:
 
 
 def frechet_distance(one: Moments, other: Moments) -> float:
-    r"""Squared 2-Wasserstein distance of two Gaussians.
+    r"""Return the Fréchet distance: the squared 2-Wasserstein distance of two Gaussians.
 
         |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁^½ Σ₂ Σ₁^½)^½)
 
-    The matrix under the last root is symmetric, so its trace is the sum of the roots of real eigenvalues; rounding that makes one
-    of them negative is cut off.
+    The matrix under the last root is symmetric, so its eigenvalues are real, and the trace is the sum of their roots. An
+    eigenvalue that rounding made negative counts as 0.
 
     References:
         Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017, equation 6.
@@ -53,16 +53,22 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
 
 def frechet_at_infinity(features: Tensor, reference: Moments, *, generator: Generator, points: int = 15) -> float:
-    """The Fréchet distance that infinitely many images would have, with the bias of their number taken out.
+    """Estimate the Fréchet distance of infinitely many images, which has no bias from the number of images.
 
-    The distance of n images falls along a line in 1/n; the line through `points` subsets, of half of the images (n, d) up to
-    all of them, is followed to 1/n = 0.
+    The distance of n images is about linear in 1/n. A line is fitted to the distances of `points` random subsets, from half of
+    the images to all of them, and its value at 1/n = 0 is returned.
+
+    Args:
+        features: (n, d), of the images.
+        reference: the moments they are compared with.
+        generator: draws the subsets.
+        points: number of subsets.
 
     References:
         Chong and Forsyth, Effectively unbiased FID and Inception Score and where to find them, 2020, section 4.
 
     Raises:
-        ValueError: half of the images are not more than their features.
+        ValueError: n/2 ≤ d, so the covariance of the smallest subset would be singular.
     """
     n = len(features)
     sizes = np.linspace(n // 2, n, points).astype(int)

@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features: unbiased, so it may be computed on few images."""
+"""The kernel distance between two sets of features. It is unbiased, so few images are enough."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from torch import Generator, Tensor
 def kernel_distance(
     features: Tensor, reference: Tensor, *, draws: int = 20, size: int = 1000, generator: Generator
 ) -> tuple[float, float]:
-    r"""Squared maximum mean discrepancy with the kernel k(x, y) = (x·y/d + 1)³, unbiased: it may come out below zero.
+    r"""Return the kernel distance: the squared maximum mean discrepancy with the kernel k(x, y) = (x·y/d + 1)³.
+
+    The estimate is unbiased, so it may be below zero:
 
         1/(m(m-1)) Σ_{i≠j} k(x_i, x_j) + 1/(m(m-1)) Σ_{i≠j} k(y_i, y_j) - 2/m² Σ_{ij} k(x_i, y_j)
 
     Args:
         features, reference: (n, d) and (n', d).
-        draws: subsets that are drawn of each, without replacement inside one.
-        size: m, images in a subset; fewer where there are fewer.
+        draws: number of random subsets of each set; a subset has no image twice.
+        size: m, images in a subset; at most as many as the smaller set has.
+        generator: draws the subsets.
 
     Returns:
         The mean over the draws and their standard deviation.
@@ -25,7 +28,7 @@ def kernel_distance(
         Bińkowski et al., Demystifying MMD GANs, 2018, equation 4 and section 4.
 
     Raises:
-        ValueError: fewer than three draws have no spread worth the name; fewer than two images have no distance.
+        ValueError: fewer than three draws (no useful standard deviation) or fewer than two images (no distance).
     """
     m = min(size, len(features), len(reference))
     if draws < 3:
@@ -45,10 +48,10 @@ def kernel_distance(
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
-    """(n, d), (m, d) → (n, m)."""
+    """Return k(x_i, y_j) for all pairs; (n, d), (m, d) → (n, m)."""
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 def kernel_to_itself(x: Tensor) -> Tensor:
-    """k(x_i, x_i): (n, d) → (n,)."""
+    """Return k(x_i, x_i) for each row; (n, d) → (n,)."""
     return (x.square().mean(1) + 1) ** 3

@@ -1,7 +1,8 @@
-"""Nearest neighbours among features, and what they say of fidelity and diversity.
+"""Nearest neighbours among features, and the metrics of fidelity and diversity that use them.
 
-Distances come from blocks of |x|² + |y|² - 2 x·y, so that no matrix of all pairs exists at any time. They are summed in 64 bits: in 32
-the squares cancel so badly that a copy may be missed, and that a point on the rim of a ball falls to either side.
+Distances are computed as |x|² + |y|² - 2 x·y in blocks, because a matrix of all pairs would need too much memory. They are
+summed in 64 bits. In 32 bits the squares cancel: a copy may be missed, and a point on the boundary of a ball may count as
+inside or outside.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ENTRIES = 2**25  # of a block of distances: 256 MiB
-SAME = 1e-12  # of |x|²: what rounding leaves of the squared distance of two equal points
-RIM = 1 + 1e-6  # of a squared radius: balls are closed, and radii were rounded to 32 bits
+ENTRIES = 2**25  # distances in a block: 256 MiB
+SAME = 1e-12  # times |x|²: rounding may give two equal points a squared distance up to this
+RIM = 1 + 1e-6  # factor on squared radii: a ball includes its boundary, and radii were rounded to 32 bits
 
 
 def nearest(queries: Tensor, points: Tensor, k: int = 1, *, same: bool = False) -> tuple[Tensor, Tensor]:
-    """The k nearest points of each query.
+    """Return the distances and the indices of the k nearest points of each query.
 
     Args:
         queries, points: (n, d) and (m, d).
-        same: the queries are the points: none is its own neighbour (a second copy of it is).
+        same: queries and points are the same set. A point is then not its own neighbour, but a second copy of it is one.
 
     Returns:
-        Euclidean distances (n, k), ascending, float32, and the neighbours' indices (n, k). The distances are computed again from
-        the differences, so that a copy is at exactly 0.
+        Euclidean distances (n, k), ascending, float32, and the neighbours' indices (n, k). The distances are computed again
+        from the differences, so the distance of a copy is exactly 0.
 
     Raises:
-        ValueError: there are fewer than k points to be found.
+        ValueError: there are fewer than k neighbours for each query.
     """
     if len(points) - same < k:
         raise ValueError(f"{k} nearest neighbours need at least {k + same} images, got {len(points)}")
@@ -50,7 +51,10 @@ def nearest(queries: Tensor, points: Tensor, k: int = 1, *, same: bool = False) 
 
 
 def squared_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Blocks of squared distances: (first row, (b, m) float64). Both are centred first: less is lost where the squares cancel."""
+    """Yield squared distances in blocks of queries: (index of the first query, distances (b, m) float64).
+
+    Queries and points are centred first, because then less precision is lost when the squares cancel.
+    """
     points = points.double()
     centre = points.mean(0)
     points = points - centre
@@ -64,7 +68,7 @@ def squared_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[int, Te
 
 
 class Manifold(NamedTuple):
-    """Fidelity (precision, density) and diversity (recall, coverage), each with 1 for the best."""
+    """Fidelity (precision, density) and diversity (recall, coverage) of samples; 1 is the best value."""
 
     precision: float
     recall: float
@@ -73,16 +77,16 @@ class Manifold(NamedTuple):
 
 
 def manifold(samples: Tensor, real: Tensor, k: int = 5) -> Manifold:
-    r"""Whether samples lie among real images, and real images among samples.
+    r"""Measure how many samples lie among real images, and how many real images among samples.
 
-    With R_k(x) the distance of x to its k-th neighbour of its own kind, over samples y_j and real images x_i:
+    For samples y_j and real images x_i, R_k(x) is the distance of x to its k-th neighbour in its own set:
 
-        precision = share of y_j with |y_j - x_i| ≤ R_k(x_i) for some i      recall: the same with both exchanged
+        precision = share of y_j with |y_j - x_i| ≤ R_k(x_i) for some i      recall: x and y exchanged
         density   = 1/(k m) Σ_j #{i: |y_j - x_i| ≤ R_k(x_i)}                coverage = share of x_i with |y_j - x_i| ≤ R_k(x_i)
                                                                                         for some j
 
     Args:
-        samples, real: features (m, d) and (n, d); take as many of one as of the other, or recall and precision are not comparable.
+        samples, real: features (m, d) and (n, d). Use m = n, otherwise recall and precision are not comparable.
 
     References:
         Kynkäänniemi et al., Improved precision and recall metric for assessing generative models, 2019.

@@ -1,4 +1,4 @@
-"""What a classifier's answers say of samples: inception score, classes, entropy, accuracy."""
+"""Metrics from a classifier's predictions: inception score, class counts, entropy, accuracy by class."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    r"""exp of the mean KL divergence of p(y|x) from the mean p(y), by the classifier whose logits (n, K) these are.
+    r"""Return exp(mean KL(p(y|x) ‖ p(y))) from a classifier's logits (n, K), where p(y) is the mean of p(y|x).
 
-    1: every image gets the same answer. K: each gets a sure one, and all classes come equally often.
+    The score is 1 if the prediction is the same for every image. It is K if every prediction is certain and all classes are
+    equally frequent.
 
     Returns:
-        Mean and standard deviation over `splits` equal parts, each with its own p(y).
+        Mean and standard deviation of the score over `splits` equal parts of the images, each with its own p(y).
 
     References:
         Salimans et al., Improved techniques for training GANs, 2016, section 4.
@@ -32,17 +33,17 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
 
 
 def class_counts(predicted: Tensor, num_classes: int) -> list[int]:
-    """How many of the predicted classes (n,) are each of 0 … num_classes - 1."""
+    """Count how often each class 0 … num_classes - 1 occurs in the predictions (n,)."""
     return torch.bincount(predicted, minlength=num_classes).tolist()
 
 
 def entropy(counts: list[int]) -> float:
-    """Shannon entropy of the classes' shares, nats; log K when all K come equally often."""
+    """Return the Shannon entropy of the class shares in nats; log K if all K classes are equally frequent."""
     shares = torch.tensor(counts, dtype=torch.float64) / sum(counts)
     return torch.special.entr(shares).sum().item()
 
 
 def accuracy_by_class(predicted: Tensor, labels: Tensor, num_classes: int) -> list[float | None]:
-    """Share of the images of each class that are taken for it; None for a class without images."""
+    """Return the share of correct predictions for each class; None for a class without images."""
     right = (predicted == labels).double()
     return [right[labels == k].mean().item() if (labels == k).any() else None for k in range(num_classes)]

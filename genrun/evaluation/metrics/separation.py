@@ -1,4 +1,4 @@
-"""How well a line tells the codes of two classes apart."""
+"""How well a line separates the codes of two classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 def pairwise_separation(codes: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """How well a line tells two classes apart in the first two principal components of all codes.
+    """Measure how well a line separates each pair of classes in the first two principal components of all codes.
 
-    ½(share of the one class on its side + share of the other on its own) of Fisher's linear discriminant, at the middle between both
-    means: ½ is chance.
+    The line is Fisher's linear discriminant, halfway between both class means. The result is its balanced accuracy:
+    ½(share of the first class on its side + share of the second class on its side). Chance is ½.
 
     Args:
-        codes: (N, D).
-        labels: (N,).
+        codes: (N, D), of all classes.
+        labels: (N,) integers.
 
     Returns:
         (num_classes, num_classes) float64, symmetric, 1 on the diagonal; NaN where a class has fewer than two codes.
@@ -35,7 +35,7 @@ def pairwise_separation(codes: Tensor, labels: Tensor, num_classes: int) -> Tens
         within = sum((cloud - cloud.mean(0)).T @ (cloud - cloud.mean(0)) / len(cloud) for cloud in (one, other))
         direction = torch.linalg.pinv(within) @ (one.mean(0) - other.mean(0))
         middle = (one.mean(0) + other.mean(0)) / 2
-        # on its own side: 1, on the line itself: ½
+        # a code on its own side counts 1, a code on the line ½
         right = [((cloud - middle) @ direction * side).sign().mean() for cloud, side in ((one, 1), (other, -1))]
         result[i, j] = result[j, i] = (2 + sum(right)) / 4
     return result

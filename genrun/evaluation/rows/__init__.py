@@ -1,1 +1,1 @@
-"""Lines of the results table: which metrics they hold, and against what they are read."""
+"""Rows of the results table: the metrics of samples, each with the value that real images get."""

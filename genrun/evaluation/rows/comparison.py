@@ -1,4 +1,4 @@
-"""Rows of distances between samples and real images in one space, each with its floor: what real images get in their place."""
+"""Rows of distances between samples and real images in a feature space, each with its floor (the value of real images)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from genrun.evaluation.cache import numbers
+from genrun.evaluation.cache import as_tensors
 from genrun.evaluation.features import Space
 from genrun.evaluation.metrics.frechet import frechet_at_infinity, frechet_distance, moments
 from genrun.evaluation.metrics.kernel import kernel_distance
@@ -22,14 +22,14 @@ KERNEL = "kernel distance"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which figures are computed.
+    """Metrics that compare samples with real images in a feature space.
 
     Args:
-        neighbours: k of precision, recall, density and coverage; None: without them.
-        kernel_draws: subsets for the kernel distance.
-        kernel_size: images in one; at most half of those there are, or several draws would be one.
+        neighbours: k of precision, recall, density and coverage; None: without these metrics.
+        kernel_draws: number of subsets for the kernel distance.
+        kernel_size: images in a subset; at most half of the images are taken, because larger subsets would be nearly equal.
         at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
-        seed: of the subsets.
+        seed: seed of the subsets.
     """
 
     neighbours: int | None
@@ -39,21 +39,23 @@ class Comparison:
     seed: int
 
     def rows(self, real: RealImages, space: Space, samples: Tensor, binary: bool = False) -> list[Row]:
-        """A row for each figure.
+        """Return a row for each metric.
 
         Args:
-            samples: features (n, d) in that space.
+            real: the real images.
+            space: the feature space.
+            samples: features (n, d) of the samples in this space.
             binary: compare with binarised real images.
         """
         n = len(samples)
         test, train = (real.features(space, split, binary) for split in ("test", "train"))
         name = f"{space.hash[:16]}-floor-{n}{'-binary' if binary else ''}-{digest([*vars(self).values()])}"
-        floor = real.statistics(name, lambda: numbers(self.figures(train[:n], test, train, to_train=test[:n])))
-        ours = self.figures(samples, test, train, to_train=samples)
+        floor = real.statistics(name, lambda: as_tensors(self.metrics(train[:n], test, train, to_train=test[:n])))
+        ours = self.metrics(samples, test, train, to_train=samples)
         where = f" ({space.name}{', binarised' if binary else ''})"
         few = f"too few: {n:,} samples, {len(test):,} test and {len(train):,} training images"
         rows = []
-        for key in self.names():
+        for key in self.metric_names():
             stand_in = min(n, len(test if key == TO_TRAIN else train))
             rows.append(
                 Row(
@@ -70,40 +72,40 @@ class Comparison:
             )
         return rows
 
-    def names(self) -> list[str]:
-        """Of the figures, in the order of the table."""
+    def metric_names(self) -> list[str]:
+        """Return the names of the metrics in the order of the table."""
         infinity = [AT_INFINITY] if self.at_infinity else []
         return [TO_TEST, TO_TRAIN, *infinity, KERNEL, *(Manifold._fields if self.neighbours else ())]
 
     def protocol(self, key: str, samples: int, test: int, train: int) -> str:
-        """What is compared with what, from their numbers."""
+        """Describe how the metric `key` is computed from these numbers of images."""
         if key == TO_TRAIN:
             return f"{samples:,} against {train:,} training images"
         if key == KERNEL:
-            return f"{self.kernel_draws} draws of {self.draw(samples, test):,}"
+            return f"{self.kernel_draws} draws of {self.subset_size(samples, test):,}"
         if key in Manifold._fields:
             return f"{min(samples, test):,} of each, k = {self.neighbours}"
         return f"{samples:,} against {test:,} test images"
 
-    def draw(self, *counts: int) -> int:
-        """Images in a draw of the kernel distance."""
+    def subset_size(self, *counts: int) -> int:
+        """Return the number of images in a subset for the kernel distance, for sets with these counts."""
         return max(2, min(self.kernel_size, min(counts) // 2))
 
     def kernel(self, samples: Tensor, reference: Tensor, draws: int | None = None) -> tuple[float, float]:
-        """The kernel distance and its spread.
+        """Return the kernel distance and its standard deviation over the draws.
 
         Raises:
-            ValueError: fewer than two images of either.
+            ValueError: fewer than two images in either set.
         """
-        size, generator = self.draw(len(samples), len(reference)), seeded(self.seed)
+        size, generator = self.subset_size(len(samples), len(reference)), seeded(self.seed)
         return kernel_distance(samples, reference, draws=draws or self.kernel_draws, size=size, generator=generator)
 
-    def figures(self, samples: Tensor, test: Tensor, train: Tensor, *, to_train: Tensor) -> dict[str, float]:
-        """Figures by name, and spreads as ±name; one that has too few images is left out.
+    def metrics(self, samples: Tensor, test: Tensor, train: Tensor, *, to_train: Tensor) -> dict[str, float]:
+        """Compute the metrics by name, and standard deviations as ±name; a metric with too few images is left out.
 
         Args:
             samples, test, train: features.
-            to_train: what is compared with the training images: the samples, or real images that are not among those.
+            to_train: features compared with the training images: the samples, or real images that are not training images.
         """
         result = {}
         d = samples.shape[1]

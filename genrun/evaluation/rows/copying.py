@@ -1,4 +1,4 @@
-"""Rows on memorisation: whether samples lie nearer to training images than unseen real images do."""
+"""Rows on memorisation: whether samples are nearer to training images than unseen real images are."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from genrun.evaluation.rows.row import Row
 
 
 def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool = False) -> list[Row]:
-    """Nearest-neighbour ratio, authenticity, C_T; images held out of the training set give the floor.
+    """Return rows of nearest-neighbour ratio, authenticity and C_T; held-out real images give the floor.
 
     Args:
-        space: one that no label has shaped: a classifier knows its training images too well.
-        samples: features (n, d) in it.
+        real: the real images.
+        space: a feature space that was not trained with labels, because a classifier knows its training images too well.
+        samples: features (n, d) of the samples in this space.
         binary: compare with binarised real images.
     """
-    known, test = real.to_train(space, binary), real.features(space, "test", binary)
+    known, test = real.distances_to_train(space, binary), real.features(space, "test", binary)
     distances, which = (part[:, 0] for part in nearest(samples, real.features(space, "train", binary)))
     held_out = real.features(space, "validation", binary)
     test_cells = nearest(test, known.centres)[1][:, 0]
@@ -27,7 +28,7 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool =
     def statistic(to_train: Tensor, features: Tensor) -> float | None:
         try:
             return copying_statistic(to_train, nearest(features, known.centres)[1][:, 0], known.test, test_cells)
-        except ValueError:  # no cell with enough of them
+        except ValueError:  # no cell has enough images
             return None
 
     def row(name: str, value: float | None, floor: float | None, note: str) -> Row:
@@ -62,7 +63,7 @@ def copying_rows(real: RealImages, space: Space, samples: Tensor, binary: bool =
 
 
 def verdict(c_t: float | None) -> str:
-    """C_T in words: three deviations are not chance."""
+    """Describe C_T in words; more than three standard deviations from 0 are not chance."""
     if c_t is None:
         return "too few samples in every cell"
     if c_t < -3:

@@ -1,4 +1,4 @@
-"""Rows on what a run took: seconds, memory, parameters."""
+"""Rows on the cost of a run: seconds, memory, parameters."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from genrun.runs.folder import RunFolder
 
 
 def cost_rows(folder: RunFolder, cfg: DictConfig, method: nn.Module) -> list[Row]:
-    """Return rows of the seconds, images a second, memory and parameters of a run."""
+    """Return rows of the time, speed, memory and parameters of a run."""
     status = folder.status()
     trained, sampled = status["training_seconds"], status["sampling_seconds"]
     rate = status["training_images"] / max(trained, 1e-9)
     parameters = sum(weight.numel() for weight in method.parameters())
     drawn = f"{cfg.sample.n / sampled:,.0f} images/s" if sampled else "at once"
     return [
-        Row("training, s", trained, note=f"{status['epoch']} epochs, {rate:,.0f} images/s, without looks at samples"),
+        Row(
+            "training, s",
+            trained,
+            note=f"{status['epoch']} epochs, {rate:,.0f} images/s, without the sample checks after epochs",
+        ),
         Row("sampling, s", sampled, note=f"{cfg.sample.n:,} images, {drawn}"),
         Row(
             "peak memory, GiB",
             status["peak_memory_gib"],
-            note="of the process until training ended, with looks at samples",
+            note="of the process until training ended, with the sample checks after epochs",
         ),
         Row("parameters", parameters, note="without stored codes"),
     ]

@@ -1,4 +1,4 @@
-"""What a method says of test images: how well it rebuilds them, and how likely it holds them to be."""
+"""Rows on test images: how well a method reconstructs them, and which likelihood it gives them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,21 @@ if TYPE_CHECKING:
     from genrun.data.module import ImageData
     from genrun.methods.method import Method
 
-BINARISED = 0  # seed of the draw, the same for every run
-WINDOW = 11  # pixels, of the structural similarity's Gaussian (σ = 1.5 pixels); less where images are smaller
+BINARISED = 0  # seed of the binarising draw, the same for every run
+WINDOW = 11  # pixels, side of the Gaussian window of SSIM (σ = 1.5 pixels); less for smaller images
 
 
 def reconstruction_rows(method: Method, data: ImageData, most: int, chunk: int) -> list[Row]:
-    """Errors of test images rebuilt by the method, on [0, 1], and their structural similarity; none where it cannot."""
+    """Return rows of the reconstruction errors, on [0, 1], and the structural similarity (SSIM) of test images.
+
+    If the method cannot reconstruct, there are no rows.
+
+    Args:
+        method: the trained method.
+        data: the data set.
+        most: test images at most; 0: no rows.
+        chunk: images at a time.
+    """
     if not most or not isinstance(method, Reconstructs):
         return []
     test = data.test.take(shuffled(len(data.test))[:most])  # a test set may be sorted by class
@@ -44,7 +53,7 @@ def reconstruction_rows(method: Method, data: ImageData, most: int, chunk: int) 
 
 
 def errors(rebuilt: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean squared error, mean absolute error and structural similarity of each image: (n, C, H, W) → three times (n,).
+    """Return mean squared error, mean absolute error and SSIM of each image: (n, C, H, W) → three times (n,).
 
     References:
         Wang et al., Image quality assessment: from error visibility to structural similarity, 2004; images mirrored at their edges.
@@ -60,12 +69,18 @@ def errors(rebuilt: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def likelihood_rows(
     method: Method, data: ImageData, most: int, chunk: int, seed: int, importance: int = 1
 ) -> list[Row]:
-    """How likely test images are to a method that has a density, a mass, or a lower bound of one; no rows of others.
+    """Return rows of the likelihood of test images, for a method that has one or a lower bound of it.
 
-    Bits per dimension of dequantised images, or nats of binarised ones where the method's likelihood is of those.
+    The likelihood is a density or a probability mass. The rows are in bits per dimension of dequantised images. If the method's
+    `binary` is true, they are in nats of binarised images. A method without a likelihood or a bound has no rows.
 
     Args:
-        importance: samples behind a tighter bound of binarised images; 1: without it.
+        method: the trained method.
+        data: the data set.
+        most: test images at most; 0: no rows.
+        chunk: images at a time.
+        seed: seed of the noise.
+        importance: samples per image for a tighter bound of binarised images; 1: without this bound.
     """
     if not most or not isinstance(method, Density | Bounded):
         return []
@@ -86,10 +101,12 @@ def likelihood_rows(
 
 
 def nats_rows(method: Method, test: Images, chunk: int, seed: int, importance: int) -> list[Row]:
-    """Mean log mass of test images, each pixel of which was drawn once to 1 with the probability of its grey value.
+    """Return rows of the mean log-likelihood of binarised test images, in nats.
+
+    Each pixel is drawn once: it is 1 with the probability of its grey value.
 
     References:
-        Salakhutdinov and Murray, On the quantitative analysis of deep belief networks, 2008, section 6 (so binarised).
+        Salakhutdinov and Murray, On the quantitative analysis of deep belief networks, 2008, section 6 (the same binarisation).
     """
     noise = seeded(seed, device=method.device)
     asked: dict[str, Callable[[Tensor], Tensor]] = {}
@@ -116,13 +133,14 @@ def nats_rows(method: Method, test: Images, chunk: int, seed: int, importance: i
 def bits_per_dimension(
     method: Method, log_density: Callable[[Tensor], Tensor], test: Images, chunk: int, seed: int
 ) -> float:
-    r"""Mean bits of a value of a test image.
+    r"""Return the mean bits per dimension of dequantised test images.
 
-    With x ∈ {0, …, 255}^D made continuous by u ~ U[0, 1)^D, the density p of (x + u)/256 gives
+    Uniform noise u ~ U[0, 1)^D makes x ∈ {0, …, 255}^D continuous. The density p of (x + u)/256 gives
 
-        bits per dimension = -log₂ p((x + u)/256) / D + 8
+        bits per dimension = -log₂ p((x + u)/256) / D + 8,
 
-    (8 = log₂ 256, for the width of a grey level), an upper bound of the discrete model's.
+    where 8 = log₂ 256 accounts for the width of a grey level. This is an upper bound of the bits per dimension of the
+    discrete model.
 
     Args:
         log_density: (n, C, H, W) in [0, 1] → nats (n,).

@@ -1,4 +1,4 @@
-"""Rows on what a classifier makes of samples: their classes, and what can be learned from them."""
+"""Rows from classifiers: the classes of samples, and how well a classifier learns from samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genrun.data.images import Images
-from genrun.evaluation.cache import numbers
+from genrun.evaluation.cache import as_tensors
 from genrun.evaluation.classifier import Recipe, accuracy
 from genrun.evaluation.features import Space
 from genrun.evaluation.metrics.predictions import accuracy_by_class, class_counts, entropy, inception_score
@@ -16,18 +16,20 @@ from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.row import Row
 from genrun.runs.identity import digest
 
-SPLITS = 10  # of the inception score
+SPLITS = 10  # parts for the inception score
 
 
 def recognition_rows(
     real: RealImages, classifier: Space, features: Tensor, images: Tensor, labels: Tensor | None
 ) -> list[Row]:
-    """What the classifier itself knows; label accuracy, variety, class entropy, inception score of the samples.
+    """Return rows of the classifier's accuracy, and of the samples' label accuracy, variety, class entropy, inception score.
 
     Args:
-        features: of the samples, by the classifier.
+        real: the real images.
+        classifier: the reference classifier.
+        features: features (n, d) of the samples by the classifier.
         images: the samples (n, C, H, W) uint8.
-        labels: (n,) int64, the classes that were asked for; None where none were.
+        labels: (n,) int64, the classes that the samples were drawn for; None: no labels.
     """
     classes, names = real.facts.num_classes, real.facts.class_names
     logits, real_logits = logits_of(classifier, features), logits_of(classifier, real.features(classifier, "test"))
@@ -61,22 +63,22 @@ def recognition_rows(
 
 @torch.no_grad()
 def logits_of(classifier: Space, features: Tensor) -> Tensor:
-    """Features (n, d) → the classifier's logits (n, K), on the CPU."""
+    """Return the classifier's logits (n, K), on the CPU, for features (n, d)."""
     return classifier.network.head(features.to(classifier.device)).cpu()
 
 
 def variety(real: RealImages, images: Tensor, labels: Tensor) -> float | None:
-    """Root of the mean variance of a pixel within a class, of images (n, C, H, W) uint8, over that of test images."""
+    """Divide the within-class spread of images (n, C, H, W) uint8 by the spread of test images; None if undefined."""
 
     def of_test() -> dict[str, Tensor]:
-        return numbers({"spread": spread(real.images("test").decoded().array, real.labels("test")) or 0.0})
+        return as_tensors({"spread": spread(real.images("test").decoded().array, real.labels("test")) or 0.0})
 
     ours, theirs = spread(images, labels), real.statistics("spread", of_test)["spread"].item()
     return ours / theirs if ours is not None and theirs else None
 
 
 def spread(images: Tensor, labels: Tensor) -> float | None:
-    """Root of the mean variance of a pixel within a class, averaged over classes of two images or more; None without one."""
+    """Return the root mean variance of a pixel within a class, averaged over classes of two images or more; else None."""
     members = [(labels == k).nonzero().squeeze(1) for k in labels.unique()]
     each = [(images[index].float() / 255).var(0).mean().sqrt() for index in members if len(index) > 1]
     return torch.stack(each).mean().item() if each else None
@@ -85,11 +87,14 @@ def spread(images: Tensor, labels: Tensor) -> float | None:
 def training_rows(
     real: RealImages, recipe: Recipe, samples: Images | None, steps: int, device: torch.device
 ) -> list[Row]:
-    """Accuracy on real images of a classifier that has seen samples only, and the reverse.
+    """Return rows of two accuracies: a classifier trained on samples and tested on real images, and the reverse.
 
     Args:
-        samples: with the labels that were asked for; None where none were.
-        steps: of both trainings.
+        real: the real images.
+        recipe: the classifier's network and how it is trained.
+        samples: the samples with their labels; None if they have no labels.
+        steps: training steps of each classifier.
+        device: where the classifiers are trained.
 
     References:
         Shmelkov, Schmid and Alahari, How good is my GAN?, 2018 (GAN-train and GAN-test).

@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 
 
 class Row(NamedTuple):
-    """One figure and what it takes to read it.
+    """A metric and what is needed to interpret it.
 
     Args:
-        name: of the figure.
-        value: None where it cannot be had; the note says why.
-        floor: what real images get in the samples' place.
-        floor_count: how many real images that was computed from, where they are not as many as the samples.
-        spread: standard deviation over the draws or parts that the value is the mean of.
-        count: images that it was computed from.
-        protocol: against what, and how.
-        best: `high`, `low`, or `real`: as real images.
-        detail: more than a table shows, such as a value for each class.
+        name: name of the metric.
+        value: its value; None if it cannot be computed, and the note says why.
+        floor: value that real images get in place of the samples.
+        floor_count: number of real images behind the floor, if it differs from the number of samples.
+        spread: standard deviation over the draws or parts whose mean is the value.
+        count: number of images that the value was computed from.
+        protocol: what the samples were compared with, and how.
+        best: the best value: `high`, `low`, or `real` (the value of real images).
+        detail: data that the table does not show, such as a value for each class.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     detail: list | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN, without what is not there; name, value and note always are."""
+        """Return the row for JSON: NaN and infinity become None, empty fields are left out except name, value and note."""
         finite = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in self._asdict().items()

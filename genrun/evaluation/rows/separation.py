@@ -1,4 +1,4 @@
-"""How far apart the classes lie in the codes of test images."""
+"""The row on class separation: how well pairs of classes are separated in the codes of images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def separation(method: Method, data: ImageData, chunk: int) -> tuple[list[Row], dict[str, Any]]:
-    """A row for the table, and the accuracies of all pairs of classes; nothing of a method without codes or of data without classes.
+    """Return a row for the table, and the accuracies of all pairs of classes for results.json.
 
-    The codes are those of test images, or of training images where a method keeps these.
+    The codes are those of test images, or of training images if the method keeps these. Both results are empty if the method
+    has no codes or the data has fewer than two classes.
     """
     facts = data.facts()
     kept = isinstance(method, KeepsCodes)

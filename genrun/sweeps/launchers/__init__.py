@@ -1,1 +1,4 @@
-"""Where the jobs of a sweep run: this machine, SLURM (submitit) or Ray. Each implements `genrun.sweeps.jobs.Launcher`."""
+"""Launchers start the jobs of a sweep: on this machine, by SLURM (submitit) or by Ray.
+
+Each implements `genrun.sweeps.jobs.Launcher`.
+"""

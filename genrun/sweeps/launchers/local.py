@@ -1,4 +1,4 @@
-"""Processes of this machine, forked from a server that has torch and Lightning loaded."""
+"""Run jobs on this machine, in processes forked from a server that has already imported torch and Lightning."""
 
 from __future__ import annotations
 
@@ -15,48 +15,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, cores, how_it_ended, run_job
+from genrun.sweeps.jobs import Job, cores, describe_exit, run_job
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
     from omegaconf import DictConfig
 
-MEMORY = 2.0  # GiB that a job may need, where there is no GPU
+GIB_PER_JOB = 2.0  # memory that a job may need, where there is no GPU
 PRELOADED = ["genrun.sweeps.launchers.preload"]
 
 
 class Local:
-    """Several jobs at once, each on its GPU or on its share of the cores.
+    """Runs several jobs at the same time on this machine. Each has its own GPU, or its share of the cores.
 
     Args:
-        jobs: at once; None: one for each GPU where the jobs use one, otherwise one for each core, as far as memory allows.
+        jobs: how many jobs run at the same time; None: one for each GPU where the jobs use GPUs, otherwise one for each
+            core, as far as memory allows.
 
     Raises:
-        Refused: fewer than one job at once.
+        Refused: `jobs` is below 1.
     """
 
     def __init__(self, jobs: int | None = None) -> None:
         if jobs is not None and jobs < 1:
             raise Refused(f"hydra.launcher.jobs: expected at least 1, got {jobs}")
         self.jobs = jobs
-        self.running: dict[int, tuple[Job, BaseProcess, str | None]] = {}  # by sentinel: job, process, its GPUs
+        self.running: dict[int, tuple[Job, BaseProcess, str | None]] = {}  # sentinel → job, process, GPUs
 
     def begin(self, folder: Path, jobs: int | None, cfg: DictConfig) -> None:
         gpus = [] if cfg.hardware.accelerator in ("cpu", "mps") else visible_gpus()
         each = len(gpus) if cfg.hardware.devices in ("auto", -1) else int(cfg.hardware.devices)
         self.free = [",".join(gpus[k : k + each]) for k in range(0, len(gpus) - each + 1, each)] if each else []
         threads = cfg.hardware.threads or 1
-        room = [len(self.free)] if gpus else [max(1, cores() // (threads * max(1, each))), memory_for()]
+        room = [len(self.free)] if gpus else [max(1, cores() // (threads * max(1, each))), jobs_that_fit_memory()]
         self.at_once = self.jobs or max(1, min([*room, *([jobs] if jobs else [])]))
         self.threads = max(1, cores() // self.at_once)
-        self.free *= -(-self.at_once // max(1, len(self.free)))  # more jobs than GPUs were asked for: they share them
+        self.free *= -(-self.at_once // max(1, len(self.free)))  # more jobs than GPUs: they share the GPUs
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
 
     def start(self, job: Job) -> None:
         gpus = self.free.pop(0) if self.free else None
-        process = self.context.Process(target=child, args=(job.on(self.threads), gpus))
+        process = self.context.Process(target=job_process, args=(job.with_threads(self.threads), gpus))
         process.start()
         self.running[process.sentinel] = (job, process, gpus)
 
@@ -67,38 +68,43 @@ class Local:
             process.join()
             if gpus is not None:
                 self.free.append(gpus)
-            done.append((job, how_it_ended(process.exitcode)))
+            done.append((job, describe_exit(process.exitcode)))
             process.close()
         return done
 
-    def stop(self, job: Job, number: int) -> None:
+    def stop(self, job: Job, signum: int) -> None:
         for other, process, _ in self.running.values():
             if other.number == job.number:
-                with contextlib.suppress(ProcessLookupError):  # it has just ended
-                    os.kill(process.pid, number)
+                with contextlib.suppress(ProcessLookupError):  # the process has just ended
+                    os.kill(process.pid, signum)
 
     def kill(self) -> None:
         for job, *_ in list(self.running.values()):
             self.stop(job, signal.SIGKILL)
 
 
-def child(job: Job, gpus: str | None) -> None:
-    """What a job's process does; it stops when the sweep's process has ended."""
-    os.setpgid(0, 0)  # Ctrl-C reaches the sweep, which passes it on once
+def job_process(job: Job, gpus: str | None) -> None:
+    """Run a job in this new process, and stop when the sweep's process ends.
+
+    Args:
+        job: the job.
+        gpus: value of CUDA_VISIBLE_DEVICES; None leaves it as it is.
+    """
+    os.setpgid(0, 0)  # Ctrl-C reaches the sweep only, which sends it to each job once
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    threading.Thread(target=follow, args=(multiprocessing.parent_process().sentinel,), daemon=True).start()
+    threading.Thread(target=stop_with, args=(multiprocessing.parent_process().sentinel,), daemon=True).start()
     sys.exit(run_job(job))
 
 
-def follow(sentinel: int) -> None:
-    """Ask this process to stop when the one with this sentinel has ended, however it did."""
+def stop_with(sentinel: int) -> None:
+    """Wait until the process with this sentinel has ended, for whatever reason, then send SIGTERM to this process."""
     wait([sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES calls the GPUs that jobs may use; read without torch, which this process does without."""
+    """Return the GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them. Does not import torch, to save time."""
     if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() and name.strip() != "-1"]
     if shutil.which("nvidia-smi") is None:
@@ -107,14 +113,15 @@ def visible_gpus() -> list[str]:
     return [str(k) for k, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
 
 
-def memory_for() -> int:
-    """How many jobs the free memory of this machine has room for; many where that is not known."""
+def jobs_that_fit_memory() -> int:
+    """Return how many jobs fit into the free memory of this machine; a very large number where it is not known."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return 2**31
     free = next((int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable")), 2**63)
-    with contextlib.suppress(OSError, ValueError):  # of a container that has less; a limit of `max` is no number
+    # a container may have less; the limit `max` is no number and raises ValueError
+    with contextlib.suppress(OSError, ValueError):
         limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used)
-    return max(1, int(free / 2**30 / MEMORY))
+    return max(1, int(free / 2**30 / GIB_PER_JOB))

@@ -1,4 +1,4 @@
-"""Imported by the server that jobs are forked from: what every run needs, and takes seconds to import."""
+"""Import the modules that every run needs and that take seconds. The server that forks the jobs imports this module."""
 
 import genrun.run
 import genrun.stages.context

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster, each in a process that its worker starts for it."""
+"""Run jobs on a Ray cluster. A Ray worker starts a process of its own for each job."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 from omegaconf import DictConfig
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, arrived, how_it_ended, run_job
+from genrun.sweeps.jobs import Job, describe_exit, run_job, wait_for_result
 
-MAIN = "from genrun.sweeps.launchers.ray import apart; apart()"
+SUBPROCESS_CODE = "from genrun.sweeps.launchers.ray import subprocess_main; subprocess_main()"
 
 
 class Ray:
-    """Jobs as tasks of Ray, on nodes that share this file system and have genrun installed.
+    """Runs jobs as Ray tasks, on nodes that share this file system and have genrun installed.
 
     Args:
-        address: of a running cluster; None: one of its own on this machine.
-        jobs: at once; None: as many as there are cores or GPUs for.
-        cpus, gpus: of each job.
+        address: of a running cluster; None: start one on this machine.
+        jobs: how many jobs run at the same time; None: as many as the cluster's cores and GPUs allow.
+        cpus, gpus: how many of each a job gets.
 
     Raises:
-        Refused: ray is not installed, or the cluster cannot be reached or has not what a job needs.
+        Refused: ray is not installed, the cluster cannot be reached, or it has fewer CPUs or GPUs than a job needs.
     """
 
     def __init__(self, address: str | None, jobs: int | None, cpus: int, gpus: float) -> None:
@@ -46,25 +46,31 @@ class Ray:
         self.running: dict[Any, Job] = {}
 
     def begin(self, folder: Path, jobs: int | None, cfg: DictConfig) -> None:
-        own = {} if self.address else {"include_dashboard": False}
+        options = {} if self.address else {"include_dashboard": False}
         if self.address and ":" in self.address:
-            self._knock(self.address)
+            self._check_reachable(self.address)
         try:
-            self.ray.init(address=self.address or "local", log_to_driver=False, logging_level="error", **own)
+            self.ray.init(address=self.address or "local", log_to_driver=False, logging_level="error", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise Refused(f"hydra.launcher.address={self.address}: {str(error).splitlines()[0]}") from error
-        there = self.ray.cluster_resources()
-        room = [int(there.get("CPU", 0) // self.cpus)] + ([int(there.get("GPU", 0) // self.gpus)] if self.gpus else [])
+        resources = self.ray.cluster_resources()
+        room = [int(resources.get("CPU", 0) // self.cpus)]
+        if self.gpus:
+            room.append(int(resources.get("GPU", 0) // self.gpus))
         if not min(room):
             raise Refused(
                 f"hydra.launcher: a job needs {self.cpus} CPUs and {self.gpus} GPUs, "
-                f"the cluster has {there.get('CPU', 0):.0f} and {there.get('GPU', 0):.0f}"
+                f"the cluster has {resources.get('CPU', 0):.0f} and {resources.get('GPU', 0):.0f}"
             )
         self.at_once = self.jobs or min(room)
-        self.task = self.ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0)(run_apart)
+        self.task = self.ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0)(run_in_subprocess)
 
-    def _knock(self, address: str) -> None:
-        """Know in seconds that nobody is there: Ray itself tries for minutes."""
+    def _check_reachable(self, address: str) -> None:
+        """Refuse an address where nothing answers. This takes seconds, where Ray itself tries for minutes.
+
+        Raises:
+            Refused: nothing answers there, or it is no address.
+        """
         host, _, port = address.removeprefix("ray://").rpartition(":")
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
@@ -74,7 +80,7 @@ class Ray:
             ) from error
 
     def start(self, job: Job) -> None:
-        self.running[self.task.remote(pickle.dumps(job.on(self.cpus)))] = job
+        self.running[self.task.remote(pickle.dumps(job.with_threads(self.cpus)))] = job
 
     def ended(self, timeout: float) -> list[tuple[Job, str]]:
         done, _ = self.ray.wait(list(self.running), timeout=timeout)
@@ -82,15 +88,15 @@ class Ray:
         for reference in done:
             try:
                 status = self.ray.get(reference)
-                how = how_it_ended(status)
+                exit_description = describe_exit(status)
                 if not status:
-                    arrived(self.running[reference])
-            except self.ray.exceptions.RayError as error:  # the node is gone, or it was cancelled
-                how = str(error).splitlines()[0]
-            found.append((self.running.pop(reference), how))
+                    wait_for_result(self.running[reference])
+            except self.ray.exceptions.RayError as error:  # the node is gone, or the task was cancelled
+                exit_description = str(error).splitlines()[0]
+            found.append((self.running.pop(reference), exit_description))
         return found
 
-    def stop(self, job: Job, number: int) -> None:
+    def stop(self, job: Job, signum: int) -> None:
         for reference, other in self.running.items():
             if other.number == job.number:
                 self.ray.cancel(reference, force=False)
@@ -100,28 +106,33 @@ class Ray:
             self.ray.cancel(reference, force=True)
 
 
-def run_apart(job: bytes) -> int:
-    """In a worker: the exit status of the process that does the job, negative when a signal ended it."""
-    # its stdin is a pipe that closes when this process ends, however it does
-    child = subprocess.Popen([sys.executable, "-c", MAIN, job.hex()], stdin=subprocess.PIPE, start_new_session=True)
+def run_in_subprocess(job: bytes) -> int:
+    """Run a pickled job in a process of its own. A Ray worker calls this.
+
+    Returns:
+        The exit status of that process; minus the signal's number where a signal ended it.
+    """
+    command = [sys.executable, "-c", SUBPROCESS_CODE, job.hex()]
+    # its stdin is a pipe that closes when this process ends, for whatever reason
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         while (status := child.poll()) is None:
-            time.sleep(0.2)  # Ray's interrupt is seen between two steps of Python only
+            time.sleep(0.2)  # in short steps: Python sees Ray's interrupt only between two instructions
         return status
-    except KeyboardInterrupt:  # cancelled: it has the time to save
+    except KeyboardInterrupt:  # cancelled: let the job save
         child.send_signal(signal.SIGTERM)
         return child.wait()
 
 
-def apart() -> None:
-    """What that process does: the job that it is told of, until whoever told it has ended."""
-    pipe = os.dup(0)  # not sys.stdin: a data worker, a fork of this process, would wait for the lock of who reads it
+def subprocess_main() -> None:
+    """Run the job given on the command line, and stop when the Ray worker that started this process ends."""
+    pipe = os.dup(0)  # not sys.stdin: data workers, forked from this process, would wait for the lock of its reader
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
-    def follow() -> None:
+    def stop_with_worker() -> None:
         while os.read(pipe, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=stop_with_worker, daemon=True).start()
     sys.exit(run_job(pickle.loads(bytes.fromhex(sys.argv[1]))))

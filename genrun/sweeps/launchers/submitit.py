@@ -1,4 +1,4 @@
-"""Jobs in SLURM's queue, or as if, by submitit."""
+"""Run jobs in SLURM's queue, or on this machine in the same way, with submitit."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import Any, Literal
 from omegaconf import DictConfig
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, arrived, cores, run_job
+from genrun.sweeps.jobs import Job, cores, run_job, wait_for_result
 
-LOOKS = 0.5  # seconds between looks at the jobs; submitit asks SLURM itself once a minute
+POLL_INTERVAL = 0.5  # seconds between checks of the jobs; submitit asks SLURM only once a minute
 
 
 class Submitit:
-    """Each job by itself in the queue. Its process is warned before its time ends, saves, and lets itself be queued again.
+    """Queues each job by itself. A job is warned before its time limit, saves, and on SLURM asks to be queued again.
 
     Args:
         cluster: `slurm`, or `local`: processes of this machine without a queue.
-        jobs: in the queue at once; None: one for each of this machine's cores.
-        cpus, gpus: of each job.
+        jobs: how many jobs are in the queue at the same time; None: as many as this machine's cores allow.
+        cpus, gpus: how many of each a job gets.
         minutes: time limit of a job.
-        warning: seconds before its end at which it is warned by SIGUSR2.
+        warning: how many seconds before the limit the job is warned with SIGUSR2.
         slurm: further options of submitit's SlurmExecutor.
 
     Raises:
-        Refused: submitit is not installed, SLURM is not here, or an option is not submitit's.
+        Refused: submitit is not installed, SLURM is not found, or submitit has no such option.
     """
 
     def __init__(
@@ -84,25 +84,26 @@ class Submitit:
         self.executor = executor
 
     def start(self, job: Job) -> None:
-        self.running.append((job, self.executor.submit(run_job, job.on(self.cpus, requeues=self.cluster == "slurm"))))
+        job_for_task = job.with_threads(self.cpus, requeues=self.cluster == "slurm")
+        self.running.append((job, self.executor.submit(run_job, job_for_task)))
 
     def ended(self, timeout: float) -> list[tuple[Job, str]]:
         until = time.monotonic() + timeout
         while not (done := [pair for pair in self.running if pair[1].done()]) and time.monotonic() < until:
-            time.sleep(LOOKS)
+            time.sleep(POLL_INTERVAL)
         self.running = [pair for pair in self.running if pair not in done]
         for job, task in done:
             if task.paths.result_pickle.exists():
-                arrived(job)
+                wait_for_result(job)
         return [
-            (job, f"its process ended without a word ({task.state}); see {task.paths.stderr}") for job, task in done
+            (job, f"its process ended and gave no reason ({task.state}); see {task.paths.stderr}") for job, task in done
         ]
 
-    def stop(self, job: Job, number: int) -> None:
+    def stop(self, job: Job, signum: int) -> None:
         for other, task in self.running:
             if other.number != job.number:
                 continue
-            if self.cluster == "local":  # submitit would kill a job one second after it asked it to stop
+            if self.cluster == "local":  # task.cancel() would kill the job one second after asking it to stop
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(task.job_id), signal.SIGTERM)
             else:

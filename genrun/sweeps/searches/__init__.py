@@ -1,1 +1,1 @@
-"""Searches choose the jobs of a sweep one after another, by what the earlier ones came to."""
+"""Searches choose each job of a sweep by the results of the earlier jobs."""

@@ -1,4 +1,4 @@
-"""Optuna's side of a search: the study and its journal, what options are drawn from, and how a job's process reports its epochs."""
+"""The parts of a search that use Optuna: the study, its journal, the distributions, and the report of a trial's epochs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     import optuna
     from pytorch_lightning import Callback
 
-STUDY = "genrun"  # one in each journal
+STUDY = "genrun"  # name of the study; each journal holds one
 
 
 def study_of(folder: Path, direction: str, pruner: Any = None) -> optuna.Study:
-    """The study of a sweep's folder, made where there is none."""
+    """Open the study in a sweep's folder, or create it where there is none."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     class Lock:
-        """Let go of by the kernel when its process is killed, where Optuna's own would wait for half a minute."""
+        """Locks the journal with flock.
+
+        The kernel releases it when a process is killed; Optuna's own lock would then wait for half a minute.
+        """
 
         def acquire(self) -> bool:
             self.descriptor = os.open(folder / "journal.lock", os.O_RDWR | os.O_CREAT)
@@ -40,7 +43,7 @@ def study_of(folder: Path, direction: str, pruner: Any = None) -> optuna.Study:
     file, lock = folder / "journal.log", Lock()
     if file.is_file():
         lock.acquire()
-        mend(file)
+        cut_incomplete_line(file)
         lock.release()
     storage = JournalStorage(JournalFileBackend(str(file), lock))
     return optuna.create_study(
@@ -48,32 +51,32 @@ def study_of(folder: Path, direction: str, pruner: Any = None) -> optuna.Study:
     )
 
 
-def mend(journal: Path) -> None:
-    """Cut off a last line that was not written to its end: the disk was full, or the power went."""
+def cut_incomplete_line(journal: Path) -> None:
+    """Cut off the last line of a journal when it is incomplete, as after a full disk or a power failure."""
     content = journal.read_bytes()
     if not content.endswith(b"\n"):
         os.truncate(journal, content.rfind(b"\n") + 1)
 
 
-def lowest(one: optuna.distributions.BaseDistribution) -> float:
-    """The first value that can be drawn, as Optuna keeps it."""
-    return 0 if hasattr(one, "choices") else one.low
+def first_value(distribution: optuna.distributions.BaseDistribution) -> float:
+    """Return the first value of a distribution, in Optuna's internal representation (an index for choices)."""
+    return 0 if hasattr(distribution, "choices") else distribution.low
 
 
-def distribution(word: Any) -> optuna.distributions.BaseDistribution:
-    """What Optuna draws an option from, of Hydra's reading of it.
+def to_distribution(override: Any) -> optuna.distributions.BaseDistribution:
+    """Convert an override that Hydra has parsed to the distribution that Optuna draws its values from.
 
     Raises:
-        Refused: it cannot be drawn from.
+        Refused: there is no such distribution.
     """
     from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    value = word.value()
+    value = override.value()
     log = "log" in getattr(value, "tags", ())
     try:
         if isinstance(value, ChoiceSweep):
-            return CategoricalDistribution(list(word.sweep_string_iterator()))
+            return CategoricalDistribution(list(override.sweep_string_iterator()))
         if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.step, int):
             return IntDistribution(value.start, value.stop - 1, log=log, step=value.step)
         if isinstance(value, RangeSweep):
@@ -83,19 +86,19 @@ def distribution(word: Any) -> optuna.distributions.BaseDistribution:
         if isinstance(value, IntervalSweep):
             return FloatDistribution(value.start, value.end, log=log)
     except ValueError as error:
-        raise Refused(f"{word.input_line}: {error}") from error
-    raise Refused(f"{word.input_line}: expected choice(…), range(…) or interval(…)")
+        raise Refused(f"{override.input_line}: {error}") from error
+    raise Refused(f"{override.input_line}: expected choice(…), range(…) or interval(…)")
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What a job's process needs to let a search see its epochs.
+class TrialReporter:
+    """Reports the epochs of a trial to its search, from the job's process.
 
     Args:
         folder: of the sweep.
-        direction: of the search.
-        trial: its number.
-        watched: the metric.
+        direction: of the search, `minimize` or `maximize`.
+        trial: the trial's number.
+        watched: the metric, a column of metrics.csv.
         pruner: makes the pruner.
     """
 
@@ -106,7 +109,7 @@ class Watch:
     pruner: Callable[..., Any]
 
     def callback(self) -> Callback:
-        """Reports the metric once an epoch is over and saved, and ends the run where the pruner says so."""
+        """Return a callback that reports the metric after each saved epoch, and ends the run when the pruner says so."""
         import optuna
         from pytorch_lightning import Callback
 
@@ -115,27 +118,29 @@ class Watch:
         study = study_of(Path(self.folder), self.direction, self.pruner())
         trial, watched = trial_of(study, self.trial), self.watched
 
-        class Reports(Callback):
-            told = 0  # epochs
-            last: dict[str, Any] | None = None
+        class ReportEpochs(Callback):
+            reported = 0  # number of epochs
+            last_row: dict[str, Any] | None = None
 
             def on_train_epoch_start(self, trainer: Any, method: Any) -> None:
                 checkpoint = next(one for one in trainer.callbacks if isinstance(one, RunCheckpoint))
                 kind = watched.partition("/")[0]
-                for row in checkpoint.rows[self.told :]:  # of a resumed run, those of before as well
-                    there = sorted(name for name in row if name.startswith(f"{kind}/"))
-                    if there and watched not in row:  # an epoch without validation has none of its kind
+                # a resumed run also reports the epochs from before it was interrupted
+                for row in checkpoint.rows[self.reported :]:
+                    columns = sorted(name for name in row if name.startswith(f"{kind}/"))
+                    if columns and watched not in row:  # an epoch without validation has no val/ columns
                         raise Failed(
-                            f"hydra.sweeper.watched={watched}: no such column of metrics.csv; there are {', '.join(there)}"
+                            f"hydra.sweeper.watched={watched}: no such column of metrics.csv; there are {', '.join(columns)}"
                         )
                     if watched not in row:
                         continue
-                    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # its search has died
+                    # raised when the search was killed, and a later start of it has ended this trial
+                    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                         trial.report(row[watched], row["epoch"])
-                        self.last = row
-                self.told = len(checkpoint.rows)
-                if self.last and trial.should_prune():
-                    said = f"after epoch {checkpoint.rows[-1]['epoch']}, {watched} {self.last[watched]:.4g}"
-                    raise Pruned(f"{said}; the run's own command goes on from there")
+                        self.last_row = row
+                self.reported = len(checkpoint.rows)
+                if self.last_row and trial.should_prune():
+                    progress = f"after epoch {checkpoint.rows[-1]['epoch']}, {watched} {self.last_row[watched]:.4g}"
+                    raise Pruned(f"{progress}; the run's own command goes on from there")
 
-        return Reports()
+        return ReportEpochs()

@@ -1,0 +1,130 @@
+"""Loaders: the order of batches, from memory, from files, and shared by processes."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+import torch
+from data_files import REAL_DATA, write_idx, write_image
+
+from genrun.data import folders, sources
+from genrun.data.loaders import EpochOrder, MemoryLoader, StreamingLoader
+from genrun.data.module import ImageData
+from genrun.errors import Failed
+from genrun.types import Batch
+
+
+def digits(**options) -> ImageData:
+    return ImageData(**{"source": sources.digits, "batch_size": 100, **options})
+
+
+def test_order_is_a_function_of_seed_epoch_and_pass():
+    def epoch(seed: int, number: int) -> list[list[int]]:
+        order = EpochOrder(25, 10, seed=seed, passes=2)
+        order.set_epoch(number)
+        return [index.tolist() for index in order]
+
+    batches = epoch(0, 4)
+    assert batches == epoch(0, 4) and batches != epoch(1, 4) and batches != epoch(0, 5)
+    assert [len(batch) for batch in batches] == [10, 10, 5, 10, 10, 5]
+    first, second = ([i for batch in half for i in batch] for half in (batches[:3], batches[3:]))
+    assert sorted(first) == sorted(second) == list(range(25)) and first != second
+    assert [index.tolist() for index in EpochOrder(3, 2)] == [[0, 1], [2]]
+
+
+def test_order_is_drawn_late_and_starts_in_the_middle_once():
+    order = EpochOrder(25, 10, seed=0, passes=2)
+    iterator = iter(order)
+    order.set_epoch(3)
+    whole = [index.tolist() for index in iterator]
+    for start in range(7):
+        order.start = start
+        assert [index.tolist() for index in order] == whole[start:]
+        assert [index.tolist() for index in order] == whole
+
+
+def test_streaming_gives_the_batches_of_memory_and_leaves_the_global_stream_alone(tmp_path):
+    for value in range(23):
+        write_image(tmp_path / "train" / "ab"[value % 2] / f"{value:02d}.png", (value * 10, 0, 255 - value), 9, 7)
+        write_image(tmp_path / "test" / "ab"[value % 2] / f"{value:02d}.png", (0, value, 0), 9, 7)
+    source = partial(folders.image_folder, str(tmp_path))
+    memory, files = (ImageData(source, 5, validation=3, resize=6, passes=2, memory_limit=m) for m in (1.0, 0))
+    assert isinstance(memory.train_dataloader(), MemoryLoader)
+    assert isinstance(files.train_dataloader(), StreamingLoader)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        one, two = getattr(memory, name)(), getattr(files, name)()
+        for epoch in (0, 1):
+            one.sampler.set_epoch(epoch)
+            two.sampler.set_epoch(epoch)
+            pairs = list(zip(one, two, strict=True))
+            assert len(pairs) == len(one) == len(two)
+            for a, b in pairs:
+                assert isinstance(b, Batch) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(memory.test.images(torch.tensor([4, 0])), files.test.images(torch.tensor([4, 0])))
+    files.teardown()
+
+
+def test_batches_hold_what_their_index_says():
+    data = digits(validation=137)
+    for loader, split in ((data.train_dataloader(), data.train), (data.val_dataloader(), data.validation)):
+        for batch in loader:
+            assert batch.image.dtype == torch.float32 and batch.label.dtype == batch.index.dtype == torch.int64
+            assert torch.equal(batch.image, split.images(batch.index))
+            assert torch.equal(batch.label, split.labels[batch.index])
+    assert torch.equal(torch.cat([batch.index for batch in data.test_dataloader()]), torch.arange(360))
+    assert digits().val_dataloader() == []
+
+
+def test_a_file_that_breaks_while_streaming_is_one_line(tmp_path):
+    for value in range(12):
+        write_image(tmp_path / f"{value}.png", value)
+    data = ImageData(partial(folders.image_folder, str(tmp_path)), 2, memory_limit=0, workers=1)
+    path = data.train.paths[5]
+    path.write_bytes(b"no image any more")
+    with pytest.raises(Failed) as caught:
+        list(data.train_dataloader())
+    data.teardown()
+    assert str(caught.value).startswith(f"{path} is not a readable image") and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_memory_is_twenty_times_as_fast_as_torchvisions_data_loader(tmp_path):
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms
+
+    root = REAL_DATA if (REAL_DATA / "MNIST" / "raw").is_dir() else write_idx(tmp_path, train=6000).parents[1]
+
+    def rate(loader, batches: int) -> float:
+        iterator = iter(loader)
+        next(iterator)
+        begin = time.perf_counter()
+        for _ in range(batches):
+            next(iterator)
+        return batches / (time.perf_counter() - begin)
+
+    ours = ImageData(partial(sources.mnist, str(root)), 100).train_dataloader()
+    theirs = DataLoader(datasets.MNIST(root, transform=transforms.ToTensor()), 100, shuffle=True)
+    assert max(rate(ours, 50) for _ in range(5)) > 20 * max(rate(theirs, 20) for _ in range(3))
+
+
+# ------------------------------------------------------------------------------------------------- of several processes
+
+
+def test_the_orders_of_the_processes_are_one_order():
+    def order(*ranks: int) -> EpochOrder:
+        found = EpochOrder(11, 4, 5, 2, *ranks)
+        found.set_epoch(3)
+        return found
+
+    whole, parts = order(), [order(rank, 2) for rank in range(2)]
+    assert len(parts[0]) == len(whole) == 6
+    for number, (batch, *shares) in enumerate(zip(whole, *parts, strict=True)):
+        assert whole.share(number).counted == len(batch)
+        assert torch.equal(torch.cat(shares), batch)
+    parts[1].start = 4
+    assert [len(index) for index in parts[1]] == [2, 2]

@@ -1,0 +1,40 @@
+"""The keys of the stages: what is done again when what was asked changes."""
+
+from __future__ import annotations
+
+from conftest import TINY
+
+from genrun.config.compose import compose
+from genrun.parts import read_facts, with_facts
+from genrun.runs.folder import RunFolder
+from genrun.stages.keys import stage_keys
+
+
+def described(*overrides: str):
+    cfg = compose([*TINY, *overrides])
+    return with_facts(cfg, read_facts(cfg)[0])
+
+
+def keys_of(*overrides):
+    cfg = described(*overrides)
+    return stage_keys(cfg, RunFolder.of(cfg))
+
+
+def test_stage_keys_change_with_their_own_inputs_only():
+    base = keys_of()
+    more = keys_of("sample.n=31")
+    assert {name for name in base if base[name] != more[name]} == {"sample", "figures", "evaluate"}
+    judged = keys_of("evaluation=full")
+    assert {name for name in base if base[name] != judged[name]} == {
+        "evaluate",
+        "figures",
+    }  # with a classifier, which sorts
+
+
+def test_asking_for_more_judges_again_without_training(tiny):
+    first = tiny()
+    weights = first.weights.stat().st_mtime_ns, first.last.stat().st_mtime_ns
+    again = tiny("evaluation.kernel_size=999")
+    assert again.path == first.path
+    assert (again.weights.stat().st_mtime_ns, again.last.stat().st_mtime_ns) == weights
+    assert len(again.status()["attempts"]) == 2

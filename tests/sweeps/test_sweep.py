@@ -1,0 +1,37 @@
+"""What a sweep lists and refuses before it starts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from helpers.sweeps import finished, sweep
+
+
+def test_the_listing_of_a_sweep_writes_nothing(tmp_path):
+    printed = finished(process := sweep(tmp_path, "seed=0,1", "data=digits,digit", "--dry-run"))
+    assert process.returncode == 1
+    assert printed.count(" new") == 2 and printed.count("cannot run: data=digit: no such choice") == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["hydra.launcher.jobs=0"], r"hydra.launcher.jobs: expected at least 1, got 0"),
+        (["hydra/launcher=locl"], r"hydra/launcher=locl: no such choice \(did you mean 'local'\?\)"),
+        (["hydra.launcher.job=2"], r"hydra.launcher.job: no such option \(did you mean 'hydra.launcher.jobs'\?\)"),
+        (["hydra/launcher=submitit_slurm"], r"hydra/launcher=submitit_slurm: .*slurm"),
+        (
+            ["hydra/launcher=submitit_local", "hydra.launcher.minutes=1"],
+            r"expected more than the 90 s of hydra.launcher.warning",
+        ),
+        (["hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:1"], r"expected the host:port of a Ray cluster \("),
+        (["hydra/launcher=ray", "hydra.launcher.gpus=64"], r"a job needs 1 CPUs and 64(.0)? GPUs, the cluster has"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused_in_one_line(tmp_path, overrides, why):
+    process = sweep(tmp_path, "seed=0,1", *overrides)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2 and error.count("\n") == 1, error
+    assert re.search(why, error), error

@@ -1,0 +1,121 @@
+"""A write is whole or not there, whatever the disk does."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from conftest import outcome
+from PIL import Image
+from safetensors.torch import load_file
+
+from genrun.errors import Failed
+from genrun.system import files
+from genrun.system.files import write_atomic
+
+
+def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
+    target = tmp_path / "file.json"
+    write_atomic(target, "before")
+
+    def broken(_: int) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="no space"):
+        write_atomic(target, "after")
+    assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
+
+
+# -------------------------------------------------------------------------------------------------------- broken writes
+
+
+class Faults:
+    """Lets the first `after` writes and renames pass, breaks the next one, and all until `healed`."""
+
+    def __init__(self, monkeypatch, after: int) -> None:
+        self.count, self.after = 0, after
+        self.patch = monkeypatch
+        real_replace = os.replace
+
+        def replace(source, target):
+            self.step()
+            real_replace(source, target)
+
+        def open_(path, mode="r", *arguments, **options):
+            file = builtins.open(path, mode, *arguments, **options)  # noqa: SIM115 handed on
+            if "w" in mode:
+                real_write = file.write
+                try:
+                    self.step()
+                except OSError:
+                    real_write(b"half")
+                    file.close()
+                    raise
+            return file
+
+        monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(files, "open", open_, raising=False)
+
+    def step(self) -> None:
+        self.count += 1
+        if self.count > self.after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def everything_opens(path) -> None:
+    """Every file of a run folder is whole."""
+    for file in path.rglob("*"):
+        if file.is_dir() or file.name in (".lock", "log.txt"):
+            continue
+        if file.suffix == ".json":
+            json.loads(file.read_text())
+        elif file.suffix == ".ckpt":
+            torch.load(file, weights_only=True)
+        elif file.suffix == ".safetensors":
+            load_file(file)
+        elif file.suffix == ".npz":
+            np.load(file)["images" if file.name == "samples.npz" else "codes"]
+        elif file.suffix in (".png", ".gif"):
+            Image.open(file).load()
+        else:
+            assert file.suffix in (".yaml", ".csv", ".md"), f"what is {file.name}?"
+            assert file.read_text().endswith("\n")
+
+
+def broken_at(points, tiny, tmp_path, monkeypatch) -> None:
+    reference = outcome(tiny("trainer.max_epochs=1", outputs=tmp_path / "reference"))
+    for after in points:
+        outputs = tmp_path / f"broken-{after}"
+        with monkeypatch.context() as patch:
+            Faults(patch, after)
+            with pytest.raises(Failed, match="No space left on device"):
+                tiny("trainer.max_epochs=1", outputs=outputs)
+        everything_opens(outputs)
+        finished = tiny("trainer.max_epochs=1", outputs=outputs)
+        everything_opens(outputs)
+        assert outcome(finished) == reference
+
+
+def count_writes(tiny, tmp_path, monkeypatch) -> int:
+    tiny("trainer.max_epochs=1", outputs=tmp_path / "first")  # from here on the facts of the data are known
+    with monkeypatch.context() as patch:
+        faults = Faults(patch, 10**9)
+        tiny("trainer.max_epochs=1", outputs=tmp_path / "counted")
+    return faults.count
+
+
+def test_a_full_disk_at_some_writes_leaves_whole_files_and_a_run_that_can_go_on(tiny, tmp_path, monkeypatch):
+    total = count_writes(tiny, tmp_path, monkeypatch)
+    broken_at(range(0, total, 7), tiny, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_each_write_leaves_whole_files_and_a_run_that_can_go_on(tiny, tmp_path, monkeypatch):
+    total = count_writes(tiny, tmp_path, monkeypatch)
+    broken_at(range(total), tiny, tmp_path, monkeypatch)
