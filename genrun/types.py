@@ -49,12 +49,12 @@ class Phase:
 
     Args:
         name: in the YAML's `model.phases`, status.json, metrics.csv and the progress; empty for a training of one part.
-        max_epochs: its budget; None: `trainer.max_time` alone ends it.
+        max_epochs: its budget.
         is_last: the method draws samples after this phase, so sample grids and the judge look on.
     """
 
     name: str = ""
-    max_epochs: int | None = None
+    max_epochs: int = 1
     is_last: bool = True
 
     @property

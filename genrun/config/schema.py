@@ -83,8 +83,34 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, path)
         if isinstance(value, int) and value < 1:
             raise Refused(f"{path}: expected at least 1, got {value}")
+    check_budget(cfg)
     check_name("run.name", cfg.run.name)
     check_name("sweep.name", cfg.sweep.name)
+
+
+def check_budget(cfg: DictConfig) -> None:
+    """Check that the training has a budget: `trainer.max_epochs`, or that of each phase of a method that trains in phases.
+
+    Raises:
+        Refused: one is missing, or both are there.
+    """
+    phases = cfg.model.get("phases")
+    if not phases:
+        if cfg.trainer.max_epochs is None:
+            raise Refused("trainer.max_epochs: expected a number of at least 1, got null")
+        return
+    own = [f"model.phases.{name}.max_epochs" for name in phases]
+    for option in ("max_epochs", "max_time"):
+        if cfg.trainer.get(option) is not None:
+            raise Refused(
+                f"trainer.{option}: {cfg.model.name} trains in phases; leave it null and give {' and '.join(own)}"
+            )
+    for key in own:
+        epochs = OmegaConf.select(cfg, key)
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise Refused(f"{key}: expected a number of at least 1, got {epochs!r}")
+    for name in phases:
+        check_name(f"model.phases.{name}", str(name))
 
 
 def check_name(key: str, name: str | None) -> None:
