@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from genrun.config.build import build
+from genrun.config.build import build, find_target
 from genrun.config.container import to_container
 from genrun.data.facts import described_data, recall, remember
 from genrun.errors import GenrunError, Refused
@@ -73,8 +73,13 @@ def build_method(cfg: DictConfig) -> Method:
     Raises:
         Refused: it is no `Method`, or an option is wrong.
     """
-    from genrun.methods.method import check_is_method
+    from genrun.methods.method import check_is_method, check_is_method_class
 
+    if "_target_" not in cfg.model:
+        raise Refused(
+            f"model={cfg.model.name}: its YAML names no class: expected model._target_; docs/methods.md shows one"
+        )
+    check_is_method_class(find_target(str(cfg.model._target_), "model"), f"model={cfg.model.name}")
     node = OmegaConf.create({key: value for key, value in to_container(cfg.model).items() if key != "name"})
     try:
         method = build(node, "model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genrun.errors import Refused, nearest
+
+logging.getLogger("hydra").addHandler(logging.NullHandler())  # it would print what is said in our one line
 
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -47,7 +50,7 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
         if "_target_" in node:
             arguments = {key: value for key, value in node.items() if key not in _RESERVED}
             check_arguments(
-                _find(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_"))
+                find_target(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_"))
             )
 
 
@@ -87,10 +90,18 @@ def arguments_of(target: str, path: str) -> set[str]:
     Raises:
         Refused: it cannot be imported.
     """
-    return set(signature_of(_find(target, path))[0])
+    return set(signature_of(find_target(target, path))[0])
 
 
-def _find(target: str, path: str) -> Callable[..., Any]:
+def find_target(target: str, path: str) -> Callable[..., Any]:
+    """Import the class or function that a `_target_` names.
+
+    Args:
+        path: of the node in the configuration, for the line of an error.
+
+    Raises:
+        Refused: it cannot be imported.
+    """
     try:
         return get_object(target)
     except Exception as error:
@@ -149,7 +160,7 @@ def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
     """The name of the class that a node would make, where it is not of the class that an annotation asks for."""
     if not (isinstance(value, Mapping) and "_target_" in value and inspect.isclass(hint)) or value.get("_partial_"):
         return None
-    made = _find(str(value["_target_"]), path)
+    made = find_target(str(value["_target_"]), path)
     return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
 
 

@@ -44,8 +44,13 @@ def load_choice(group: str, choice: str, config_dir: str | None = None) -> DictC
     return OmegaConf.create(groups[group][choice].read_text())
 
 
+def models() -> dict[str, Traversable | Path]:
+    """Return the models of the package and their files, by name."""
+    (folder,) = model_folders()
+    files = [path for path in folder.iterdir() if path.name.endswith(".yaml")]
+    return {path.name.removesuffix(".yaml"): path for path in sorted(files, key=lambda path: path.name)}
+
+
 def models_with(group: str) -> list[str]:
     """Return the models of the package that choose from a group such as `model/prior`."""
-    (folder,) = model_folders()
-    files = sorted((path for path in folder.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name)
-    return [path.name.removesuffix(".yaml") for path in files if f"/{group}: " in path.read_text()]
+    return [name for name, file in models().items() if f"/{group}: " in file.read_text()]

@@ -102,7 +102,9 @@ def check_budget(cfg: DictConfig) -> None:
     own = [f"model.phases.{name}.max_epochs" for name in phases]
     for option in ("max_epochs", "max_time"):
         if cfg.trainer.get(option) is not None:
-            raise Refused(f"trainer.{option}: {cfg.model.name} trains in phases; leave it null and give {' and '.join(own)}")
+            raise Refused(
+                f"trainer.{option}: {cfg.model.name} trains in phases; leave it null and give {' and '.join(own)}"
+            )
     for key in own:
         epochs = OmegaConf.select(cfg, key)
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:

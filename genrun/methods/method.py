@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -234,23 +235,33 @@ class Method(LightningModule):
         self._steps = tracked["steps"]
 
 
-def check_is_method(built: Any, where: str) -> None:
-    """Check that the object built from a configuration is a method that can train and draw samples.
+def check_is_method_class(target: Any, where: str) -> None:
+    """Check before it is built that what a YAML names is a method that can train and draw.
 
     Args:
         where: the place in the configuration, for the error message.
 
     Raises:
-        Refused: it is not; the message says what a method needs.
+        Refused: it is a class of another kind, or lacks what a method needs.
     """
-    name = type(built).__name__
+    if not inspect.isclass(target):  # a function that makes one
+        return
     needs = "it needs sample and training_step; docs/methods.md shows one"
-    if not isinstance(built, Method):
-        raise Refused(f"{where}: expected a subclass of genrun.methods.Method, got {name}; {needs}")
+    if not issubclass(target, Method):
+        raise Refused(f"{where}: expected a subclass of genrun.methods.Method, got {target.__name__}; {needs}")
     for hook in ("sample", "training_step", "configure_optimizers"):
-        if getattr(type(built), hook) is getattr(Method, hook):
-            raise Refused(f"{where}: {name} has no {hook} of its own; {needs}")
-    if not hasattr(built, "image_shape"):
+        if getattr(target, hook) is getattr(Method, hook):
+            raise Refused(f"{where}: {target.__name__} has no {hook} of its own; {needs}")
+
+
+def check_is_method(built: Any, where: str) -> None:
+    """Check that what a configuration built is a method that knows its images.
+
+    Raises:
+        Refused: it is not.
+    """
+    if not isinstance(built, Method) or not hasattr(built, "image_shape"):
+        name = type(built).__name__
         raise Refused(
-            f"{where}: {name} must call super().__init__(image_shape, num_classes) first; docs/methods.md shows one"
+            f"{where}: expected a genrun.methods.Method that has called super().__init__(image_shape, num_classes), got {name}"
         )

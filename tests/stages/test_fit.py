@@ -1,0 +1,235 @@
+"""A training in phases: each is a fit of its own, and a run that was killed in any of them comes to the same end, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import command, outcome
+from rich.console import Console
+from safetensors.torch import load_file
+
+from genrun.config.compose import compose
+from genrun.errors import Refused
+from genrun.parts import read_facts, with_facts
+from genrun.run import run
+from genrun.runs.folder import RunFolder
+from genrun.runs.phases import phase_keys, phases_of
+from genrun.stages.context import RunContext
+
+TESTS = Path(__file__).parents[1]
+CONF = str(TESTS / "conf")
+SHORT = (
+    *("model=two_phases", "data=digits", "data.limit=200", "data.passes=1", "data.batch_size=32"),
+    *("sample.n=20", "evaluation=none"),
+)
+# epochs of about a second, so that a signal meets one in its middle
+LONG = (*SHORT, "data.limit=null", "data.passes=12", "model.phases.decoder.max_epochs=3")
+
+
+def train(outputs: Path, *overrides: str) -> RunFolder:
+    every = [*SHORT, f"paths.outputs={outputs}", *overrides]
+    return run(compose(every, CONF), every, Console(quiet=True))
+
+
+def started(*overrides: str):
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    return command("--config-dir", CONF, *LONG, *overrides, env=os.environ | {"PYTHONPATH": path})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("undisturbed")
+    process = started(f"paths.outputs={outputs}")
+    printed, error = process.communicate()
+    assert process.returncode == 0, error
+    (path,) = (outputs / "two_phases-digits").iterdir()
+    return RunFolder(path), printed
+
+
+def wait_for(folder: RunFolder, stage: str, epoch: int, process) -> None:
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit:
+        assert process.poll() is None, process.stderr.read()
+        if folder.path.is_dir():
+            status = folder.status()
+            if status.get("stage") == stage and status.get("epoch") == epoch and stage not in status["stages"]:
+                return
+        time.sleep(0.01)
+    raise TimeoutError(f"epoch {epoch} of {stage} was not reached")
+
+
+# ----------------------------------------------------------------------------------------------------- what is left
+
+
+def test_each_phase_is_a_stage_with_its_own_checkpoints_and_columns(tmp_path):
+    folder = train(tmp_path)
+    status = folder.status()
+    assert list(status["stages"]) == ["fit classifier", "fit decoder", "sample", "figures", "evaluate"]
+    files = {str(file.relative_to(folder.checkpoints)) for file in folder.checkpoints.rglob("*") if file.is_file()}
+    assert files == {
+        *(f"{phase}/{name}.ckpt" for phase in ("classifier", "decoder") for name in ("last", "best")),
+        "classifier/weights.safetensors",
+    }
+    rows = folder.metrics()
+    assert [(row["phase"], row["epoch"]) for row in rows] == [
+        *(("classifier", epoch) for epoch in (1, 2, 3)),
+        *(("decoder", epoch) for epoch in (1, 2)),
+    ]
+    for row in rows:
+        terms = {key for key in row if key.startswith(("train/", "val/"))}
+        assert terms == {f"train/{row['phase']}/error", f"val/{row['phase']}/score"}
+    assert status["epoch"] == 5 and status["step"] == 5 * 7 and status["training_images"] == 5 * 200
+    assert {name: one["epoch"] for name, one in status["phases"].items()} == {"classifier": 3, "decoder": 2}
+    assert {path.name for path in folder.samples.glob("epoch_*")} == {"epoch_0001.png", "epoch_0002.png"}  # of the last
+    assert train(tmp_path).status() == status  # done
+
+
+def test_the_second_phase_begins_with_what_the_first_left_and_leaves_it_alone(tmp_path):
+    folder = train(tmp_path)
+    first, both = load_file(folder.checkpoints / "classifier" / "weights.safetensors"), load_file(folder.weights)
+    assert torch.equal(first["classifier.weight"], both["classifier.weight"])
+    assert not torch.equal(first["decoder.weight"], both["decoder.weight"])
+
+
+def test_both_phases_are_in_the_progress_and_the_dry_run(undisturbed, tmp_path, capsys):
+    _, printed = undisturbed
+    for line in ("classifier epoch 3/3", "decoder epoch 1/3", "decoder epoch 3/3"):
+        assert line in printed
+    every = [*SHORT, f"paths.outputs={tmp_path}", "run.dry_run=true"]
+    run(compose(every, CONF), every, Console(width=200))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "classifier: 3 epochs of 7 steps" in shown and "decoder: 2 epochs of 7 steps" in shown and "about" in shown
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_time_left_in_the_first_phase_counts_the_second(undisturbed):
+    """The last line of the first phase still has three epochs of the second to go, the last line of all nothing."""
+    lines = [line for line in undisturbed[1].splitlines() if " left" in line]
+    seconds = {line.partition("  ")[0]: float(line.split()[-3].replace(",", "")) for line in lines}
+    assert seconds["classifier epoch 3/3"] > 0 and seconds["decoder epoch 3/3"] == 0
+
+
+def test_keep_checkpoints_keeps_the_weights_that_a_later_phase_begins_with(tmp_path):
+    folder = train(tmp_path, "run.keep_checkpoints=none")
+    assert [file.name for file in folder.checkpoints.rglob("*") if file.is_file()] == ["weights.safetensors"]
+    status = folder.status()
+    assert train(tmp_path).status() == status
+
+
+# --------------------------------------------------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize(
+    ("stage", "sent"),
+    [
+        ("fit classifier", signal.SIGTERM),
+        ("fit decoder", signal.SIGKILL),
+        pytest.param("fit classifier", signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("fit decoder", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_was_ended_in_either_phase_goes_on_there(undisturbed, tmp_path, stage, sent):
+    reference, _ = undisturbed
+    folder = RunFolder(tmp_path / "two_phases-digits" / reference.path.name)
+    process = started(f"paths.outputs={tmp_path}")
+    wait_for(folder, stage, 1, process)
+    time.sleep(0.2)
+    process.send_signal(sent)
+    assert process.wait() == (-signal.SIGKILL if sent == signal.SIGKILL else 128 + signal.SIGTERM)
+    assert list(folder.status()["stages"]) == ([] if stage == "fit classifier" else ["fit classifier"])
+    again = started(f"paths.outputs={tmp_path}")
+    printed, error = again.communicate()
+    assert again.returncode == 0, error
+    assert ("classifier epoch 2/3" in printed) == (stage == "fit classifier") and "classifier epoch 1/3" not in printed
+    assert "decoder epoch 2/3" in printed and ("decoder epoch 1/3" in printed) == (stage == "fit classifier")
+    assert outcome(folder) == outcome(reference)
+
+
+def test_a_run_that_was_ended_between_the_phases_goes_on_with_the_second(tmp_path, monkeypatch):
+    enter = RunContext.enter
+
+    def stop(context, phase):
+        if phase.name == "decoder":
+            raise KeyboardInterrupt
+        enter(context, phase)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunContext, "enter", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped")
+    assert outcome(train(tmp_path / "stopped")) == outcome(train(tmp_path / "undisturbed"))
+
+
+# ---------------------------------------------------------------------------------------------- one phase done again
+
+
+def test_an_option_of_the_second_phase_alone_does_not_repeat_the_first(tmp_path):
+    first = train(tmp_path / "runs")
+    other = train(tmp_path / "runs", "model.phases.decoder.lr=0.05")
+    alone = train(tmp_path / "alone", "model.phases.decoder.lr=0.05")
+    assert other.path.name == alone.path.name != first.path.name
+    assert not (other.checkpoints / "classifier" / "last.ckpt").exists()  # it was not trained here
+    assert (alone.checkpoints / "classifier" / "last.ckpt").exists()
+    assert outcome(other) == outcome(alone)
+    assert first.status()["phases"]["classifier"] == other.status()["phases"]["classifier"]
+    assert other.status()["epoch"] == 5
+    changed = train(tmp_path / "runs", "model.phases.classifier.lr=0.05")
+    assert (changed.checkpoints / "classifier" / "last.ckpt").exists()
+
+
+def test_a_run_that_starts_over_takes_nothing_over(tmp_path):
+    train(tmp_path)
+    train(tmp_path, "model.phases.decoder.lr=0.05")
+    again = train(tmp_path, "model.phases.decoder.lr=0.05", "run.resume=never")
+    assert (again.checkpoints / "classifier" / "last.ckpt").exists()
+    assert again.path.with_name(f"{again.path.name}.old-1").is_dir()
+
+
+def test_the_key_of_a_phase_hangs_on_the_phases_before_it():
+    def keys(*overrides: str) -> dict[str, str]:
+        cfg = compose([*SHORT, *overrides], CONF)
+        return phase_keys(with_facts(cfg, read_facts(cfg)[0]))
+
+    base, second = keys(), keys("model.phases.decoder.lr=1")
+    assert base["fit classifier"] == second["fit classifier"] and base["fit decoder"] != second["fit decoder"]
+    for override in ("model.phases.classifier.lr=1", "seed=1", "data.batch_size=31"):
+        changed = keys(override)
+        assert all(changed[stage] != base[stage] for stage in base), override
+
+
+# ------------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "trainer.max_epochs=3",
+            r"trainer.max_epochs: two_phases trains in phases; leave it null and give model.phases.c",
+        ),
+        ("trainer.max_time=00:00:01:00", r"trainer.max_time: two_phases trains in phases"),
+        (
+            "model.phases.decoder.max_epochs=0",
+            r"model.phases.decoder.max_epochs: expected a number of at least 1, got 0",
+        ),
+        (
+            "~model.phases.decoder",
+            r"model.phases: TwoPhases trains in the phases \[classifier, decoder\], got \[classifier\]",
+        ),
+        ("run.extend=true", r"run.extend=true: two_phases trains in phases; leave it out and give the phase"),
+    ],
+)
+def test_what_does_not_go_with_phases_is_refused(override, message, tmp_path):
+    with pytest.raises(Refused, match=message):
+        train(tmp_path, override)
+    assert not list(tmp_path.rglob("status.json"))
+
+
+def test_a_method_without_phases_has_one_without_a_name():
+    (phase,) = phases_of(compose(["data=digits"]))
+    assert (phase.name, phase.stage, phase.is_last, phase.max_epochs) == ("", "fit", True, 100)

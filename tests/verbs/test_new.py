@@ -1,0 +1,183 @@
+"""docs/methods.md, followed as it stands, and what a method of one's own may get wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrun.errors import Refused
+from genrun.verbs import new
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "methods.md").read_text()
+SHORT = ("data=digits", "data.limit=200", "trainer.max_epochs=2", "sample.n=20", "evaluation=none")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def genrun(*arguments: str) -> subprocess.CompletedProcess:
+    """The installed script, which does not put the current folder on Python's path as `python -m` does."""
+    script = "import sys; sys.path = [path for path in sys.path if path]; from genrun.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+
+
+def fails(*arguments: str) -> str:
+    """The one line of a refusal."""
+    done = genrun(*arguments)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_the_page_shows_the_files_that_the_verb_writes(here, capsys):
+    assert new.main(["method", "blurry"]) == 0
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
+    assert Path("blurry.py").read_text() == code and Path("conf/model/blurry.yaml").read_text() == yaml
+    assert len(code.splitlines()) + len(yaml.splitlines()) < 60
+    assert "genrun --config-dir conf model=blurry data=digits" in capsys.readouterr().out
+
+
+def test_the_page_can_be_followed(here):
+    """Its commands as a reader would give them, on little data: new, train, resume, sweep, sample."""
+    assert genrun("new", "method", "blurry").returncode == 0
+    trained = genrun("--config-dir", "conf", "model=blurry", *SHORT)
+    assert trained.returncode == 0, trained.stderr
+    (run,) = (here / "outputs" / "blurry-digits").iterdir()
+    dry = genrun("--config-dir", "conf", "model=blurry", *SHORT, "model.lr=0.02", "--dry-run")
+    assert dry.returncode == 0 and "20" in dry.stdout, dry.stderr
+    swept = genrun("--config-dir", "conf", "-m", "model=blurry", *SHORT, "seed=0,1")
+    assert swept.returncode == 0 and "was done before" in swept.stdout, swept.stdout + swept.stderr
+    refused = fails("sample", str(run))
+    assert "model._target_=blurry.Blurry" in refused and "--trust" in refused
+    drawn = genrun("sample", str(run), "--labels", "2,3", "--trust", "--out", "few.npz")
+    assert drawn.returncode == 0, drawn.stderr
+    assert np.load("few.npz")["labels"].tolist() == [2, 3]
+
+
+def test_an_untrusted_run_is_refused_before_torch_is_imported(here):
+    script = "import sys; sys.modules['torch'] = None; from genrun.cli import main; main()"  # an import of it raises
+    new.main(["method", "blurry"])
+    done = genrun("--config-dir", "conf", "model=blurry", *SHORT)
+    assert done.returncode == 0, done.stderr
+    (run,) = (here / "outputs" / "blurry-digits").iterdir()
+    for verb in (["sample", str(run)], ["refit", str(run), "model/prior=gaussian"], ["evaluate", str(run)]):
+        done = subprocess.run([sys.executable, "-c", script, *verb], capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and "if you trust this run" in done.stderr, (verb, done.stderr)
+
+
+# -------------------------------------------------------------------------------------------------- what goes wrong
+
+
+CLASSES = """
+import pytorch_lightning as pl
+import torch
+from genrun.maths.samplers import Euler
+from genrun.methods import Method
+
+
+class Plain(pl.LightningModule):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+
+class Mute(Method):
+    def training_step(self, batch, _): ...
+    def configure_optimizers(self): ...
+
+
+class Hurried(Method):
+    def __init__(self, image_shape, num_classes) -> None:
+        pl.LightningModule.__init__(self)
+    def training_step(self, batch, _): ...
+    def configure_optimizers(self): ...
+    def sample(self, n, labels=None, *, generator=None): ...
+
+
+class Counter(pl.Callback):
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+    def on_train_epoch_end(self, trainer, method) -> None:
+        print("counted", trainer.current_epoch // self.every)
+
+
+class Slow(Euler):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("yaml", "line"),
+    [
+        (
+            "_target_: own.Plain\n  width: 3",
+            "expected a subclass of genrun.methods.Method, got Plain; it needs sample and",
+        ),
+        (
+            "_target_: own.Mute\n  image_shape: [1, 8, 8]\n  num_classes: 10",
+            "Mute has no sample of its own; it needs sample",
+        ),
+        (
+            "_target_: own.Hurried\n  image_shape: [1, 8, 8]\n  num_classes: 10",
+            "expected a genrun.methods.Method that has called super().__init__(image_shape, num_classes), got Hurried",
+        ),
+        ("_target_: own.Absent", "own has no Absent"),
+        ("_target_: absent.Own", "No module named 'absent'"),
+        ("width: 3", "its YAML names no class: expected model._target_"),
+    ],
+)
+def test_what_is_no_method_is_one_line(yaml, line, here):
+    Path("own.py").write_text(CLASSES)
+    Path("conf/model").mkdir(parents=True)
+    Path("conf/model/mine.yaml").write_text(f"# @package _global_\nmodel:\n  {yaml}\n")
+    refused = fails("--config-dir", "conf", "model=mine", *SHORT)
+    assert line in refused and "model" in refused
+
+
+def test_a_callback_and_a_group_of_ones_own(here):
+    Path("own.py").write_text(CLASSES)
+    Path("conf/model/sampler").mkdir(parents=True)
+    Path("conf/model/sampler/mine.yaml").write_text("_target_: own.Slow\nsteps: 3\n")
+    options = ["model=flow_matching", *SHORT, "model.network.widths=[8,8]"]
+    trained = genrun("--config-dir", "conf", *options, "+callbacks.watching.mine._target_=own.Counter")
+    assert trained.returncode == 0, trained.stderr
+    assert "counted 1" in trained.stdout
+    (run,) = (here / "outputs" / "flow_matching-digits").iterdir()
+    assert "--config-dir adds your own" in fails("sample", str(run), "model/sampler=mine")
+    drawn = genrun("sample", str(run), "model/sampler=mine", "--config-dir", "conf", "--trust", "--n", "4")
+    assert drawn.returncode == 0, drawn.stderr
+    assert Path("samples.png").is_file()
+
+
+# ------------------------------------------------------------------------------------------------------ genrun new
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["method", "vae"], "vae is a model of genrun's"),
+        (["method", "random"], "random is the name of a module that Python has already"),
+        (["method", "My-Method"], "expected a name of lower-case letters"),
+        (["methd", "mine"], r"expected method \(did you mean 'method'\?\)"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(words, line, here):
+    with pytest.raises(Refused, match=line):
+        new.main(words)
+    assert not any(here.iterdir())
+
+
+def test_nothing_is_overwritten(here):
+    new.main(["method", "mine", "--config-dir", "own"])
+    before = Path("mine.py").read_text()
+    with pytest.raises(Refused, match=r"mine.py exists already"):
+        new.main(["method", "mine"])
+    assert Path("mine.py").read_text() == before and not Path("conf").exists()
