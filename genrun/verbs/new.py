@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
     """Write NAME.py and CONFIG_DIR/model/NAME.yaml, and print how to run them."""
     parser = Arguments(
         "genrun new",
-        description="Write the two files of a method of your own, a class and its YAML, which run as they are. docs/methods.md explains them.",
+        description="Write the two files of a method of your own: a class and its YAML. They run as they are; see docs/methods.md.",
     )
     parser.add_argument("kind", help="method")
     parser.add_argument(
