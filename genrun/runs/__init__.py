@@ -1,1 +1,1 @@
-"""A run's folder and everything that it says: identity, status, provenance, weights. Knows no Lightning."""
+"""The folder of a run and what it records: identity, status, provenance, weights. Nothing here imports Lightning."""

@@ -1,6 +1,6 @@
-"""The folder of a run: where its files lie, how far the run came, and who holds it.
+"""The folder of a run: the paths of its files, the record of its progress, and its lock.
 
-Knows neither Lightning nor torch, so a finished run is found and printed without importing them.
+This module imports neither Lightning nor torch, so that a finished run is found and printed without them.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from genrun.system.files import now, write_json
 from genrun.system.locks import hold
 from genrun.types import Phase
 
-FORMAT = 1  # of the run folder
+FORMAT = 1  # version of the run folder's layout
 
 
 class PhaseFiles(NamedTuple):
     """The files of one phase of a training."""
 
-    last: Path  # checkpoint to go on from
+    last: Path  # checkpoint from which an interrupted training resumes
     best: Path  # checkpoint of the epoch with the best score
-    weights: Path  # what the next phase, or the next stage, begins with
+    weights: Path  # trained weights, with which the next phase or the next stage begins
 
 
 class RunFolder:
-    """`outputs/<model>-<data>/<id>/`: one run, and the record of how far it came."""
+    """The folder of one run, `outputs/<model>-<data>/<id>/`, with the record of its progress."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class RunFolder:
         self.weights = path / "model.safetensors"
 
     def phase(self, phase: Phase) -> PhaseFiles:
-        """Return where a phase of the training keeps its checkpoints and leaves its weights."""
+        """Return the paths of the checkpoints and the weights of a phase of the training."""
         if not phase.name:
             return PhaseFiles(self.last, self.best, self.weights)
         folder = self.checkpoints / phase.name
@@ -55,7 +55,7 @@ class RunFolder:
         return PhaseFiles(folder / "last.ckpt", folder / "best.ckpt", weights)
 
     def has_checkpoint(self) -> bool:
-        """Whether there is a `last.ckpt`, of any phase, to go on from."""
+        """Return whether a phase of the training has a `last.ckpt` to resume from."""
         return any(self.checkpoints.rglob("last.ckpt"))
 
     @classmethod
@@ -80,7 +80,11 @@ class RunFolder:
     # -- status
 
     def status(self) -> dict[str, Any]:
-        """Return the record of status.json; a run that was never started has the state `new`."""
+        """Return the content of status.json; a run that was never started has the state `new`.
+
+        Raises:
+            Refused: status.json is damaged.
+        """
         try:
             return json.loads((self.path / "status.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -101,7 +105,10 @@ class RunFolder:
         self.record(attempts=attempts)
 
     def begin_attempt(self) -> None:
-        """Record that this process is at work on the run; an attempt still `running` was killed, because the lock was free."""
+        """Record a new attempt by this process.
+
+        An earlier attempt that is still recorded as `running` was killed, because the lock was free: record it as interrupted.
+        """
         attempts = self.status()["attempts"]
         for earlier in attempts:
             if earlier["state"] == "running":
@@ -110,30 +117,46 @@ class RunFolder:
         self.record(state="running", error=None, error_kind=None, attempts=attempts)
 
     def end_attempt(self, state: str, error: str | None = None, kind: str | None = None) -> None:
-        """Record how the attempt ended: `done`, `interrupted` or `failed`, the error in words and the name of its class."""
+        """Record how the attempt ended.
+
+        Args:
+            state: `done`, `interrupted` or `failed`.
+            error: the error in words.
+            kind: the name of the error's class.
+        """
         self.record_attempt(state=state, ended=now(), **({"error": error} if error else {}))
         self.record(state=state, error=error, error_kind=kind)
 
     def stage_done(self, name: str, key: str) -> bool:
-        """Whether the stage ran with these inputs and left the files that it says it left."""
+        """Return whether the stage is recorded with this key (the hash of its inputs) and all its recorded files exist."""
         stage = self.status()["stages"].get(name)
         return bool(stage) and stage["key"] == key and all((self.path / file).is_file() for file in stage["outputs"])
 
     def run_stage(self, name: str, key: str, work: Callable[[], list[Path]], *, again: bool = False) -> None:
-        """Do the work of a stage, unless it is recorded as done and not `again`, and record it with the files that the work returns."""
+        """Run a stage if it is not done yet, and record it with the files that `work` returns.
+
+        Args:
+            key: the hash of the stage's inputs.
+            work: does the stage and returns the files that it wrote.
+            again: run the stage even if it is done.
+        """
         if self.stage_done(name, key) and not again:
             return
         started = time.monotonic()
         stages = self.status()["stages"]
         before = list(stages)[: list(stages).index(name)] if name in stages else list(stages)
         kept = {one: stages[one] for one in before}
-        self.record(stage=name, stages=kept)  # later stages are out of date now
+        self.record(stage=name, stages=kept)  # this stage and later ones are out of date now
         outputs = [str(path.relative_to(self.path)) for path in work()]
         stage = {"key": key, "ended": now(), "seconds": round(time.monotonic() - started, 2), "outputs": outputs}
         self.record(stages=kept | {name: stage})
 
     def finished(self, keys: dict[str, str]) -> bool:
-        """Whether every recorded stage ran with the inputs of `keys` (stage → key, in their order), the last among them."""
+        """Return whether the run is done and all its recorded stages, including the last one, match these keys.
+
+        Args:
+            keys: stage → hash of its inputs, in the order of the stages.
+        """
         status, last = self.status(), list(keys)[-1]
         return (
             status["state"] == "done"
@@ -142,11 +165,15 @@ class RunFolder:
         )
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.csv, numbers as numbers; a row lacks the columns that are empty in it."""
+        """Return the rows of metrics.csv with numbers as numbers; a row does not contain its empty columns."""
         return [{key: _parsed(key, text) for key, text in row.items() if text} for row in self.metric_texts()]
 
     def metric_texts(self, phases: Iterable[Phase] | None = None) -> list[dict[str, str]]:
-        """Return the rows of metrics.csv as they are written, of these phases only where some are given; [] without the file."""
+        """Return the rows of metrics.csv as text; an empty list if there is no file.
+
+        Args:
+            phases: return the rows of these phases only; None: return all rows.
+        """
         file = self.path / "metrics.csv"
         if not file.is_file():
             return []
@@ -158,9 +185,11 @@ class RunFolder:
         return [row for row in rows if row.get("phase", "") in names]
 
     def keep_checkpoints(self, which: str) -> None:
-        """Delete the checkpoints of a finished run, but for those to keep: `all`, `last`, `best` or `none`.
+        """Delete the checkpoints of a finished run except those to keep.
 
-        In a phase without a best.ckpt, because nothing was held out to score it by, `best` keeps last.ckpt.
+        Args:
+            which: the checkpoints to keep: `all`, `last`, `best` or `none`. `best` keeps last.ckpt in a phase that has no
+                best.ckpt because no images were held out to score it.
         """
         for folder in {file.parent for file in self.checkpoints.rglob("*.ckpt")}:
             last, best = folder / "last.ckpt", folder / "best.ckpt"
@@ -174,15 +203,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self, *, wait: float = 0) -> Iterator[None]:
-        """Hold the folder while the context lasts, and make it when there is none.
+        """Lock the folder while the context lasts; make the folder if it does not exist.
 
         Args:
-            wait: seconds to wait for another process that holds it.
+            wait: seconds to wait for another process that holds the lock.
 
         Raises:
-            Busy: another process holds it.
-            Refused: it cannot be written, or the file system cannot lock.
-            Failed: an error of the file system came up while it was held.
+            Busy: another process holds the lock.
+            Refused: the folder cannot be written, or the file system cannot lock.
+            Failed: the file system raised an error while the lock was held.
         """
         try:
             for folder in (self.path, self.checkpoints, self.samples, self.figures):
@@ -193,17 +222,17 @@ class RunFolder:
             ) from None
         with hold(self.path, "choose another run.name or paths.outputs", wait=wait):
             try:
-                for left in self.path.rglob(".*.tmp"):  # of a write that was killed
+                for left in self.path.rglob(".*.tmp"):  # temporary files of a write that was killed
                     left.unlink()
                 yield
             except OSError as error:
                 raise Failed(
-                    f"{error.filename or self.path}: {error.strerror or error}; what was written before is whole, "
+                    f"{error.filename or self.path}: {error.strerror or error}; files written before are complete, "
                     "and the same command goes on from there"
                 ) from error
 
     def move_aside(self) -> Path:
-        """Rename the folder to `<id>.old-N`, the first N that is free; nothing is deleted."""
+        """Rename the folder to `<id>.old-N` with the first free N, delete nothing, and return the new path."""
         n = 1
         while (old := self.path.with_name(f"{self.path.name}.old-{n}")).exists():
             n += 1
@@ -212,7 +241,7 @@ class RunFolder:
 
 
 def _parsed(column: str, text: str) -> int | float | str:
-    """Return a field of metrics.csv as what its column holds."""
+    """Convert a field of metrics.csv to the type of its column."""
     if column == "phase":
         return text
     return int(text) if column in ("epoch", "step") else float(text)

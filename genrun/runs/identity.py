@@ -1,4 +1,4 @@
-"""Which run a configuration describes: everything that decides the result, hashed."""
+"""Compute the identity of a run: all options that decide its result. The hash of the identity is the run's id."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from omegaconf import DictConfig
 from genrun.config.container import to_container
 from genrun.errors import Refused
 
-RECIPE_VERSION = 1  # raised when the same configuration would come to train differently
-# An option added later stands here with the value that keeps the behaviour of before: with that value it is left out of the
-# identity, so that runs made before it keep their ids. Dotted path of the identity -> value.
+RECIPE_VERSION = 1  # raise it when a change of the code makes the same configuration train differently
+# Options that were added later, with the value that keeps the earlier behaviour. An option with this value is left out of the
+# identity, so that earlier runs keep their ids. Dotted path in the identity -> value.
 NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False, "memory_format": "contiguous"}
-# An option that took another's place stands here with the value that does the same, and the other with its own: they name the same runs.
+# Options that replaced an older one: new option -> (its value, the older option, the older option's value that meant the same).
+# The identity contains the older option, so that both name the same run.
 REPLACED: dict[str, tuple[Any, str, Any]] = {
     "model.prior": (
         {
@@ -33,14 +34,14 @@ REPLACED: dict[str, tuple[Any, str, Any]] = {
     )
 }
 
-# Keys that do not decide the result: where things are, how they are loaded, what they are called.
+# Keys that do not decide the result: paths, how data is loaded, names.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
-_NOT_SOURCE = {"root", "path"}  # the checksum says what was there
+_NOT_SOURCE = {"root", "path"}  # the checksum identifies the content
 _NOT_IMAGES = {"batch_size", "passes"}
 
 
 def digest(content: Any, length: int = 8) -> str:
-    """Return the first characters of the sha256 of nested dictionaries and lists, written as canonical JSON."""
+    """Return the first `length` hexadecimal digits of the sha256 of nested dictionaries and lists, written as canonical JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:length]
 
 
@@ -51,7 +52,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         omegaconf.errors.MissingMandatoryValue: `cfg.data.facts` lacks the facts of the data.
     """
     data = data_identity(cfg)
-    if cfg.data.seed != cfg.seed:  # it follows the run's seed unless it is set by hand
+    if cfg.data.seed != cfg.seed:  # by default it is the seed of the run
         data["source"]["seed"] = cfg.data.seed
     result = {
         "model": {key: value for key, value in to_container(cfg.model).items() if key != "name"},
@@ -60,8 +61,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         "trainer": to_container(cfg.trainer),
         "callbacks": to_container(cfg.callbacks.training),
         "precision": str(cfg.hardware.precision),
-        "compile": bool(cfg.hardware.get("compile", False)),  # fused operations round otherwise
-        "memory_format": str(cfg.hardware.get("memory_format", "contiguous")),  # other kernels round otherwise
+        "compile": bool(cfg.hardware.get("compile", False)),  # fused operations round differently
+        "memory_format": str(cfg.hardware.get("memory_format", "contiguous")),  # other kernels round differently
         "init_from": weights_digest(cfg.run.init_from),
         "seed": cfg.seed,
         "recipe_version": RECIPE_VERSION,
@@ -87,20 +88,24 @@ def parent_of(path: str, node: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def data_identity(cfg: DictConfig) -> dict[str, Any]:
-    """Return what is read of the data, and how; not where it lies, nor what it is called."""
+    """Return the options that decide which data is read, and how; without its path and its name."""
     data = to_container(cfg.data)
     source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
     return {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source}
 
 
 def images_key(cfg: DictConfig) -> str:
-    """Return a hash of the images of all splits. Equal where the same images are read, whatever the batches are."""
+    """Return a hash of the images of all splits; it does not depend on the batches."""
     data = {key: value for key, value in data_identity(cfg).items() if key not in _NOT_IMAGES}
     return digest([data, to_container(cfg.data.facts)], 16)
 
 
 def weights_digest(run: str | None) -> str | None:
-    """Return the sha256 of the weights that a run starts from; None where it starts from none."""
+    """Return the sha256 of the weights of the run folder that a run starts from; None if `run` is None.
+
+    Raises:
+        Refused: the folder has no model.safetensors.
+    """
     if run is None:
         return None
     weights = Path(run) / "model.safetensors"
@@ -111,7 +116,7 @@ def weights_digest(run: str | None) -> str | None:
 
 
 def differing_options(one: DictConfig, other: DictConfig) -> list[str]:
-    """Return the dotted options in which the identities of two configurations differ, by the names that they have today."""
+    """Return the dotted options in which the identities of two configurations differ, with their current names."""
     today = {f"{path.rpartition('.')[0]}.{before}": path for path, (_, before, _) in REPLACED.items()}
     keys = [today.get(key, key) for key in _differing(identity(one), identity(other))]
     return list(dict.fromkeys(keys))

@@ -1,4 +1,4 @@
-"""Where messages go: into a run's log.txt, and not onto the screen."""
+"""Send log messages to a run's log.txt and keep them off the screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOGGERS = [logging.getLogger(name) for name in ("genrun", "pytorch_lightning", "
 
 @contextlib.contextmanager
 def logging_to(handler: logging.Handler) -> Iterator[None]:
-    """Send genrun's and Lightning's messages and all warnings to one handler, and keep them off the screen."""
+    """Send the messages of genrun and Lightning and all warnings to one handler while the context lasts, not to the screen."""
     before = [(logger.handlers, logger.propagate, logger.level) for logger in LOGGERS]
     logging.captureWarnings(True)
     for logger in LOGGERS:
@@ -30,8 +30,8 @@ def logging_to(handler: logging.Handler) -> Iterator[None]:
 
 
 def log_file(folder: RunFolder) -> logging.Handler:
-    """log.txt, which is appended to."""
+    """Return a handler that appends to the log.txt of a run."""
     handler = logging.FileHandler(folder.path / "log.txt")
-    handler.handleError = lambda record: None  # a full disk is reported once, in one line, by what met it
+    handler.handleError = lambda record: None  # the write that fails on a full disk reports it; one line is enough
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler

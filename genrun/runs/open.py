@@ -1,4 +1,4 @@
-"""The notebook's door to a run: `genrun.open_run(path)`."""
+"""Open a run folder for reading, for example in a notebook: `genrun.open_run(path)`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
 
 
-SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")  # of every run's configuration
+SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")  # keys that every run's configuration has
 
 
 class OpenRun:
-    """A run folder, opened for reading: its configuration, what it left, and its trained method.
+    """A run folder, opened for reading: its configuration, its results and its trained method.
 
     Args:
-        path: a run folder; it may have been moved, and made on another machine.
+        path: a run folder; it may have been moved, or made on another machine.
 
     Raises:
-        Refused: it is not a run folder, or of a later format.
+        Refused: it is not a run folder, its configuration cannot be read or is incomplete, or it has a later format.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,13 +56,14 @@ class OpenRun:
         self.facts = Facts.from_dict(OmegaConf.to_container(self.config.data.facts))
 
     def override(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
-        """Change options of the run's model, in this object only: `model/sampler=ddim`, `model.sampler.steps=100`, in this order.
+        """Change options of the run's model in this object only; the run folder stays as it is.
 
         Args:
+            overrides: such as `model/sampler=ddim` and `model.sampler.steps=100`, applied in this order.
             config_dir: a folder of the user's own groups.
 
         Raises:
-            Refused: it is not of the model, there is no such choice or option, or it cannot be read.
+            Refused: it is no option of the model, there is no such choice or option, or the value cannot be read.
         """
         for text in overrides:
             key, equals, value = text.partition("=")
@@ -82,25 +83,25 @@ class OpenRun:
                     raise Refused(f"{text}: {str(error).splitlines()[0]}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.csv."""
+        """Return the rows of metrics.csv."""
         return self.folder.metrics()
 
     def results(self) -> dict[str, Any]:
-        """results.json."""
+        """Return the content of results.json."""
         return json.loads((self.folder.path / "results.json").read_text())
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8 (n, H, W, C) and labels int64 (n,)."""
+        """Return the samples of the run: images uint8 (n, H, W, C) and labels int64 (n,)."""
         import numpy as np
 
         file = np.load(self.folder.path / "samples.npz")
         return file["images"], file["labels"]
 
     def check_trusted(self) -> None:
-        """Check quickly, by their names, that the run's model has no classes from elsewhere than genrun and torch.
+        """Check that the run's model has only classes of genrun and torch. This checks names only, so it is quick.
 
         Raises:
-            Refused: it has.
+            Refused: the model has a class from elsewhere.
         """
         from genrun.config.trust import check_trusted_names
 
@@ -110,10 +111,10 @@ class OpenRun:
         """Return the trained method, in evaluation mode on the CPU.
 
         Args:
-            trust: build classes from elsewhere than genrun and torch too, also from the current folder.
+            trust: also build classes from outside genrun and torch, including those in the current folder.
 
         Raises:
-            Refused: a class that is not trusted, or weights that are missing or damaged.
+            Refused: a class is not trusted, or the weights are missing or damaged.
         """
         from genrun.config.trust import allow_own_modules, build_trusted
         from genrun.runs.weights import load_weights
@@ -134,7 +135,7 @@ class OpenRun:
 
 
 def upgrade(model: DictConfig) -> None:
-    """Write the `components` of an earlier version's configuration as the prior that took their place."""
+    """Replace the option `components` of an earlier version by `prior`, in place."""
     if "components" in model:
         there = OmegaConf.create({"components": model.components, "reg_covar": 1e-4})
         model.prior = (
@@ -146,5 +147,5 @@ def upgrade(model: DictConfig) -> None:
 
 
 def open_run(path: str | Path) -> OpenRun:
-    """Open a run folder for reading; see `OpenRun`."""
+    """Open a run folder for reading and return it as an `OpenRun`."""
     return OpenRun(path)

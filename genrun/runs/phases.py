@@ -1,4 +1,4 @@
-"""The phases of a run's training, and what each depends on."""
+"""List the phases of a run's training, and hash what each of them depends on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from genrun.types import Phase
 
 
 def phases_of(cfg: DictConfig) -> list[Phase]:
-    """Return the phases that `model.phases` names, in their order; one without a name where the YAML has none.
+    """Return the phases that `model.phases` names, in order; one phase without a name if the YAML has none.
 
-    Read from the configuration alone, so that a finished run is recognised without building its method.
+    This reads only the configuration, so that a finished run is recognised without building its method.
     """
     named = cfg.model.get("phases") or {}
     if not named:
@@ -23,10 +23,10 @@ def phases_of(cfg: DictConfig) -> list[Phase]:
 
 
 def phase_keys(cfg: DictConfig) -> dict[str, str]:
-    """Return for the stage of each phase the hash of everything that its outcome depends on.
+    """Return, for the stage of each phase, the hash of everything that its result depends on.
 
-    A phase depends on the options of those before it and not on those after it: of two runs that differ in `model.phases.<last>` alone the
-    earlier phases have the same keys. The key of the last phase is the run's id.
+    A phase depends on its own options and those of earlier phases, not on those of later phases. If two runs differ only in
+    `model.phases.<last>`, their earlier phases have the same keys. The key of the last phase is the run's id.
     """
     result = {}
     phases = phases_of(cfg)
@@ -39,5 +39,5 @@ def phase_keys(cfg: DictConfig) -> dict[str, str]:
 
 
 def is_trained(cfg: DictConfig, status: dict[str, Any]) -> bool:
-    """Whether the record of a run says that every phase of its training is over."""
+    """Return whether the training is complete, all phases included, according to the run's status.json."""
     return phases_of(cfg)[-1].stage in status["stages"]

@@ -1,4 +1,4 @@
-"""Where a run comes from: command, code, versions, machine."""
+"""Record how a run was made: command, code, versions, machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", 
 
 
 def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) -> dict[str, Any]:
-    """A plain record of the command, the code and the machine."""
+    """Return a record of the command, the code, the versions, the machine, the data and the seed, as plain containers."""
     import torch
 
     from genrun.system.hardware import kind_of, precision, processes
@@ -46,7 +46,7 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
 
 
 def machine() -> dict[str, Any]:
-    """What decides whether floating-point sums come out the same."""
+    """Return what can change the result of floating-point sums: system, processor, cores and threads."""
     import torch
 
     return {
@@ -58,6 +58,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -68,7 +69,7 @@ def processor() -> str:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that genrun runs from and whether it was changed; None outside a checkout."""
+    """Return the git commit of the code, and whether the checkout has changes; None if genrun does not run from a checkout."""
 
     def git(*arguments: str) -> str:
         folder = Path(genrun.__file__).parent
@@ -83,12 +84,12 @@ def git_state() -> dict[str, Any] | None:
 
 
 def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolder | None, console: Console) -> None:
-    """Write provenance.json; of a run that goes on, add by what it was resumed.
+    """Write provenance.json; for a resumed run, add what differs from the first attempt.
 
-    Warn when the machine or the number of threads changed: floating-point numbers are then summed in another order.
+    Warn if the machine or the number of threads changed, because floating-point numbers are then summed in another order.
 
     Args:
-        parent: the run whose training this one takes over or continues.
+        parent: the run whose training this run takes over or continues.
     """
     file = folder.path / "provenance.json"
     began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint

@@ -1,4 +1,4 @@
-"""Where an attempt begins: at the start, at a checkpoint, at the end of a shorter run, or not at all."""
+"""Decide where a run starts: at the beginning, from a checkpoint or from another run; or refuse to start it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger("genrun")
 
 
 def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
-    """Refuse what cannot go on: a run that met NaN, or run.resume=must without a checkpoint.
+    """Refuse to resume a run that failed with NaN, and refuse run.resume=must without a checkpoint.
 
     Raises:
-        NotFinite: the run failed so before, and the same command would again.
+        NotFinite: the run failed with NaN or Inf before, and the same command would fail again.
         Refused: run.resume=must, and there is neither a checkpoint nor a finished training.
     """
     if cfg.run.resume == "never":
@@ -40,7 +40,7 @@ def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
 
 
 def parent_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder | None:
-    """Return the finished run whose training this one takes over (run.refit_of) or continues (run.extend); None without one.
+    """Return the finished run whose training this run takes over (run.refit_of) or continues (run.extend); None if there is none.
 
     Raises:
         Refused: see `extended_run` and `refitted_run`.
@@ -53,7 +53,11 @@ def parent_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder 
 
 
 def starting_checkpoint(folder: RunFolder, phase: Phase, parent: RunFolder | None) -> Path | None:
-    """Return the checkpoint that a phase goes on from: its own, else that of the shorter run that it extends; None: its start."""
+    """Return the checkpoint from which a phase continues: its own, or else that of the shorter run; None: start from the beginning.
+
+    Args:
+        parent: the shorter run that this run extends.
+    """
     own = folder.phase(phase).last
     if is_whole(own):
         return own
@@ -61,15 +65,15 @@ def starting_checkpoint(folder: RunFolder, phase: Phase, parent: RunFolder | Non
 
 
 def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
-    """Return the finished run that run.extend=true goes on from, the longest there is.
+    """Return the finished run that run.extend=true continues: the longest one that differs only by a smaller trainer.max_epochs.
 
     Raises:
-        Refused: there is none, or a longer run is not the continuation of a shorter one.
+        Refused: there is no such run, it has no last.ckpt, or a longer training would not continue a shorter one.
     """
     if len(phases_of(cfg)) > 1:
         raise Refused(
-            f"run.extend=true: {cfg.model.name} trains in phases; leave it out and give the phase its longer budget: earlier phases "
-            "with the same options are taken over from runs in the same folder"
+            f"run.extend=true: {cfg.model.name} trains in phases; leave run.extend out and give the phase a longer budget: "
+            "earlier phases with the same options are taken over from other runs in {folder.path.parent}"
         )
     if reason := method.budget_dependence():
         raise Refused(
@@ -97,10 +101,12 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
 
 
 def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
-    """Return the finished run whose networks run.refit_of takes over: its training did not see the part that differs.
+    """Return the finished run whose networks run.refit_of takes over.
+
+    It may differ only in the part that the method refits, because its training did not use that part.
 
     Raises:
-        Refused: it is not finished, or differs in more than the part that the method refits.
+        Refused: it is not finished, it differs in another option, it is this run itself, or the method has no prior of codes.
     """
     parent = RunFolder(Path(cfg.run.refit_of))
     if not isinstance(method, Refits):
@@ -119,7 +125,7 @@ def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
 
 
 def run_with_phase(folder: RunFolder, phase: Phase, key: str) -> RunFolder | None:
-    """Return another run in the same folder that has finished this phase with the same key; None without one."""
+    """Return another run, in a folder beside this one, that has finished this phase with the same key; None if there is none."""
     for path in sorted(folder.path.parent.iterdir()):
         other = RunFolder(path)
         with contextlib.suppress(Refused):  # a damaged status.json
@@ -129,7 +135,7 @@ def run_with_phase(folder: RunFolder, phase: Phase, key: str) -> RunFolder | Non
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint is there and can be read; a damaged one is renamed to `.damaged`."""
+    """Return whether a checkpoint exists and can be read; rename a damaged one to `.damaged`."""
     if not checkpoint.is_file():
         return False
     import torch
@@ -137,7 +143,7 @@ def is_whole(checkpoint: Path) -> bool:
     try:
         torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:
-        log.warning("%s cannot be read (%s): set aside, starting over", checkpoint, error)
+        log.warning("%s cannot be read (%s): renamed to .damaged, training starts over", checkpoint, error)
         checkpoint.rename(checkpoint.with_suffix(".damaged"))
         return False
     return True

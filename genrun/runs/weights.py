@@ -1,4 +1,4 @@
-"""model.safetensors: the trained weights of a method."""
+"""Save and load the weights of a method as safetensors."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def save_weights(file: Path, method: Method) -> None:
-    """Write the state of a method as safetensors."""
+    """Write the weights and buffers of a method to a safetensors file."""
     state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
     write_atomic(file, save(state))
 
 
 def read_weights(file: Path, why: str) -> dict[str, torch.Tensor]:
-    """Read the tensors of a safetensors file, by name.
+    """Read a safetensors file and return its tensors by name.
 
     Args:
-        why: what asked for them, for the line of an error.
+        why: the purpose, with which an error message begins.
 
     Raises:
         Refused: the file is missing or damaged.
@@ -39,13 +39,13 @@ def read_weights(file: Path, why: str) -> dict[str, torch.Tensor]:
 
 
 def load_weights(method: Method, file: Path, why: str) -> None:
-    """Load the weights of a run into a method.
+    """Load weights from a safetensors file into a method.
 
     Args:
-        why: what asked for them, for the line of an error.
+        why: the purpose, with which an error message begins.
 
     Raises:
-        Refused: the file is damaged, or belongs to another architecture or data set.
+        Refused: the file is missing or damaged, or belongs to another architecture or data set.
     """
     state = read_weights(file, why)
     mine = method.state_dict()
