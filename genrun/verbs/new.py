@@ -24,7 +24,9 @@ from genrun.types import Batch
 
 
 class $class_(Method):
-    r"""Independent Gaussian pixels, fitted by maximum likelihood: -log p(x | y) = Σ_i ½((x_i - μ_yi) / σ_yi)² + log σ_yi + ½ log 2π.
+    r"""Independent Gaussian pixels, fitted by maximum likelihood.
+
+        -log p(x | y) = Σ_i ½((x_i - μ_yi) / σ_yi)² + log σ_yi + ½ log 2π
 
     Args:
         image_shape: (C, H, W) of the data.
