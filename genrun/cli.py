@@ -7,13 +7,13 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING, NoReturn
 
 from genrun.compat import flags_of, hydra_argument_parser
-from genrun.config.compose import GROUPS, check_config_dir, explain, name_parts
 from genrun.errors import Refused, as_genrun_error, nearest, print_error
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 VERBS = ("evaluate", "new", "refit", "sample")
 
@@ -34,6 +34,13 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
     """Do what the command line asks for, and return the exit status."""
     if arguments[:1] and arguments[0] in VERBS:
         return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
+    if {"--help", "-h"} & set(arguments):
+        from genrun.verbs import help
+
+        return help.main(arguments)
+
+    from genrun.config.compose import check_config_dir
+
     flags = {"--dry-run": "run.dry_run=true"}
     arguments = [flags.get(argument, argument) for argument in arguments]
     parsed = parse(arguments)
@@ -42,7 +49,7 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
         parsed.overrides.append("run.debug=true")
     check_words(parsed.overrides)
     check_config_dir(parsed.config_dir)
-    asks_hydra = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    asks_hydra = parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if parsed.multirun and not asks_hydra:
         from genrun.sweeps.sweep import sweep
 
@@ -72,6 +79,8 @@ def check_words(words: list[str]) -> None:
     Raises:
         Refused: one is not, with the nearest verb or group.
     """
+    from genrun.config.compose import GROUPS
+
     for word in words:
         if "=" not in word and not word.startswith("~"):
             raise Refused(f"cannot read '{word}': expected option=value{nearest(word, [*VERBS, *GROUPS])}")
@@ -80,6 +89,8 @@ def check_words(words: list[str]) -> None:
 def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) -> int:
     """Let Hydra show its help, the configuration or a completion, or compose a run and do it; return the exit status."""
     import hydra
+
+    from genrun.config.compose import explain, name_parts
 
     status = 0
 

@@ -1,1 +1,1 @@
-"""From command-line words to a configuration, and from a configuration to objects."""
+"""Compose a configuration from the words of the command line, check it, and build objects from it."""

@@ -1,4 +1,4 @@
-"""From configuration to objects: every argument is checked against the signature that will take it, before it is built."""
+"""Build objects from a configuration. Every argument is first checked against the signature of the class that takes it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genrun.errors import Refused, nearest
 
-logging.getLogger("hydra").addHandler(logging.NullHandler())  # it would print what is said in our one line
+logging.getLogger("hydra").addHandler(logging.NullHandler())  # else Hydra prints the error that genrun prints in one line
 
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
 def build(node: DictConfig, path: str, **extra: Any) -> Any:
-    """Build the object whose class `node` names, at `path` of the configuration, with `extra` arguments besides.
+    """Build the object that a node of the configuration describes by its `_target_`.
+
+    Args:
+        path: the dotted path of the node in the configuration, for error messages.
+        extra: more arguments of the class.
 
     Raises:
         Refused: the class cannot be imported, or an argument is unknown, missing or of the wrong type.
@@ -36,14 +40,14 @@ def build(node: DictConfig, path: str, **extra: Any) -> Any:
     _check_node(arguments, path, extra)
     try:
         return instantiate(arguments, **extra)
-    except InstantiationException as error:  # what the class itself said
+    except InstantiationException as error:  # raise the error of the class itself
         while isinstance(error, InstantiationException) and error.__cause__ is not None:
             error = error.__cause__
         raise error from None
 
 
 def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
-    """Check a node with a `_target_`, and those nested in it."""
+    """Check the arguments of every node that has a `_target_`: this node and the nodes nested in it."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             _check_node(value, f"{path}.{key}", {})
@@ -57,7 +61,7 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
 def signature_of(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     """Return the parameters that a class or function takes, and their annotations.
 
-    The `**options` that a class passes on to the class above it are that one's parameters.
+    If a class takes `**options`, the parameters of its parent class are included.
     """
     if not inspect.isclass(target):
         return dict(inspect.signature(target).parameters), _annotations(target)
@@ -67,7 +71,7 @@ def signature_of(target: Callable[..., Any]) -> tuple[dict[str, inspect.Paramete
     parameters: dict[str, inspect.Parameter] = {}
     hints: dict[str, Any] = {}
     for initialiser in initialisers:
-        own = dict(list(inspect.signature(initialiser).parameters.items())[1:])  # but for self
+        own = dict(list(inspect.signature(initialiser).parameters.items())[1:])  # without self
         parameters = {name: one for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD} | {
             name: one for name, one in own.items() if name not in parameters
         }
@@ -85,10 +89,13 @@ def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def arguments_of(target: str, path: str) -> set[str]:
-    """Return the names of the arguments that the class named by a `_target_` takes.
+    """Return the names of the arguments of the class that a `_target_` names.
+
+    Args:
+        path: the dotted path of the node in the configuration, for error messages.
 
     Raises:
-        Refused: it cannot be imported.
+        Refused: the class cannot be imported.
     """
     return set(signature_of(find_target(target, path))[0])
 
@@ -97,10 +104,10 @@ def find_target(target: str, path: str) -> Callable[..., Any]:
     """Import the class or function that a `_target_` names.
 
     Args:
-        path: of the node in the configuration, for the line of an error.
+        path: the dotted path of the node in the configuration, for error messages.
 
     Raises:
-        Refused: it cannot be imported.
+        Refused: the class or function cannot be imported.
     """
     try:
         return get_object(target)
@@ -114,7 +121,7 @@ def find_target(target: str, path: str) -> Callable[..., Any]:
 
 
 def extra_hint(module: str | None) -> str:
-    """How to install a missing module where it is one of the package's extras; otherwise nothing."""
+    """Return how to install a missing module if it is one of the package's extras; otherwise an empty text."""
     for requirement in metadata.requires("genrun") or []:
         package, _, extra = requirement.partition("; extra == ")
         if module and extra and package.startswith(module):
@@ -130,10 +137,15 @@ def check_arguments(
     *,
     partial: bool = False,
 ) -> None:
-    """Check names and types of `arguments` against the signature and annotations of `target`.
+    """Check the names and types of arguments against the signature and annotations of a class or function.
+
+    Args:
+        path: the dotted path of the arguments in the configuration, for error messages.
+        extra: arguments that are passed besides; they are not checked.
+        partial: whether required arguments may be missing.
 
     Raises:
-        Refused: one line naming the dotted key, what was expected and what came.
+        Refused: an argument is wrong; the message gives its dotted key, what was expected and what was given.
     """
     parameters, hints = signature_of(target)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -157,7 +169,7 @@ def check_arguments(
 
 
 def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
-    """The name of the class that a node would make, where it is not of the class that an annotation asks for."""
+    """Return the name of the class that a node builds, if it is not the annotated class or a subclass of it; otherwise None."""
     if not (isinstance(value, Mapping) and "_target_" in value and inspect.isclass(hint)) or value.get("_partial_"):
         return None
     made = find_target(str(value["_target_"]), path)
@@ -165,7 +177,7 @@ def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of YAML can be meant by an annotation; what cannot be judged is accepted."""
+    """Return whether a value from YAML fits an annotation; a value is accepted if this cannot be decided."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
@@ -197,12 +209,13 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _is_part(hint: Any) -> bool:
-    """Whether an annotation asks for an object that YAML describes by its `_target_`: one of genrun's classes, or what makes one."""
+    """Return whether an annotation is a class of genrun or a callable, which YAML describes by a `_target_`."""
     kind = typing.get_origin(hint) or hint
     return kind is Callable or (inspect.isclass(kind) and kind.__module__.startswith("genrun."))
 
 
 def _describe(hint: Any) -> str:
+    """Return an annotation in words, for error messages."""
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_describe(argument) for argument in arguments)

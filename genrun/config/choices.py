@@ -1,4 +1,4 @@
-"""The choices of the groups below `model`, as files: the package's own and those of a user's `--config-dir`."""
+"""Find and load the YAML files of models and their groups, from the package and from a user's `--config-dir`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from genrun.errors import Refused, nearest
 
 
 def model_folders(config_dir: str | None = None) -> list[Traversable | Path]:
-    """Return the folders that hold the models and their groups, the user's own first."""
+    """Return the folders that contain models and their groups; the user's own folder comes first."""
     own = [Path(config_dir) / "model"] if config_dir else []
     return [*(folder for folder in own if folder.is_dir()), resources.files("genrun.conf") / "model"]
 
 
 def load_choice(group: str, choice: str, config_dir: str | None = None) -> DictConfig:
-    """Load `model/<group>=<choice>`, from the user's own groups where they have it.
+    """Load the YAML file of `model/<group>=<choice>`; a file in the user's own groups takes precedence over the package's.
+
+    Args:
+        config_dir: a folder of the user's own groups.
 
     Raises:
         Refused: there is no such group or choice.
     """
     groups: dict[str, dict[str, Traversable | Path]] = {}
-    for folder in reversed(model_folders(config_dir)):  # the user's own choice hides one of the package
+    for folder in reversed(model_folders(config_dir)):  # the user's own choices replace those of the package
         for part in folder.iterdir():
             if part.is_dir():
                 files = {
@@ -45,12 +48,12 @@ def load_choice(group: str, choice: str, config_dir: str | None = None) -> DictC
 
 
 def models() -> dict[str, Traversable | Path]:
-    """Return the models of the package and their files, by name."""
+    """Return the YAML files of the package's models by the name of the model."""
     (folder,) = model_folders()
     files = [path for path in folder.iterdir() if path.name.endswith(".yaml")]
     return {path.name.removesuffix(".yaml"): path for path in sorted(files, key=lambda path: path.name)}
 
 
 def models_with(group: str) -> list[str]:
-    """Return the models of the package that choose from a group such as `model/prior`."""
+    """Return the names of the package's models that use a group such as `model/prior`."""
     return [name for name, file in models().items() if f"/{group}: " in file.read_text()]

@@ -1,4 +1,4 @@
-"""Command-line words → the configuration of a run, by Hydra; its errors in one line."""
+"""Compose the configuration of a run from the words of the command line, with Hydra; turn its errors into one line."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def compose(overrides: list[str], config_dir: str | None = None, *, hydra: bool 
     """Compose the configuration that these overrides describe.
 
     Args:
-        overrides: as on the command line.
+        overrides: words as on the command line, such as `model=csgm`.
         config_dir: a folder of the user's own groups.
-        hydra: keep Hydra's own section, `cfg.hydra`.
+        hydra: whether to keep Hydra's own section, `cfg.hydra`.
 
     Raises:
-        Refused: syntax, group, choice, key or type, in one line with the nearest right name.
+        Refused: the syntax, a group, a choice, a key or a type is wrong; the message suggests the nearest correct name.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
@@ -47,7 +47,7 @@ def compose(overrides: list[str], config_dir: str | None = None, *, hydra: bool 
 
 
 def name_parts(cfg: DictConfig, choices: DictConfig) -> None:
-    """Give a model or data set whose YAML has no `name` the name of its file."""
+    """Set `model.name` and `data.name` to the name of the YAML file if the file does not set them."""
     for part in ("model", "data"):
         if cfg.get(part) is not None and cfg[part].get("name") is None and choices.get(part):
             with open_dict(cfg):
@@ -55,12 +55,12 @@ def name_parts(cfg: DictConfig, choices: DictConfig) -> None:
 
 
 def check_config_dir(config_dir: str | None) -> None:
-    """Check that the folder of the user's own groups exists, and make the current folder importable for them.
+    """Check that the folder of the user's own groups exists, and let Python import modules from the current folder.
 
-    A method of the user's own is a class in a file or package of the folder that genrun is started in.
+    The user's own groups may name classes in files or packages in the folder where genrun was started.
 
     Raises:
-        Refused: there is no such folder.
+        Refused: the folder does not exist.
     """
     if config_dir is None:
         return
@@ -70,13 +70,13 @@ def check_config_dir(config_dir: str | None) -> None:
 
 
 def make_importable(folder: str) -> None:
-    """Let Python find modules in a folder, after all others, so that none of its files hides a library."""
+    """Let Python import modules from a folder. The folder is searched last, so that its files cannot hide a library."""
     if folder not in sys.path:
         sys.path.append(folder)
 
 
 def explain(error: Exception, overrides: list[str], config_dir: str | None = None) -> GenrunError:
-    """Return an error of composition as one line, with the nearest right name."""
+    """Convert an error of Hydra or OmegaConf to an error of one line that suggests the nearest correct name."""
     from hydra.errors import (
         ConfigCompositionException,
         HydraException,
@@ -115,7 +115,7 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
 
 
 def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
-    """Return every group and dotted key of the configuration that the group choices among the overrides make."""
+    """Return all groups and all dotted keys of the configuration, composed with only the group choices of the overrides."""
     choices = [text for text in overrides if text.partition("=")[0] in (*GROUPS, "hydra/launcher", "hydra/sweeper")]
     try:
         cfg = compose(choices, config_dir, hydra=True)

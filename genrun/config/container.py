@@ -1,4 +1,4 @@
-"""Configurations as plain Python."""
+"""Convert a configuration to plain Python objects."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from omegaconf import OmegaConf
 
 
 def to_container(node: Any) -> Any:
-    """Return a configuration node as dictionaries and lists with every interpolation resolved; anything else as it is."""
+    """Convert a configuration node to dictionaries and lists, with interpolations resolved; return other values unchanged."""
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

@@ -1,4 +1,4 @@
-"""Types and ranges of the options that no class of their own checks."""
+"""Check the types and ranges of options that are not arguments of a class in the configuration."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Hardware:
 
 
 def check(cfg: DictConfig) -> None:
-    """Check the types and ranges of what no class of its own will check.
+    """Check the types and ranges of options that are not arguments of a class, such as `run`, `paths` and `hardware`.
 
     Raises:
-        Refused: one line with the key, what was expected and what came.
+        Refused: an option is wrong; the message gives its key, what was expected and what was given.
     """
     for name, schema in {"paths": Paths, "run": Run, "sweep": Sweep, "sample": Sample, "hardware": Hardware}.items():
         arguments = OmegaConf.to_container(cfg[name], resolve=True)
@@ -89,10 +89,10 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_budget(cfg: DictConfig) -> None:
-    """Check that the training has a budget: `trainer.max_epochs`, or that of each phase of a method that trains in phases.
+    """Check that the training has a budget: `trainer.max_epochs`, or `max_epochs` of each phase if the method trains in phases.
 
     Raises:
-        Refused: one is missing, or both are there.
+        Refused: a budget is missing or wrong, or both kinds are given.
     """
     phases = cfg.model.get("phases")
     if not phases:
@@ -114,10 +114,10 @@ def check_budget(cfg: DictConfig) -> None:
 
 
 def check_name(key: str, name: str | None) -> None:
-    """Check the name of a folder.
+    """Check that an option is a valid folder name.
 
     Raises:
-        Refused: it is none, or leads elsewhere.
+        Refused: it is not a name, or it is a path to another place.
     """
     if name is not None and (not isinstance(name, str) or "/" in name or name.startswith(".") or not name):
         raise Refused(f"{key}: expected a folder's name without '/' and no leading '.', got {name!r}")

@@ -1,4 +1,4 @@
-"""What a saved configuration may build without `--trust`."""
+"""Check which classes a saved configuration may build without `--trust`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from genrun.config.build import build
 from genrun.config.compose import make_importable
 from genrun.errors import Refused
 
-# What a saved run may build when it is opened. Both the written name and the module of what it resolves to must lie here: the name alone
-# would let `torch.nn.modules.torch.hub.load` through.
+# Modules whose classes a saved run may build when it is opened. Both the name in the configuration and the module of the class that it
+# resolves to must be in this list: a check of the name alone would accept `torch.nn.modules.torch.hub.load`.
 TRUSTED = ("genrun.methods.", "genrun.nn.", "genrun.maths.", "torch.nn.", "torch.optim.")
-# What reads a saved run's data, by name: the modules hold more, which would be run.
+# Full names of classes and functions that read a saved run's data; other functions in their modules must not be called.
 TRUSTED_DATA = (
     "genrun.data.module.ImageData",
     "genrun.data.sources.digits",
@@ -32,9 +32,9 @@ TRUSTED_DATA = (
     "genrun.data.arrays.npz",
 )
 
-TRUSTED_CLASSIFIER = ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim.")  # what sorts a saved run's images
+TRUSTED_CLASSIFIER = ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim.")  # of the classifier that sorts a saved run's images
 
-# What a saved run may build when it is run again.
+# What each section of a saved configuration may build when the run is run again.
 TRUSTED_RUN = {
     "model": TRUSTED,
     "data": TRUSTED_DATA,
@@ -45,23 +45,31 @@ TRUSTED_RUN = {
 
 
 def build_trusted(node: Mapping[str, Any], path: str, *, trust: bool = False) -> Any:
-    """Build what a saved run's configuration describes; every class must be genrun's or torch's own unless `trust`."""
+    """Build the object that a node of a saved configuration describes.
+
+    Args:
+        path: the dotted path of the node in the configuration, for error messages.
+        trust: whether classes from outside genrun and torch may be built.
+
+    Raises:
+        Refused: a class is not trusted, or an argument is wrong.
+    """
     if not trust:
         check_trusted(node, path)
     return build(OmegaConf.create(dict(node)), path)
 
 
 def check_trusted(node: Any, path: str, trusted: Sequence[str] = TRUSTED) -> None:
-    """Check that a saved configuration builds nothing but trusted classes and functions.
+    """Check that a saved configuration builds only trusted classes and functions.
 
     Args:
-        path: of the node in the configuration.
-        trusted: modules, with a dot at their end, whose classes may be built, and full names.
+        path: the dotted path of the node in the configuration, for error messages.
+        trusted: modules whose classes may be built, each with a dot at the end, and full names of classes and functions.
 
     Raises:
-        Refused: it names another.
+        Refused: a class or function is not trusted, or a value is an interpolation.
     """
-    check_trusted_names(node, path, trusted)  # first: to import a module already runs its code
+    check_trusted_names(node, path, trusted)  # first, because importing a module runs its code
     for where, target in _targets(node, path):
         if target not in trusted:
             found = None
@@ -72,10 +80,13 @@ def check_trusted(node: Any, path: str, trusted: Sequence[str] = TRUSTED) -> Non
 
 
 def check_trusted_names(node: Any, path: str, trusted: Sequence[str] = TRUSTED) -> None:
-    """Check the same by names alone, without importing anything: enough to refuse at once what `check_trusted` would refuse for its name.
+    """Check by their names alone that a saved configuration builds only trusted classes and functions.
+
+    This imports nothing, so it is quick. `check_trusted` also checks the imported classes.
 
     Raises:
-        Refused: a name lies elsewhere, or a value is an interpolation: a saved configuration has none, and one would resolve to anything.
+        Refused: a name is not trusted, or a value is an interpolation. A saved configuration has no interpolations, and an
+            interpolation could resolve to anything.
     """
     for where, text in _texts(node, path):
         if "${" in text:
@@ -88,11 +99,12 @@ def check_trusted_names(node: Any, path: str, trusted: Sequence[str] = TRUSTED) 
 
 
 def allow_own_modules() -> None:
-    """Let a run that the user trusts build classes from the current folder."""
+    """Let Python import modules from the current folder, for a run that the user trusts."""
     make_importable(os.getcwd())
 
 
 def _untrusted(where: str, target: str, trusted: Sequence[str]) -> Refused:
+    """Return the error for a class or function that is not trusted."""
     return Refused(
         f"{where}={target}: expected a class of {', '.join(name.rstrip('.') for name in trusted)}; "
         "if you trust this run, --trust builds it"
@@ -100,6 +112,7 @@ def _untrusted(where: str, target: str, trusted: Sequence[str]) -> Refused:
 
 
 def _modules(trusted: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries of a list of trusted names that are modules."""
     return tuple(name for name in trusted if name.endswith("."))
 
 
@@ -116,7 +129,7 @@ def _texts(node: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield every `_target_`, with its dotted path; one that is no string as its text."""
+    """Yield every `_target_` as text, with its dotted path."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield f"{path}._target_", str(node["_target_"])

@@ -68,12 +68,13 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     """Return the finished run that run.extend=true continues: the longest one that differs only by a smaller trainer.max_epochs.
 
     Raises:
-        Refused: there is no such run, it has no last.ckpt, or a longer training would not continue a shorter one.
+        Refused: there is no such run, it has no last.ckpt, the method trains in phases, or a longer training would not
+            continue a shorter one.
     """
     if len(phases_of(cfg)) > 1:
         raise Refused(
             f"run.extend=true: {cfg.model.name} trains in phases; leave run.extend out and give the phase a longer budget: "
-            "earlier phases with the same options are taken over from other runs in {folder.path.parent}"
+            "earlier phases with the same options are taken over from runs in the same folder"
         )
     if reason := method.budget_dependence():
         raise Refused(

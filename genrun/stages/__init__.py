@@ -1,1 +1,1 @@
-"""One file for each stage of a run: fit, refit, sample, figures, evaluate."""
+"""The stages of a run, one file each: fit, refit, sample, figures, evaluate."""

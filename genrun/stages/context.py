@@ -1,4 +1,4 @@
-"""What all stages of a run get, built and checked before anything is written."""
+"""Build and check the objects that all stages of a run share, before anything is written."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunContext:
-    """All that the stages of a run need.
+    """The objects that the stages of a run share.
 
     Args:
-        callbacks: Lightning callbacks besides those of the configuration.
+        callbacks: Lightning callbacks in addition to those of the configuration.
         loggers: Lightning loggers, which all phases of the training share.
 
     Attributes:
-        phase: the phase that `method`, `trainer` and `checkpoint` are made for.
+        phase: the phase of the training for which `method`, `trainer` and `checkpoint` were built.
     """
 
     cfg: DictConfig
@@ -55,7 +55,11 @@ class RunContext:
     checkpoint: RunCheckpoint = field(init=False)
 
     def enter(self, phase: Phase) -> None:
-        """Make the method as a phase of its training begins, and the trainer of that phase."""
+        """Build the method, the checkpoint callback and the trainer for a phase of the training.
+
+        Raises:
+            Refused: a class or option is wrong, or the method does not support the hardware options.
+        """
         cfg, folder, phases = self.cfg, self.folder, phases_of(self.cfg)
         self.phase = phase
         self.method = make_method(cfg, folder, phase)
@@ -84,7 +88,7 @@ def prepare(
     callbacks: Sequence[Callback] = (),
     signals: Signals | None = None,
 ) -> RunContext:
-    """Build the parts of a run, up to the first phase of its training that is not done, and check them.
+    """Build the parts of a run and check them; the method and the trainer are those of the first phase that is not done.
 
     Raises:
         Refused: a class, option or device is wrong or missing.

@@ -1,4 +1,4 @@
-"""The `evaluate` stage: results.json and results.md of a run."""
+"""The `evaluate` stage: judge a run and write results.json and results.md."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method, judge: Judge) -> list[Path]:
-    """Judge samples.npz and the method, and leave the table.
+    """Judge the samples in samples.npz and the method, and write the table of metrics.
 
     Returns:
-        The files it leaves.
+        The files that it wrote.
     """
     samples = read_npz(folder.path / "samples.npz")
     rows = judge.judge(samples.array, judge.labels_of(samples, str(folder.path / "samples.npz")))

@@ -1,4 +1,4 @@
-"""The `figures` stage: every figure that the method's capabilities allow."""
+"""The `figures` stage: draw all figures that the method's capabilities allow."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from genrun.stages.method_figures import (
 from genrun.system.files import write_atomic
 from genrun.types import Continuous, Decodes, Encodes, KeepsCodes, Noises, Reconstructs, Trajectory
 
-SORTED = 1000  # samples among which one of each class is looked for
-SHOWN_AT = 300  # pixels, of the figure that shows an image beyond its training resolution
+SEARCHED_SAMPLES = 1000  # samples among which the figures look for one of each class
+LARGE_PIXELS = 300  # height and width of an image above its training resolution
 
 
 def figures(context: RunContext) -> list[Path]:
-    """Leave every figure that the method's capabilities allow."""
+    """Write all figures that the method's capabilities allow to the run's folder `figures`, and return the files."""
     folder = context.folder
     made: dict[str, bytes] = {}
     epochs = sorted(folder.samples.glob("epoch_*.png"))
@@ -61,8 +61,8 @@ def figures(context: RunContext) -> list[Path]:
         and not isinstance(context.method, KeepsCodes)
     ):
         with np.load(folder.path / "samples.npz") as samples:
-            images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
-            made["originality.png"] = originality_figure(context, images, torch.from_numpy(samples["labels"][:SORTED]))
+            images = torch.from_numpy(samples["images"][:SEARCHED_SAMPLES]).permute(0, 3, 1, 2)  # (n, C, H, W)
+            made["originality.png"] = originality_figure(context, images, torch.from_numpy(samples["labels"][:SEARCHED_SAMPLES]))
     made |= beside_figures(context)
     if context.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(context))
@@ -78,16 +78,19 @@ def figures(context: RunContext) -> list[Path]:
 
 
 def sorted_figure(context: RunContext) -> Image.Image:
-    """A sample of each class, as the reference classifier sees it."""
+    """Draw one sample of each class, sorted by the reference classifier."""
     with np.load(context.folder.path / "samples.npz") as samples:
-        images = torch.from_numpy(samples["images"][:SORTED]).permute(0, 3, 1, 2)  # (n, C, H, W)
+        images = torch.from_numpy(samples["images"][:SEARCHED_SAMPLES]).permute(0, 3, 1, 2)  # (n, C, H, W)
     return sorted_classes(
         images, *recognised(context.judge.classifier, images), context.data.facts().class_names, CERTAIN
     )
 
 
 def continuous_figures(context: RunContext) -> dict[str, bytes]:
-    """One image at its training resolution and at 300 pixels, and a zoom into it. A 2 where there is a class of that number."""
+    """Draw one image at its training resolution and at 300 pixels, and a zoom into it, by the name of the file.
+
+    The image is of class 2 if there is such a class, otherwise of the last class.
+    """
     method: Method = context.method
     label = min(2, method.num_classes - 1)
     labels = torch.tensor([label], device=method.device) if method.num_classes else None
@@ -97,11 +100,11 @@ def continuous_figures(context: RunContext) -> dict[str, bytes]:
         return method.sample_at(1, resolution, labels, window=window, generator=generator)[0].cpu()
 
     trained = max(method.image_shape[1:])
-    small = magnified(picture(render(trained)), SHOWN_AT)
-    large = picture(render(SHOWN_AT))
-    captions = [f"{trained}×{trained} pixels", f"{SHOWN_AT}×{SHOWN_AT} pixels"]
+    small = magnified(picture(render(trained)), LARGE_PIXELS)
+    large = picture(render(LARGE_PIXELS))
+    captions = [f"{trained}×{trained} pixels", f"{LARGE_PIXELS}×{LARGE_PIXELS} pixels"]
     return {
         "resolution.png": png_bytes(beside([small, large], captions)),
-        f"{SHOWN_AT}px.png": png_bytes(large),
+        f"{LARGE_PIXELS}px.png": png_bytes(large),
         "zoom.gif": zoom(render, smallest=trained),
     }

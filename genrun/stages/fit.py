@@ -1,4 +1,4 @@
-"""The `fit` stage: every phase of the training, each such that what was killed goes on bit for bit."""
+"""The `fit` stage: train every phase. A phase that was killed resumes, and gives the same result bit for bit."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from genrun.types import Phase
 
 
 def fit(context: RunContext, keys: dict[str, str], parent: RunFolder | None) -> None:
-    """Train every phase that is not done, one stage each.
+    """Train every phase that is not done; each phase is a stage of its own.
 
     Args:
-        keys: stage → the hash of what its outcome depends on.
-        parent: the shorter run that this one extends.
+        keys: stage → hash of everything that its result depends on.
+        parent: the shorter run that this run extends; None: it extends none.
     """
     for phase in phases_of(context.cfg):
         work = partial(train_or_take_over, context, phase, keys[phase.stage], parent)
@@ -38,7 +38,11 @@ def fit(context: RunContext, keys: dict[str, str], parent: RunFolder | None) -> 
 
 
 def train_or_take_over(context: RunContext, phase: Phase, key: str, parent: RunFolder | None) -> list[Path]:
-    """Train a phase, unless it is not the last and another run in the same folder has finished the very same one."""
+    """Train a phase, or copy it from another run that has finished the same phase, and return its files.
+
+    A phase is copied only from a run in a folder beside this one, and only if it is not the last phase, has no checkpoint to resume
+    from, and `run.resume` is not `never`.
+    """
     folder = context.folder
     start = starting_checkpoint(folder, phase, parent)
     if start is None and not phase.is_last and context.cfg.run.resume != "never":
@@ -52,22 +56,22 @@ def train_or_take_over(context: RunContext, phase: Phase, key: str, parent: RunF
 
 
 def train(context: RunContext, start: Path | None) -> list[Path]:
-    """Train the phase of the context to its budget, and leave its checkpoints, its rows of metrics.csv and its weights.
+    """Train the phase of the context until its budget is used; write its checkpoints, its rows of metrics.csv and its weights.
 
     Args:
-        start: the checkpoint to go on from, of this run or of the run that it extends; None: begin.
+        start: the checkpoint to continue from, of this run or of the run that it extends; None: start from the beginning.
 
     Returns:
-        The files that it leaves.
+        The weights and metrics.csv.
 
     Raises:
         NotFinite: a loss term became NaN or infinite.
-        Interrupted: a signal came; `last.ckpt` holds the step at which training stopped.
+        Interrupted: a signal arrived; `last.ckpt` holds the step at which training stopped.
         Failed: out of memory, or another process of the training ended.
     """
     folder, checkpoint, trainer, phase = context.folder, context.checkpoint, context.trainer, context.phase
     if context.judge.epoch_samples and phase.is_last:
-        context.judge.ready()  # train its classifier, if it needs one, before the clock of this training starts
+        context.judge.ready()  # train the judge's classifier, if it needs one, before this training is timed
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
     try:
@@ -83,7 +87,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     weights = folder.phase(phase).weights
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_weights(weights, context.method)
-    checkpoint.write_rows()  # again: a kill may have come between the last checkpoint and its row
+    checkpoint.write_rows()  # again, because a kill may have come between the last checkpoint and its row
     epochs = len(checkpoint.rows)
     record_training(
         folder,
@@ -101,7 +105,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
 
 
 def take_over_phase(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]:
-    """Copy what a phase left in another run: its weights, its rows of metrics.csv and its entry in status.json."""
+    """Copy a phase from another run: its weights, its rows of metrics.csv and its entry in status.json; return the files."""
     folder, phases = context.folder, phases_of(context.cfg)
     weights = folder.phase(phase).weights
     weights.parent.mkdir(parents=True, exist_ok=True)
@@ -113,10 +117,10 @@ def take_over_phase(context: RunContext, phase: Phase, other: RunFolder) -> list
 
 
 def record_training(folder: RunFolder, phase: Phase, record: dict[str, Any]) -> None:
-    """Record in status.json what a phase of the training took, and of several phases their sums.
+    """Record the cost of a phase of the training in status.json; if there are several phases, record their totals too.
 
     Args:
-        record: epoch, step, repeatable, training_seconds, peak_memory_gib, training_images.
+        record: the entries epoch, step, repeatable, training_seconds, peak_memory_gib, training_images.
     """
     if not phase.name:
         folder.record(**record)
@@ -131,7 +135,7 @@ def record_training(folder: RunFolder, phase: Phase, record: dict[str, Any]) -> 
 
 
 def peak_memory_gib() -> float:
-    """Return the most memory in GiB that this process has used so far: the accelerator's where there is one."""
+    """Return the peak memory of this process in GiB: memory of the CUDA device if there is one, otherwise main memory."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**30, 3)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)

@@ -1,4 +1,4 @@
-"""What each stage of a run depends on, and what the same command would find. Needs no torch."""
+"""Hash what each stage of a run depends on, and tell whether a run is done. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
 from genrun.runs.phases import phase_keys
 
-TABLE_VERSION = 2  # raise it when the same samples would come to another table: finished runs are then judged again
+TABLE_VERSION = 2  # raise it when the same samples would give another table; finished runs are then judged again
 
 
 def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
-    """Return for each stage, in their order, the hash of everything that its outcome depends on.
+    """Return, for each stage in order, the hash of everything that its result depends on.
 
     Raises:
-        Refused: `run.beside` names what is not a finished run.
+        Refused: `run.beside` names something that is not a finished run.
     """
     keys = phase_keys(cfg)
     trained = list(keys.values())[-1]
     sampled = digest([trained, cfg.sample.n, cfg.sample.chunk])
-    looks = [
+    figure_options = [
         to_container(cfg.callbacks.watching),
-        to_container(cfg.evaluation.get("classifier")),
-    ]  # it sorts the samples
+        to_container(cfg.evaluation.get("classifier")),  # the classifier sorts the samples by class
+    ]
     return keys | {
         "refit": trained,
         "sample": sampled,
-        "figures": digest([sampled, *looks, *_beside_key(cfg, folder)]),
+        "figures": digest([sampled, *figure_options, *_beside_key(cfg, folder)]),
         "evaluate": evaluate_key(sampled, cfg, folder),
     }
 
 
 def evaluate_key(sampled: str, cfg: DictConfig, folder: RunFolder) -> str:
-    """Return the key of the `evaluate` stage, given that of the `sample` stage."""
+    """Return the key of the `evaluate` stage, given the key of the `sample` stage."""
     return digest([sampled, to_container(cfg.evaluation), TABLE_VERSION, *_beside_key(cfg, folder)])
 
 
 def _beside_key(cfg: DictConfig, folder: RunFolder) -> list[list[str]]:
-    """Return the runs beside this one and the hash of each one's table; an empty list without any."""
+    """Return the name and the hash of the table of each run that `run.beside` names; an empty list if there is none."""
     return [[other.path.name, digest(table_rows(other))] for other in runs_beside(cfg, folder)]
 
 
 def state_of(cfg: DictConfig, folder: RunFolder) -> str:
-    """Return what the same command would find: `done`, `to resume`, `failed` with its reason, or `new`."""
+    """Return the state in which a command would find the run: `done`, `to resume`, `failed: <error>` or `new`."""
     if folder.finished(stage_keys(cfg, folder)):
         return "done"
     if folder.status().get("error_kind") == "NotFinite":

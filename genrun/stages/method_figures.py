@@ -1,4 +1,7 @@
-"""Figures of what a method can do beyond sampling: its trajectories, its noise, the space of its codes."""
+"""Draw figures of a method's capabilities: trajectories, noise, codes, reconstructions, comparison with other runs.
+
+A function that returns several figures returns them as file name → content.
+"""
 
 from __future__ import annotations
 
@@ -23,32 +26,32 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
     from genrun.stages.context import RunContext
 
-SHOWN = 25  # images of a trajectory
-CODES = 500  # at most so many span the plane
-POINTS = 2000  # codes in the picture of their components
-BASIS = 64  # at most so many unit vectors are decoded
-COLUMNS = 10  # images beside each other
-ROWS = 8  # lines between two codes
+TRAJECTORY_IMAGES = 25  # images in a trajectory
+MAX_PLANE_CODES = 500  # codes whose principal components span the latent plane
+MAX_COMPONENT_CODES = 2000  # codes in the figure of principal components
+MAX_UNIT_VECTORS = 64  # unit vectors that are decoded
+COLUMNS = 10  # images in a row
+MAX_INTERPOLATIONS = 8  # rows of the interpolation figure
 
 
 @torch.no_grad()
 def trajectory_figures(context: RunContext) -> dict[str, bytes]:
-    """How samples come about, as a GIF and as a strip; classes in turn."""
+    """Draw the trajectory of samples, as a GIF and as a strip; a conditional method draws all classes equally often."""
     method: Method = context.method
-    labels = balanced_labels(SHOWN, method.num_classes).to(method.device) if method.num_classes else None
-    states = method.sample_trajectory(SHOWN, labels, generator=seeded(context.cfg.seed, device=method.device)).cpu()
+    labels = balanced_labels(TRAJECTORY_IMAGES, method.num_classes).to(method.device) if method.num_classes else None
+    states = method.sample_trajectory(TRAJECTORY_IMAGES, labels, generator=seeded(context.cfg.seed, device=method.device)).cpu()
     name = "denoising" if isinstance(method, Noises) else "sampling"
     return {f"{name}.gif": film(states), f"{name}.png": png_bytes(strip(states))}
 
 
 @torch.no_grad()
 def noise_figures(context: RunContext) -> dict[str, bytes]:
-    """How test images turn to noise, and the schedule by which they do."""
+    """Draw the noise schedule and, if there are test images, a GIF in which test images turn to noise."""
     method = context.method
     made = {"schedule.png": png_bytes(schedule(method.noise_schedule()))}
-    index = shuffled(len(context.data.test))[:SHOWN]  # images may be sorted by class
+    index = shuffled(len(context.data.test))[:TRAJECTORY_IMAGES]  # images may be sorted by class
     if len(index):
-        images = images_at(context.data.test, index, method)
+        images = images_on_device(context.data.test, index, method)
         states = method.noise_trajectory(images, generator=seeded(context.cfg.seed, device=method.device))
         made["noising.gif"] = film(states.cpu())
     return made
@@ -56,10 +59,11 @@ def noise_figures(context: RunContext) -> dict[str, bytes]:
 
 @torch.no_grad()
 def latent_figures(context: RunContext) -> dict[str, bytes]:
-    """Images over a plane of codes, and between pairs of them.
+    """Draw images decoded over a plane of codes, and images decoded on lines between pairs of codes.
 
-    The codes are those of test images, or of training images where a method keeps these: it may take minutes to find others. The plane
-    of a conditional method is that of one class, 2 where there is a class of that number, and its pairs are of one class.
+    The codes are those of test images. If a method keeps the codes of the training images, these are used instead, because it may take
+    minutes to find other codes. If the method is conditional, the plane shows one class (class 2 if there is such a class, otherwise
+    the last class), and both codes of a pair are of the same class.
     """
     method, made = context.method, {}
     kept = isinstance(method, KeepsCodes)
@@ -74,18 +78,18 @@ def latent_figures(context: RunContext) -> dict[str, bytes]:
     index = order[labels == label] if method.num_classes else order
     if len(index) > 1:
         plane = latent_plane(
-            codes_of(index[:CODES]),
+            codes_of(index[:MAX_PLANE_CODES]),
             lambda points: method.decode_codes(points, labels_for(torch.full((len(points),), label), method)),
         )
         made["latent_plane.png"] = png_bytes(plane)
-    ends = order[pairs(labels, alike=method.num_classes > 0)]  # (rows, 2)
+    ends = order[choose_pairs(labels, same_class=method.num_classes > 0)]  # (rows, 2)
     if len(ends):
 
         def decode(points: Tensor) -> Tensor:
             columns = len(points) // len(ends)
             return method.decode_codes(points, labels_for(split.labels[ends[:, 0]].repeat_interleave(columns), method))
 
-        images, codes = images_at(split, ends.flatten(), method), codes_of(ends.flatten())
+        images, codes = images_on_device(split, ends.flatten(), method), codes_of(ends.flatten())
         lines = interpolation(images.unflatten(0, (-1, 2)), codes.unflatten(0, (-1, 2)), decode)
         made["interpolation.png"] = png_bytes(lines)
     return made
@@ -93,28 +97,28 @@ def latent_figures(context: RunContext) -> dict[str, bytes]:
 
 @torch.no_grad()
 def code_figures(context: RunContext) -> dict[str, bytes]:
-    """Where the classes' codes lie, and what the decoder makes of codes that are no image's.
+    """Draw the codes of the classes in their principal components, and images decoded from codes that belong to no image.
 
-    Figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", of any method with codes. A conditional decoder is labels_for the class
-    whose mean is nearer, and of unit vectors class 2 where there is one of that number.
+    These are figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", for any method with codes. A conditional decoder gets the
+    label of the nearer class mean. For unit vectors it gets class 2 if there is such a class, otherwise the last class.
     """
     method, facts = context.method, context.data.facts()
     index = shuffled(len(context.data.train))
     labels = context.data.train.labels[index]
-    most = labels[:POINTS]
-    codes = training_codes(method, context.data.train, index[:POINTS], context.cfg.sample.chunk)
+    most = labels[:MAX_COMPONENT_CODES]
+    codes = training_codes(method, context.data.train, index[:MAX_COMPONENT_CODES], context.cfg.sample.chunk)
     classes = range(facts.num_classes)
     means = [codes[(most == k).to(codes.device)].mean(0) for k in classes]
     some = [pair for pair in ((1, 0), (4, 9)) if max(pair) in classes] or [(0, 1)][: facts.num_classes // 2]
     drawn = components(codes.cpu().numpy(), most.numpy(), facts.class_names, some)
     made = {"components.png": png_bytes(drawn)}
 
-    basis = torch.eye(codes.shape[1], device=method.device)[:BASIS]
+    basis = torch.eye(codes.shape[1], device=method.device)[:MAX_UNIT_VECTORS]
     label = torch.full((len(basis),), min(2, method.num_classes - 1))
     made["basis.png"] = png_bytes(image_grid(method.decode_codes(basis, labels_for(label, method)).cpu(), 16))
 
     if facts.num_classes > 1 and all(bool((most == k).any()) for k in classes):
-        step = max(1, 3 * facts.num_classes // 5)  # of ten digits: 1 and 7 among them
+        step = max(1, 3 * facts.num_classes // 5)  # for ten digits the pairs include 1 and 7
         ends = [(k, (k + step) % facts.num_classes) for k in classes][:10]
         weights = torch.linspace(0, 1, 10, device=method.device)[:, None]
         lines = torch.cat([(1 - weights) * means[a] + weights * means[b] for a, b in ends])
@@ -136,10 +140,10 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
 
 @torch.no_grad()
 def reconstruction_figure(context: RunContext) -> bytes:
-    """Test images, and what is rebuilt of them."""
+    """Draw test images and their reconstructions, as a PNG."""
     method = context.method
     index = shuffled(len(context.data.test))[:COLUMNS]
-    images = images_at(context.data.test, index, method)
+    images = images_on_device(context.data.test, index, method)
     rebuilt = method.reconstruct(images, labels_for(context.data.test.labels[index], method))
     both = torch.cat([images, rebuilt]).cpu()
     return png_bytes(image_grid(both, len(index), row_names=["image", "rebuilt"]))
@@ -147,15 +151,15 @@ def reconstruction_figure(context: RunContext) -> bytes:
 
 @torch.no_grad()
 def originality_figure(context: RunContext, samples: Tensor, labels: Tensor) -> bytes:
-    """Samples, the rebuilt training images that are nearest to them by cross-entropy, and these images.
+    """Draw samples, the reconstruction of a training image nearest to each by cross-entropy, and this training image, as a PNG.
 
-    "Image Generation Using an Autoencoder", figure 4. With x a sample and r a rebuilt image, both flat:
+    This is figure 4 of "Image Generation Using an Autoencoder". With x a sample and r a reconstruction, both flattened:
 
         -Σ_i x_i log r_i + (1 - x_i) log(1 - r_i) = -xᵀ logit(r) - Σ_i log(1 - r_i)
 
     Args:
         samples: (n, C, H, W) uint8.
-        labels: (n,) classes, -1 where there are none; one of each is shown.
+        labels: (n,) classes, -1 if the data has none; the first sample of each class is shown.
     """
     method, train = context.method, context.data.train
     places = [int((labels == k).nonzero()[0]) for k in labels.unique().tolist()]
@@ -164,7 +168,7 @@ def originality_figure(context: RunContext, samples: Tensor, labels: Tensor) -> 
     least = torch.full((len(x),), torch.inf, device=method.device)
     nearest, rebuilt = torch.zeros(len(x), dtype=torch.long), torch.empty_like(shown)
     for part in torch.arange(len(train)).split(context.cfg.sample.chunk):
-        images = method.reconstruct(images_at(train, part, method), labels_for(train.labels[part], method))
+        images = method.reconstruct(images_on_device(train, part, method), labels_for(train.labels[part], method))
         r = images.flatten(1).clamp(1e-4, 1 - 1e-4)
         distance, at = (-x @ r.logit().T - torch.log1p(-r).sum(1)).min(1)
         better = distance < least
@@ -177,9 +181,9 @@ def originality_figure(context: RunContext, samples: Tensor, labels: Tensor) -> 
 
 @torch.no_grad()
 def beside_figures(context: RunContext) -> dict[str, bytes]:
-    """Test images as each run rebuilds them ("Image Generation Using an Autoencoder", figure 1), and scores against epochs.
+    """Compare this run with the runs that `run.beside` names: reconstructions of test images, and scores over the epochs.
 
-    This run and those beside it; nothing without any beside it.
+    The reconstructions are as in figure 1 of "Image Generation Using an Autoencoder". Return an empty dict if there is no other run.
     """
     others = [open_run(other.path) for other in runs_beside(context.cfg, context.folder)]
     if not others:
@@ -195,13 +199,13 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
         method = context.method if run is None else run.method().to(context.method.device)
         if len(index) and isinstance(method, Reconstructs):
             rebuilt = method.reconstruct(images.to(method.device), labels_for(labels, method)).cpu()
-            if not any(torch.equal(rebuilt, row) for row in rows):  # a refit has its parent's
+            if not any(torch.equal(rebuilt, row) for row in rows):  # a refit has the same reconstructions as its parent
                 names.append(name)
                 rows.append(rebuilt)
-        if type(method) is type(context.method):  # scores of different methods are of different things
+        if type(method) is type(context.method):  # different methods have different scores
             epochs = (context.folder if run is None else run.folder).metrics()
             curve = [(row["epoch"], row[method.best_by]) for row in epochs if method.best_by in row]
-            if curve and curve not in scores.values():  # a refit has its parent's
+            if curve and curve not in scores.values():  # a refit has the same curve as its parent
                 scores[name] = curve
     made = {}
     if len(rows) > 1:
@@ -211,15 +215,16 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
     return made
 
 
-def pairs(labels: Tensor, *, alike: bool, most: int = ROWS) -> Tensor:
-    """Places of pairs of images, none twice: (at most `most`, 2) int64.
+def choose_pairs(labels: Tensor, *, same_class: bool, most: int = MAX_INTERPOLATIONS) -> Tensor:
+    """Return the indices of pairs of images, (at most `most`, 2) int64; no image is used twice.
 
     Args:
-        labels: (N,), -1 where there are none.
-        alike: both of one class, and every class once before any comes again; False: of different classes while there are such.
+        labels: (N,), -1 if the data has none.
+        same_class: whether both images of a pair are of the same class; every class is used once before any is used again. False:
+            they are of different classes as long as there are such pairs.
     """
     found: list[tuple[int, int]] = []
-    if alike:
+    if same_class:
         of_class = [(labels == label).nonzero().squeeze(1) for label in labels.unique()]
         found = [tuple(p[2 * k : 2 * k + 2].tolist()) for k in range(most) for p in of_class if len(p) >= 2 * k + 2]
     else:
@@ -232,6 +237,6 @@ def pairs(labels: Tensor, *, alike: bool, most: int = ROWS) -> Tensor:
     return torch.tensor(found[:most], dtype=torch.int64).reshape(-1, 2)
 
 
-def images_at(split: Images, index: Tensor, method: Method) -> Tensor:
-    """(n, C, H, W) in [0, 1], on the method's device."""
+def images_on_device(split: Images, index: Tensor, method: Method) -> Tensor:
+    """Return the images of a split at these indices (n,), on the method's device: (n, C, H, W) in [0, 1]."""
     return split.images(index).to(method.device)

@@ -1,4 +1,4 @@
-"""The `refit` stage: fit the prior of the codes; and the beginning of a `genrun refit`, which takes over trained networks."""
+"""The `refit` stage: fit the prior of the codes. For `genrun refit`, first copy the trained networks of another run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from genrun.system.files import write_atomic
 
 
 def refit(context: RunContext) -> list[Path]:
-    """Fit the prior to the codes of the training images, and write the weights again."""
+    """Fit the prior to the codes of the training images, and write the weights again.
+
+    Returns:
+        The file of the weights.
+
+    Raises:
+        Failed: the prior cannot be fitted to these codes.
+    """
 
     def progress(parts: Iterable[Any], n: int) -> Iterable[Any]:
         return with_progress(parts, n, f"fitting the prior to {len(codes):,} codes", context.console)
@@ -36,12 +43,18 @@ def refit(context: RunContext) -> list[Path]:
 
 
 def take_over_networks(context: RunContext, parent: RunFolder) -> list[Path]:
-    """Write the weights and metrics of a run that differs in the refitted part alone; that part is not fitted yet.
+    """Copy the weights and metrics of a run that differs only in the refitted part; this part is not fitted yet.
 
-    Leave behind what was drawn from the other prior: checkpoints, grids and figures of epochs, and the judge's columns.
+    Do not copy results of the other prior: checkpoints, grids and figures of epochs, and the judge's columns of metrics.csv.
+
+    Args:
+        parent: the run to copy from.
+
+    Returns:
+        The weights and metrics.csv.
 
     Raises:
-        Refused: its weights are damaged.
+        Refused: the weights are missing or damaged.
     """
     folder, method = context.folder, context.method
     prefix = f"{method.refitted_part()}."
@@ -54,6 +67,6 @@ def take_over_networks(context: RunContext, parent: RunFolder) -> list[Path]:
         {name: text for name, text in row.items() if not name.startswith("judge/")} for row in parent.metric_texts()
     ]
     write_atomic(folder.path / "metrics.csv", as_csv(rows))
-    told = ("epoch", "step", "repeatable", "training_seconds", "peak_memory_gib", "training_images", "phases")
-    folder.record(**{key: value for key, value in parent.status().items() if key in told})
+    copied = ("epoch", "step", "repeatable", "training_seconds", "peak_memory_gib", "training_images", "phases")
+    folder.record(**{key: value for key, value in parent.status().items() if key in copied})
     return [folder.weights, folder.path / "metrics.csv"]

@@ -1,4 +1,4 @@
-"""The `sample` stage: samples.npz and a grid of samples."""
+"""The `sample` stage: draw samples and write samples.npz and a grid of samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from genrun.system.files import atomic, write_atomic
 
 
 def sample(context: RunContext) -> list[Path]:
-    """Draw the samples: samples.npz (`images` uint8 NHWC, `labels` int64, -1 where there are none) and the final grid."""
+    """Draw the samples and write samples.npz and the final grid.
+
+    samples.npz holds `images`, uint8 (n, H, W, C), and `labels`, int64 (n,), which are -1 if the method is unconditional.
+
+    Returns:
+        The files that it wrote.
+    """
     cfg, folder, method = context.cfg, context.folder, context.method
     started = time.monotonic()
     chunks = sample_chunks(method, cfg.sample.n, cfg.seed, cfg.sample.chunk)

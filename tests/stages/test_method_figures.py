@@ -13,7 +13,7 @@ from PIL import Image
 
 from genrun.data.images import Stored
 from genrun.stages import method_figures as pictures
-from genrun.stages.method_figures import latent_figures, noise_figures, pairs, trajectory_figures
+from genrun.stages.method_figures import choose_pairs, latent_figures, noise_figures, trajectory_figures
 from genrun.types import Decodes, Encodes, KeepsCodes, Noises, Trajectory
 
 # ----------------------------------------------------------------------------------------------------- films and strips
@@ -112,18 +112,18 @@ def job_of_codes(method, n: int = 60, classes: int = 10) -> SimpleNamespace:
 
 def test_pairs_of_one_class_take_classes_in_turn_and_others_differ():
     labels = torch.tensor([0, 1, 0, 2, 1, 0, 0, 1, 0])
-    assert pairs(labels, alike=True).tolist() == [
+    assert choose_pairs(labels, same_class=True).tolist() == [
         [0, 2],
         [1, 4],
         [5, 6],
     ]  # one 2, a third 1 and a fifth 0 are left over
-    assert pairs(labels, alike=True, most=1).tolist() == [[0, 2]]
-    differing = pairs(labels, alike=False)
+    assert choose_pairs(labels, same_class=True, most=1).tolist() == [[0, 2]]
+    differing = choose_pairs(labels, same_class=False)
     assert len(differing.unique()) == 8 and (labels[differing[:3, 0]] != labels[differing[:3, 1]]).all()
-    assert pairs(torch.full((5,), -1), alike=False).tolist() == [[0, 1], [2, 3]]
+    assert choose_pairs(torch.full((5,), -1), same_class=False).tolist() == [[0, 1], [2, 3]]
     for alike in (True, False):
-        assert pairs(torch.zeros(0, dtype=torch.int64), alike=alike).shape == (0, 2)
-        assert pairs(torch.zeros(1, dtype=torch.int64), alike=alike).shape == (0, 2)
+        assert choose_pairs(torch.zeros(0, dtype=torch.int64), same_class=alike).shape == (0, 2)
+        assert choose_pairs(torch.zeros(1, dtype=torch.int64), same_class=alike).shape == (0, 2)
 
 
 def test_an_unconditional_method_is_given_no_labels():
