@@ -7,7 +7,7 @@ __all__ = ["open_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """`genrun.open_run`, imported when it is asked for: the command line must answer quickly."""
+    """Import `genrun.open_run` when it is first used, because the command line must answer quickly."""
     if name == "open_run":
         from genrun.runs.open import open_run
 

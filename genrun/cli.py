@@ -1,4 +1,7 @@
-"""argv → a run, a sweep or a verb. Imports neither torch nor Lightning: whatever can answer without them does."""
+"""The command line: start a run, a sweep or a verb.
+
+This module imports neither torch nor Lightning, so that commands which do not need them answer quickly.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ VERBS = ("evaluate", "new", "refit", "sample")
 
 
 def main() -> NoReturn:
-    """The command `genrun`; ends the process with status 0, 1, 2, 130 or 143."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving with 1
+    """Run the command `genrun`, and end the process with exit status 0, 1, 2, 130 or 143."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and exiting with 1
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
@@ -31,7 +34,7 @@ def main() -> NoReturn:
 
 
 def dispatch(arguments: list[str], *, debug: bool) -> int:
-    """Do what the command line asks for, and return the exit status."""
+    """Start the verb, the sweep or the run that the command line asks for, and return the exit status."""
     if arguments[:1] and arguments[0] in VERBS:
         return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
     if {"--help", "-h"} & set(arguments):
@@ -58,7 +61,7 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read Hydra's own flags.
+    """Parse Hydra's own flags; the other words are left in `overrides`.
 
     Raises:
         Refused: a flag is unknown.
@@ -74,10 +77,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def check_words(words: list[str]) -> None:
-    """Check that every word is option=value: a single word is a misspelt verb.
+    """Check that every word has the form option=value; any other word is probably a misspelt verb.
 
     Raises:
-        Refused: one is not, with the nearest verb or group.
+        Refused: a word has another form; the message suggests the nearest verb or group.
     """
     from genrun.config.compose import GROUPS
 
@@ -87,7 +90,11 @@ def check_words(words: list[str]) -> None:
 
 
 def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) -> int:
-    """Let Hydra show its help, the configuration or a completion, or compose a run and do it; return the exit status."""
+    """Let Hydra show its help, the configuration or a completion, or compose a configuration and run it.
+
+    Returns:
+        The exit status.
+    """
     import hydra
 
     from genrun.config.compose import explain, name_parts
@@ -118,7 +125,11 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
 
 
 def guarded(work: Callable[[], int], *, debug: bool) -> int:
-    """Do the work and return its exit status; print an error as one line and return its status, or raise it with `debug`."""
+    """Call `work` and return its exit status; if it raises an error, print one line and return the error's exit status.
+
+    Args:
+        debug: whether to raise the error instead.
+    """
     try:
         return work()
     except Exception as error:

@@ -1,6 +1,6 @@
-"""Private names of Hydra, OmegaConf, Lightning and Optuna that genrun cannot do without. pyproject.toml bounds their versions for it.
+"""Use the private names of Hydra, OmegaConf, Lightning and Optuna that genrun needs; pyproject.toml therefore limits their versions.
 
-Each library is imported when it is needed, so that this module costs nothing.
+Each function imports its library when it is called, so that importing this module is quick.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 def hydra_argument_parser() -> argparse.ArgumentParser:
-    """Return the parser of Hydra's own flags."""
+    """Return Hydra's parser of its command-line flags."""
     from hydra._internal.utils import get_args_parser
 
     return get_args_parser()
 
 
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Return every flag that a parser knows."""
+    """Return all flags of a parser."""
     return list(parser._option_string_actions)
 
 
 def combinations(parsed: list[Any]) -> list[list[str]]:
-    """Return one list of overrides for each combination of the values in Hydra's parsed overrides, the last one turning fastest."""
+    """Return one list of overrides for each combination of the values in Hydra's parsed overrides; the last option varies fastest."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
 
 
 def dotted_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Yield every dotted key of a configuration, without resolving anything."""
+    """Yield all dotted keys of a configuration without resolving interpolations."""
     from omegaconf import OmegaConf
 
     for key in node:
@@ -54,12 +54,15 @@ def read_checkpoint(path: str | Path, map_location: Any) -> dict[str, Any]:
 
 
 def leave_signals_alone(trainer: Trainer) -> None:
-    """Keep Lightning from handling SIGTERM: its handler broadcasts wherever the signal meets it, while other ranks wait elsewhere."""
+    """Keep Lightning from handling SIGTERM.
+
+    Its handler starts a broadcast wherever the signal arrives, while other ranks may wait in another place.
+    """
     trainer._signal_connector.register_signal_handlers = lambda: None
 
 
 def trial_of(study: optuna.Study, number: int) -> optuna.trial.Trial:
-    """Return a trial of a study that another process has asked for."""
+    """Return the trial of a study with this number, which another process asked the study for."""
     import optuna
 
     known = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == number)

@@ -1,4 +1,4 @@
-"""`--dry-run`: build everything, push some batches through every phase of the training, write nothing."""
+"""`--dry-run`: build everything, train some batches in every phase of the training, and write nothing."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from genrun.stages.context import RunContext, prepare
 from genrun.stages.keys import state_of
 from genrun.system.hardware import precision, processes
 
-WARM_UP, TIMED = 3, 10  # steps
+WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
 
 
 class StepClock(Callback):
-    """Measures the seconds of a step once the first ones are over."""
+    """A callback that measures the seconds per training step, without the first steps, and keeps the first batch."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -41,23 +41,24 @@ class StepClock(Callback):
 
     @property
     def seconds(self) -> float:
+        """Return the mean seconds of a training step."""
         ends = self.ends[WARM_UP:] if len(self.ends) > WARM_UP + 1 else self.ends
         return (ends[-1] - ends[0]) / max(1, len(ends) - 1)
 
 
 def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Console) -> None:
-    """Print shapes, parameters and the time that the run would take.
+    """Print the shapes, the number of parameters and the time that the training would take.
 
     Raises:
-        GenrunError: what the run itself would refuse.
+        GenrunError: the run itself would be refused.
     """
-    # the first steps run in a folder that is gone afterwards
+    # train in a temporary folder, which is deleted afterwards
     with tempfile.TemporaryDirectory() as scratch:
         short = cfg.copy()
         short.logger, short.callbacks.watching, short.run.extend = {}, {}, False
-        context = prepare(short, RunFolder(Path(scratch)), data, console)  # so that what would be refused is
+        context = prepare(short, RunFolder(Path(scratch)), data, console)  # checks what the run itself would check
         if (many := processes(cfg)) > 1:
-            short.hardware.devices = 1  # one process does the whole batch here
+            short.hardware.devices = 1  # here one process trains with the whole batch
             context = prepare(short, RunFolder(Path(scratch)), data, console)
         clocks = timed_phases(context)
     if cfg.run.extend and not folder.last.is_file():
@@ -84,7 +85,11 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
         "parameters": f"{sum(weight.numel() for weight in context.method.parameters()):,}",
         "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}"
-        + (f"; the run shares each batch among {many}, and the time is of one" if many > 1 else ""),
+        + (
+            f"; the run shares each batch among {many} processes, and the time is that of one process"
+            if many > 1
+            else ""
+        ),
         "training": f"{'; '.join(each)}: about {duration(total)}",
     }.items():
         table.add_row(name, value)
@@ -92,7 +97,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
 
 
 def timed_phases(context: RunContext) -> list[StepClock]:
-    """Train some steps of every phase, each going on from what the phase before it left."""
+    """Train some steps of every phase and return the clock of each; a phase starts with the weights of the phase before it."""
     clocks = []
     for phase in phases_of(context.cfg):
         if context.phase != phase:
@@ -112,7 +117,7 @@ def timed_phases(context: RunContext) -> list[StepClock]:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in words: 12 s, 3 min, 4.5 h."""
+    """Format a duration: 12 s, 3 min, 4.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

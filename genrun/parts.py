@@ -1,4 +1,4 @@
-"""Configuration → data module, method, judge: the parts of a run, built and checked."""
+"""Build and check the parts of a run from its configuration: data module, method, judge."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def build_data(cfg: DictConfig) -> ImageData:
 
 
 def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
-    """Read the facts of the data, from the cache where they are known: a finished run is then found without torch.
+    """Read the facts of the data; if the cache has them, the data is not read and torch is not imported.
 
     Returns:
-        The facts, and the data module when it had to be built.
+        The facts, and the data module if it had to be built, otherwise None.
     """
     cache = Path(cfg.paths.cache).expanduser()
     described = described_data(cfg)
@@ -49,14 +49,14 @@ def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
 
 
 def with_facts(cfg: DictConfig, facts: Facts) -> DictConfig:
-    """Return a copy of the configuration with the facts of its data in `data.facts`, where the model reads them."""
+    """Return a copy of the configuration with the facts of the data in `data.facts`; the options of the model refer to them."""
     cfg = cfg.copy()
     cfg.data.facts = facts.to_dict()
     return cfg
 
 
 def known_run(cfg: DictConfig) -> tuple[DictConfig, RunFolder] | None:
-    """Return the configuration with its facts, and its run folder, where the facts are known without reading the data."""
+    """Return the configuration with the facts of its data, and its run folder; None if the facts are not in the cache."""
     facts = recall(described_data(cfg), Path(cfg.paths.cache).expanduser())
     if facts is None:
         return None
@@ -71,7 +71,7 @@ def build_method(cfg: DictConfig) -> Method:
     """Build the method that `cfg.model` describes.
 
     Raises:
-        Refused: it is no `Method`, or an option is wrong.
+        Refused: the YAML names no class, the class is no `Method`, or an option is wrong.
     """
     from genrun.methods.method import check_is_method, check_is_method_class
 
@@ -93,13 +93,13 @@ def build_method(cfg: DictConfig) -> Method:
 
 
 def make_method(cfg: DictConfig, folder: RunFolder, phase: Phase) -> Method:
-    """Build the method as a phase of its training begins: seeded, with its first weights, in the hardware's precision and format.
+    """Build the method for the start of a training phase: set the seeds, the first weights, the precision and the memory format.
 
-    A later phase begins with the weights that the phase before it left, and with a seed of its own, so that it comes to the same end
-    whether the earlier phases ran in this process or not.
+    A later phase starts with the weights of the phase before it and with its own seed. So its result is the same whether the earlier
+    phases ran in this process or not.
 
     Raises:
-        Refused: a class or option is wrong, or the method cannot do what is asked of the hardware.
+        Refused: a class or option is wrong, or the method does not support the hardware options.
     """
     import torch
     from pytorch_lightning import seed_everything
@@ -137,7 +137,16 @@ def make_method(cfg: DictConfig, folder: RunFolder, phase: Phase) -> Method:
 
 
 def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
-    """Build the judge that `cfg.evaluation` describes, for the data whose facts are in `cfg.data.facts`."""
+    """Build the judge that `cfg.evaluation` describes.
+
+    Args:
+        cfg: the configuration, with the facts of the data in `cfg.data.facts`.
+        data: the data that samples are compared with.
+        console: where the judge shows progress.
+
+    Raises:
+        Refused: an option is wrong, or this machine lacks the device.
+    """
     from genrun.system.hardware import check_device, device_of
 
     check_device(cfg)

@@ -1,4 +1,4 @@
-"""One run, read top to bottom: data → identity → method → its stages."""
+"""Do one run: read the facts of the data, compute the identity, build the method, do its stages. Read this file from the top."""
 
 from __future__ import annotations
 
@@ -43,16 +43,19 @@ def run(
     callbacks: Sequence[Callback] = (),
     signals: Signals | None = None,
 ) -> RunFolder:
-    """Do what is missing of the run that a configuration describes, and print its table.
+    """Do the missing stages of the run that a configuration describes, and print its table of metrics.
 
     Args:
-        overrides: the words of the command line, which are recorded.
-        wait: seconds to wait for another process that is at the same run.
-        callbacks: Lightning callbacks besides those of the configuration; they must not change the result.
-        signals: how to take the signals that stop a run; None: a second one of the same kind ends the process.
+        overrides: the words of the command line, which are recorded in the run folder.
+        wait: seconds to wait for another process that is working on the same run.
+        callbacks: Lightning callbacks in addition to those of the configuration; they must not change the result.
+        signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process.
+
+    Returns:
+        The run folder.
 
     Raises:
-        GenrunError: with the exit status and one line for the user.
+        GenrunError: an error for the user, with its exit status and a message of one line.
     """
     console, signals = console or screen(), signals or Signals()
     check(cfg)
@@ -73,14 +76,14 @@ def run(
         show(folder, console)
         return folder
     check_resumable(cfg, folder)
-    import pytorch_lightning  # noqa: F401 its import adds a log handler of its own, so it comes before ours
+    import pytorch_lightning  # noqa: F401 importing it adds a log handler, so import it before genrun sets its own
 
     from genrun.stages.context import prepare
 
     with logging_to(logging.NullHandler()):
         context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals)
     with folder.lock(wait=wait), signals.watching():
-        check_resumable(cfg, folder)  # again: another process may have ended meanwhile
+        check_resumable(cfg, folder)  # again, because another process may have finished in the meantime
         if not starts_over and folder.finished(keys):
             show(folder, console)
             return folder
@@ -88,14 +91,14 @@ def run(
             do_stages(context, overrides, keys)
             return folder
         say(console, f"moved the old run to {folder.move_aside()}")
-    # the lock went with the old folder
+    # take the lock again, because the old lock moved with the old folder
     with folder.lock(wait=wait), signals.watching():
         do_stages(context, overrides, keys)
     return folder
 
 
 def do_stages(context: RunContext, overrides: list[str], keys: dict[str, str]) -> None:
-    """Do every stage that is not done, record how that ended, and print the table."""
+    """Do every stage that is not done, record how the attempt ended, and print the table of metrics."""
     folder = context.folder
     folder.begin_attempt()
     with logging_to(log_file(folder)):
@@ -150,7 +153,7 @@ def _do_stages(context: RunContext, overrides: list[str], keys: dict[str, str]) 
 
 
 def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:
-    """Copy what a longer run goes on from and its training would not write again."""
+    """Copy files of the shorter run that the longer training does not write again: its first codes and its best.ckpt."""
     best = ["checkpoints/best.ckpt"] if context.checkpoint.keeps_best else []
     for file in ("figures/codes_first.npz", *best):
         if (parent.path / file).is_file():
@@ -158,7 +161,7 @@ def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:
 
 
 def record_failure(folder: RunFolder, error: BaseException) -> None:
-    """Record how an attempt ended before its end; the traceback goes to log.txt."""
+    """Record in status.json that an attempt failed or was interrupted, and write the traceback to log.txt."""
     text = io.StringIO()
     traceback.print_exception(error, file=text)
     log.error("%s", text.getvalue())

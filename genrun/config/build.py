@@ -18,7 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genrun.errors import Refused, nearest
 
-logging.getLogger("hydra").addHandler(logging.NullHandler())  # else Hydra prints the error that genrun prints in one line
+logging.getLogger("hydra").addHandler(
+    logging.NullHandler()
+)  # else Hydra prints the error that genrun prints in one line
 
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -61,24 +63,20 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
 def signature_of(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     """Return the parameters that a class or function takes, and their annotations.
 
-    If a class takes `**options`, the parameters of its parent class are included.
+    If a class takes `*positional` and `**options`, it passes them on, so the parameters of its parent class are included.
     """
-    if not inspect.isclass(target):
-        return dict(inspect.signature(target).parameters), _annotations(target)
-    initialisers = [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one) and one is not object]
-    if not initialisers:
-        return dict(inspect.signature(target).parameters), _annotations(target)
-    parameters: dict[str, inspect.Parameter] = {}
-    hints: dict[str, Any] = {}
-    for initialiser in initialisers:
-        own = dict(list(inspect.signature(initialiser).parameters.items())[1:])  # without self
-        parameters = {name: one for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD} | {
-            name: one for name, one in own.items() if name not in parameters
-        }
-        hints = _annotations(initialiser) | hints
-        if not any(one.kind is one.VAR_KEYWORD for one in own.values()):
-            break
-    return parameters, hints
+    parameters = dict(inspect.signature(target).parameters)
+    if not inspect.isclass(target) or "__init__" not in vars(target):
+        return parameters, _annotations(target)
+    hints = _annotations(target.__init__)
+    kinds = {one.kind for one in parameters.values()}
+    if not kinds >= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        return parameters, hints
+    parent = next(one for one in target.__mro__[1:] if "__init__" in vars(one))
+    inherited, inherited_hints = signature_of(parent)
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    own = {name: one for name, one in parameters.items() if one.kind not in variable}
+    return inherited | own, inherited_hints | hints
 
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def check_arguments(
 
     Args:
         path: the dotted path of the arguments in the configuration, for error messages.
-        extra: arguments that are passed besides; they are not checked.
+        extra: arguments that are passed in addition; they are not checked.
         partial: whether required arguments may be missing.
 
     Raises:

@@ -32,7 +32,8 @@ TRUSTED_DATA = (
     "genrun.data.arrays.npz",
 )
 
-TRUSTED_CLASSIFIER = ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim.")  # of the classifier that sorts a saved run's images
+# Modules of the classifier that sorts a saved run's images.
+TRUSTED_CLASSIFIER = ("genrun.evaluation.classifier.", "genrun.nn.", "torch.optim.")
 
 # What each section of a saved configuration may build when the run is run again.
 TRUSTED_RUN = {

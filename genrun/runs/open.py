@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
 
 
-SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")  # keys that every run's configuration has
+# keys that every run's configuration has
+SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")
 
 
 class OpenRun:

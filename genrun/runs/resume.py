@@ -73,7 +73,7 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     """
     if len(phases_of(cfg)) > 1:
         raise Refused(
-            f"run.extend=true: {cfg.model.name} trains in phases; leave run.extend out and give the phase a longer budget: "
+            f"run.extend=true: {cfg.model.name} trains in phases; leave it out and give the phase a longer budget: "
             "earlier phases with the same options are taken over from runs in the same folder"
         )
     if reason := method.budget_dependence():

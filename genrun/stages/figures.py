@@ -62,7 +62,9 @@ def figures(context: RunContext) -> list[Path]:
     ):
         with np.load(folder.path / "samples.npz") as samples:
             images = torch.from_numpy(samples["images"][:SEARCHED_SAMPLES]).permute(0, 3, 1, 2)  # (n, C, H, W)
-            made["originality.png"] = originality_figure(context, images, torch.from_numpy(samples["labels"][:SEARCHED_SAMPLES]))
+            made["originality.png"] = originality_figure(
+                context, images, torch.from_numpy(samples["labels"][:SEARCHED_SAMPLES])
+            )
     made |= beside_figures(context)
     if context.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(context))
@@ -89,7 +91,7 @@ def sorted_figure(context: RunContext) -> Image.Image:
 def continuous_figures(context: RunContext) -> dict[str, bytes]:
     """Draw one image at its training resolution and at 300 pixels, and a zoom into it, by the name of the file.
 
-    The image is of class 2 if there is such a class, otherwise of the last class.
+    If the method is conditional, the image is of class 2 if there is such a class, otherwise of the last class.
     """
     method: Method = context.method
     label = min(2, method.num_classes - 1)

@@ -36,10 +36,12 @@ MAX_INTERPOLATIONS = 8  # rows of the interpolation figure
 
 @torch.no_grad()
 def trajectory_figures(context: RunContext) -> dict[str, bytes]:
-    """Draw the trajectory of samples, as a GIF and as a strip; a conditional method draws all classes equally often."""
+    """Draw the trajectory of samples, as a GIF and as a strip; a conditional method takes the classes in turn."""
     method: Method = context.method
     labels = balanced_labels(TRAJECTORY_IMAGES, method.num_classes).to(method.device) if method.num_classes else None
-    states = method.sample_trajectory(TRAJECTORY_IMAGES, labels, generator=seeded(context.cfg.seed, device=method.device)).cpu()
+    states = method.sample_trajectory(
+        TRAJECTORY_IMAGES, labels, generator=seeded(context.cfg.seed, device=method.device)
+    ).cpu()
     name = "denoising" if isinstance(method, Noises) else "sampling"
     return {f"{name}.gif": film(states), f"{name}.png": png_bytes(strip(states))}
 
@@ -118,7 +120,7 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
     made["basis.png"] = png_bytes(image_grid(method.decode_codes(basis, labels_for(label, method)).cpu(), 16))
 
     if facts.num_classes > 1 and all(bool((most == k).any()) for k in classes):
-        step = max(1, 3 * facts.num_classes // 5)  # for ten digits the pairs include 1 and 7
+        step = max(1, 3 * facts.num_classes // 5)  # for ten digits, 1 and 7 are a pair
         ends = [(k, (k + step) % facts.num_classes) for k in classes][:10]
         weights = torch.linspace(0, 1, 10, device=method.device)[:, None]
         lines = torch.cat([(1 - weights) * means[a] + weights * means[b] for a, b in ends])
@@ -159,7 +161,7 @@ def originality_figure(context: RunContext, samples: Tensor, labels: Tensor) -> 
 
     Args:
         samples: (n, C, H, W) uint8.
-        labels: (n,) classes, -1 if the data has none; the first sample of each class is shown.
+        labels: (n,) classes, -1 if there are none; if there are several classes, the first sample of each is shown.
     """
     method, train = context.method, context.data.train
     places = [int((labels == k).nonzero()[0]) for k in labels.unique().tolist()]

@@ -1,1 +1,1 @@
-"""What can be asked of runs and files besides running: one module for each verb, with `main(arguments)` → exit status."""
+"""The verbs of the command line, such as `genrun sample`: one module each, with `main(arguments)`, which returns the exit status."""

@@ -1,4 +1,4 @@
-"""What the command lines of the verbs have in common."""
+"""Parse and check arguments that several verbs share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 
 class Arguments(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """An argument parser that reports an error as one line."""
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{self.prog}: {message}; {self.prog} --help shows what there is")
 
 
 def output_path(name: str, endings: tuple[str, ...]) -> Path:
-    """Check the path that `--out` names.
+    """Check the file that `--out` names, and return its path.
+
+    Args:
+        endings: the endings that the name may have, such as `.png`.
 
     Raises:
-        Refused: another ending, no such folder, or one that cannot be written, or it exists already.
+        Refused: the ending is wrong, the folder is missing or cannot be written, or the file exists already.
     """
     out = Path(name)
     if out.suffix not in endings:
@@ -39,13 +42,13 @@ def output_path(name: str, endings: tuple[str, ...]) -> Path:
 
 
 def open_checked(path: str | Path, *, trust: bool) -> OpenRun:
-    """Open a run, and refuse classes from elsewhere before torch is imported.
+    """Open a run, and check before torch is imported that its model has only trusted classes.
 
     Args:
-        trust: build them, also from the current folder.
+        trust: allow other classes too, also from the current folder.
 
     Raises:
-        Refused: it is no run folder, or its model names what is not trusted.
+        Refused: it is no run folder, or its model has a class that is not trusted.
     """
     from genrun.runs.open import open_run
 
@@ -56,10 +59,10 @@ def open_checked(path: str | Path, *, trust: bool) -> OpenRun:
 
 
 def finished_run(path: str | Path, *, trust: bool) -> OpenRun:
-    """Open a run that is done; see `open_checked`.
+    """Open a finished run, and check it as `open_checked` does.
 
     Raises:
-        Refused: it is not done.
+        Refused: the run is not finished, or `open_checked` refuses it.
     """
     run = open_checked(path, trust=trust)
     if run.status["state"] != "done":

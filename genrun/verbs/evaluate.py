@@ -1,4 +1,4 @@
-"""`genrun evaluate RUN_OR_NPZ …`: judge finished runs and samples from elsewhere, or the judge itself by its controls."""
+"""`genrun evaluate RUN_OR_NPZ …`: judge finished runs or the images of .npz files, or test the judge with controls."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from genrun.runs.open import OpenRun
 
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
-HELP = """evaluation=full unless another is said
+HELP = """The default is evaluation=full.
 
 examples:
   genrun evaluate outputs/csgm-mnist/3f9a21c4                 judge a finished run again
   genrun evaluate samples.npz data=mnist --out table.md       judge samples from anywhere
-  genrun evaluate --controls data=mnist                       what the judge says of copies, noise, blur, …
+  genrun evaluate --controls data=mnist                       what the judge reports for copies, noise, blur, …
 """
 
 
 def main(arguments: list[str]) -> int:
-    """Tables on the screen; a run's goes into its folder, another's to --out."""
+    """Judge each target and print a table; the table of a run goes into its folder, other tables go to --out."""
     from argparse import RawDescriptionHelpFormatter
 
     parser = Arguments(
@@ -37,31 +37,35 @@ def main(arguments: list[str]) -> int:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="RUN_OR_NPZ | option=value")
-    parser.add_argument("--controls", action="store_true", help="judge real images that were spoilt on purpose")
-    parser.add_argument("--out", help="a .md or .json for the table of an .npz or of the controls")
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="test the judge with images whose right verdict is known, such as copies, noise and blur",
+    )
+    parser.add_argument("--out", help="a .md or .json file for the table of an .npz file or of the controls")
     parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument(
-        "--trust", action="store_true", help="build classes of a run from elsewhere than genrun and torch"
+        "--trust", action="store_true", help="also build classes of a run that are not of genrun or torch"
     )
     asked = parser.parse_intermixed_args(arguments)
     targets = [Path(word) for word in asked.words if "=" not in word or Path(word).exists()]
     overrides = [word for word in asked.words if Path(word) not in targets]
     out = output_path(asked.out, (".md", ".json")) if asked.out else None
     if asked.controls and targets:
-        raise Refused(f"--controls judges the judge itself: leave {targets[0]} out")
+        raise Refused(f"--controls tests the judge itself: leave {targets[0]} out")
     if not asked.controls and not targets:
         raise Refused("expected runs or .npz files, or --controls; genrun evaluate --help shows how")
     for target in targets:
         if not target.exists():
             raise Refused(f"{target}: there is no such run folder or .npz file")
     if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
-        raise Refused("--out: is for one .npz or the controls; a run's table goes into its folder")
+        raise Refused("--out is for one .npz file or the controls; a run's table goes into its folder")
 
     for word in overrides if any(target.is_dir() for target in targets) else ():
         if not word.startswith(FOR_RUNS):
             raise Refused(
-                f"{word}: a run is judged on its own data, with its own seed; only {', '.join(FOR_RUNS)} can be said "
-                "(give its samples.npz to judge them otherwise)"
+                f"{word}: a run is judged on its own data, with its own seed; only {', '.join(FOR_RUNS)} can be set "
+                "(to judge its samples with other options, give its samples.npz)"
             )
 
     from genrun.config.compose import compose
@@ -82,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
 
 def make_judge(cfg: DictConfig, console: Console) -> Judge:
-    """The judge of the data set that `cfg` describes; its images are not read where the cache knows enough."""
+    """Build the judge for the data set of `cfg`; its images are not read if the cache has what is needed."""
     from genrun.config.schema import check
     from genrun.parts import build_data, build_judge, read_facts, with_facts
 
@@ -92,13 +96,16 @@ def make_judge(cfg: DictConfig, console: Console) -> Judge:
 
 
 def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, moved: bool = False) -> Judge:
-    """The judge of the data that a run was trained on, as `cfg` says for evaluation, hardware and cache, which its configuration takes.
+    """Build the judge for the data that a run was trained on.
+
+    The options of evaluation, hardware and cache come from `cfg`; they also replace those in `run.config`.
 
     Args:
-        moved: its data lies in `cfg.paths.data` now; so it is assumed where the run's own folder of data is not there.
+        trust: whether the data may be read by functions that are not trusted.
+        moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
 
     Raises:
-        Refused: the data is not here or is another, or the configuration names what is not trusted.
+        Refused: the data is missing or differs from that of the run, or the configuration names a function that is not trusted.
     """
     from genrun.config.trust import TRUSTED_DATA, check_trusted
     from genrun.data.facts import described_data
@@ -117,7 +124,7 @@ def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, mo
 
 
 def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:
-    """Judge the images of an .npz, against the data set of `cfg`."""
+    """Judge the images of an .npz file against the data set of `cfg`; print the table, and write it to `out` if given."""
     from genrun.data.arrays import read_npz
     from genrun.evaluation.table import record
     from genrun.report.tables import HEADINGS, lines
@@ -131,7 +138,10 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
 
 
 def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
-    """Judge what is known: copies, noise, held-out images and others."""
+    """Judge controls, whose right verdict is known (copies, noise, held-out images and others).
+
+    Print the table, and write it to `out` if given.
+    """
     from genrun.evaluation.controls import SHOWN, judged
     from genrun.evaluation.table import record
     from genrun.report.tables import number
@@ -153,10 +163,11 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
 
 
 def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, moved: bool) -> None:
-    """Judge a finished run on its own data, as `cfg.evaluation` says, and leave the table in its folder.
+    """Judge a finished run on its own data with the options of `cfg.evaluation`, and write the table into its folder.
 
     Args:
-        moved: its data lies in `cfg.paths.data` now; so it is assumed where the run's own folder of data is not there.
+        trust: whether classes that are not of genrun or torch may be built.
+        moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
     """
     run = finished_run(folder, trust=trust)
     if not (folder / "samples.npz").is_file():
@@ -177,7 +188,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         number = 1
         while (folder / f"results.old-{number}.json").exists():
             number += 1
-        for ending in ("json", "md"):  # nothing is lost: another evaluation may have said more
+        for ending in ("json", "md"):  # keep the old table: another evaluation may have reported more
             if (folder / f"results.{ending}").is_file():
                 write_atomic(folder / f"results.old-{number}.{ending}", (folder / f"results.{ending}").read_bytes())
 
@@ -196,7 +207,7 @@ def present(
     console: Console,
     out: Path | None,
 ) -> None:
-    """Print a table, and write it, or the record it is from, where that was asked for."""
+    """Print a table. If `out` is given, write the table (.md) or the record that it was made from (.json) to it."""
     from genrun.report.tables import markdown, table
     from genrun.system.files import write_atomic, write_json
 

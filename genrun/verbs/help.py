@@ -1,4 +1,7 @@
-"""`genrun --help`: what can be typed, and what may be chosen in each group. Needs neither Hydra nor OmegaConf, to be quick."""
+"""`genrun --help`: print the commands, the choices of each group, examples and flags.
+
+This module needs neither Hydra nor OmegaConf, so that the help appears quickly.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ NOT_GROUPS = ("hydra", "expected", "__pycache__")  # folders of conf/ that a use
 
 
 def main(arguments: list[str]) -> int:
-    """Print the help, with the groups of `--config-dir` where one is given."""
+    """Print the help; if `--config-dir` is given, include the groups in that folder."""
     parser = Arguments("genrun --help", add_help=False)
     parser.add_argument("--config-dir", "-cd")
     asked, _ = parser.parse_known_args(arguments)

@@ -1,4 +1,4 @@
-"""`genrun new method NAME`: the two files of a method of your own, which docs/methods.md explains."""
+"""`genrun new method NAME`: write the two files of a method of your own; docs/methods.md explains them."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ data:
 
 
 def main(arguments: list[str]) -> int:
-    """Write NAME.py and CONFIG_DIR/model/NAME.yaml, and print how to run them."""
+    """Write NAME.py and CONFIG_DIR/model/NAME.yaml, and print the command that trains the method."""
     parser = Arguments(
         "genrun new",
         description="Write the two files of a method of your own: a class and its YAML. They run as they are; see docs/methods.md.",
     )
     parser.add_argument("kind", help="method")
     parser.add_argument(
-        "name", help="of the method, in lower case: it names the file, the YAML and its choice, model=NAME"
+        "name", help="name of the method, in lower case; the class file, the YAML and model=NAME are called so"
     )
     parser.add_argument("--config-dir", default="conf", help="a folder of your own groups (default: conf)")
     asked = parser.parse_args(arguments)
@@ -114,10 +114,10 @@ def main(arguments: list[str]) -> int:
 
 
 def check_new_name(name: str) -> None:
-    """Check that a method may be called so.
+    """Check that a new method may have this name.
 
     Raises:
-        Refused: it is no name of a Python module, or names a model of genrun's or a module that Python finds elsewhere.
+        Refused: it cannot be the name of a Python module, or it is the name of one of genrun's models or of another module.
     """
     from genrun.config.choices import models
 

@@ -1,4 +1,4 @@
-"""`genrun refit RUN model/prior=…`: the networks of a finished run with another prior of their codes."""
+"""`genrun refit RUN model/prior=…`: fit another prior to the codes of a finished run, and keep its networks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Make a run of its own beside the finished one: what training with this prior would have come to, without the training."""
+    """Make a new run beside the finished one: the run that training with this prior would give, without the training."""
     parser = Arguments(
         "genrun refit",
-        description="Fit another prior to the codes of a finished run: model/prior=mixture model.prior.components=50. The outcome is a run "
-        "of its own, sampled and judged; the finished one is not changed.",
+        description="Fit another prior to the codes of a finished run: model/prior=mixture model.prior.components=50. The result is a new "
+        "run, sampled and judged; the finished run is not changed.",
     )
     parser.add_argument("run", help="the folder of a finished run")
     parser.add_argument("overrides", nargs="+", metavar="model/prior=choice", help="or model.prior.option=value")
     parser.add_argument("--config-dir", help="a folder of your own groups")
-    parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
+    parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
     if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
         raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     if not asked.trust:
         check_run_trusted(cfg)
     there = RunFolder.of(with_facts(cfg, read_facts(cfg)[0]))
-    if there.status()["state"] == "done":  # by an earlier refit, or trained with this prior: it is left as it is
+    if there.status()["state"] == "done":  # an earlier refit, or a run trained with this prior: do not change it
         show(there, screen())
     else:
         do_run(cfg, [*asked.overrides, f"run.refit_of={asked.run}"])
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
 
 def refit_config(run: OpenRun) -> DictConfig:
-    """Return the configuration of the new run, which lies beside the old one."""
+    """Return the configuration of the new run, whose folder is beside that of the old run."""
     from omegaconf import OmegaConf, open_dict
 
     from genrun.config.compose import compose
@@ -81,10 +81,10 @@ def refit_config(run: OpenRun) -> DictConfig:
 
 
 def check_run_trusted(config: DictConfig) -> None:
-    """Check every section of a saved configuration that a run builds objects from.
+    """Check that every section of a saved configuration builds only trusted classes and functions.
 
     Raises:
-        Refused: it names what is not trusted.
+        Refused: a class or function is not trusted.
     """
     from omegaconf import OmegaConf
 

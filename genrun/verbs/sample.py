@@ -1,4 +1,4 @@
-"""`genrun sample RUN`: new images from a finished run. Parse, draw, write."""
+"""`genrun sample RUN`: draw new images from a finished run and write them to a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Write new images as a PNG grid or an npz, outside the run folder."""
+    """Draw new images and write them to a .png (a grid) or an .npz file; the run folder is not changed."""
     asked = parse(arguments)
     run = open_checked(asked.run, trust=asked.trust)
     run.override(asked.overrides, asked.config_dir)
@@ -30,32 +30,36 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """Read the command line: `out` as a path, `labels` as a list of numbers or None.
+    """Parse the command line; in the result `out` is a path and `labels` a list of numbers or None.
 
     Raises:
         Refused: an option is wrong.
     """
     parser = Arguments(
         "genrun sample",
-        description="New images from a finished run; the run folder is not changed. Options of its model that do not touch the weights can "
-        "be set again, such as model/sampler=ddim model.sampler.steps=100 or model.guidance=2.",
+        description="Draw new images from a finished run; the run folder is not changed. Options of its model that do not change the "
+        "weights can be set again, such as model/sampler=ddim model.sampler.steps=100 or model.guidance=2.",
     )
     parser.add_argument("run", help="a run folder")
-    parser.add_argument("overrides", nargs="*", metavar="model.option=value", help="of the run's own model")
+    parser.add_argument("overrides", nargs="*", metavar="model.option=value", help="an option of the run's model")
     parser.add_argument("--n", type=int, help="number of images (default: 100, or one for each label)")
     parser.add_argument(
         "--labels",
-        help="classes by number, such as 2 or 2,0,2,6; repeated up to --n; an unconditional run draws until the reference classifier "
-        "has found them",
+        help="class numbers, such as 2 or 2,0,2,6, repeated up to --n images; an unconditional run draws until the reference classifier "
+        "has found images of these classes",
     )
-    parser.add_argument("--confidence", type=float, help="of that classifier, at least (default: 0.995)")
-    parser.add_argument("--resolution", type=int, help="pixels, of a method that draws at any resolution")
+    parser.add_argument(
+        "--confidence", type=float, help="lowest confidence of the reference classifier (default: 0.995)"
+    )
+    parser.add_argument(
+        "--resolution", type=int, help="height and width in pixels, for a method that draws at any resolution"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png"
     )
     parser.add_argument("--config-dir", help="a folder of your own groups")
-    parser.add_argument("--trust", action="store_true", help="build classes from elsewhere than genrun and torch")
+    parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
     asked.out = output_path(asked.out, (".png", ".npz"))
     for name in ("n", "resolution"):
@@ -73,11 +77,17 @@ def parse(arguments: list[str]) -> Namespace:
 
 
 def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
-    """Draw what was asked for: images (n, C, H, W) in [0, 1], and their labels (n,), None where there are none.
+    """Draw images as the options ask.
+
+    Args:
+        asked: the options from `parse`.
+
+    Returns:
+        images (n, C, H, W) in [0, 1], and their labels (n,); None instead of labels if there are none.
 
     Raises:
-        Refused: the method cannot do it.
-        Failed: a class does not come.
+        Refused: the method does not support an option.
+        Failed: too few images of a class were found.
     """
     import torch
 
@@ -102,7 +112,7 @@ def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
         wanted = balanced_labels(n, method.num_classes).sort().values  # a row for each class
     try:
         if sorts:
-            return drawn_and_sorted(run, method, wanted.tolist(), asked), wanted
+            return draw_by_classifier(run, method, wanted.tolist(), asked), wanted
         if asked.resolution:
             on_device = None if wanted is None else wanted.to(method.device)
             noise = seeded(asked.seed, device=method.device)
@@ -116,8 +126,8 @@ def write(out: Path, images: Tensor, labels: Tensor | None, scale: int | None) -
     """Write images as a grid (.png) or as arrays `images` and `labels` (.npz).
 
     Args:
-        labels: (n,); None: -1 is written for each.
-        scale: screen pixels of a pixel in the grid; None: as large as reads well.
+        labels: (n,); None: -1 is written for each image.
+        scale: each pixel is drawn scale × scale in the grid; None: the grid chooses a readable scale.
 
     Raises:
         Refused: the file cannot be written.
@@ -139,12 +149,20 @@ def write(out: Path, images: Tensor, labels: Tensor | None, scale: int | None) -
         raise Refused(f"cannot write {out}: {error.strerror}") from error
 
 
-def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Namespace) -> Tensor:
-    """Draw an image (n, C, H, W) for each label from a method that takes none (genrun.evaluation.rejection), and say what it took.
+def draw_by_classifier(run: OpenRun, method: Method, labels: list[int], asked: Namespace) -> Tensor:
+    """Draw an image for each label from an unconditional method: draw until the reference classifier has found them all.
+
+    This uses genrun.evaluation.rejection, and prints how many images were drawn.
+
+    Args:
+        labels: n class numbers.
+
+    Returns:
+        images (n, C, H, W), in the order of the labels.
 
     Raises:
-        Refused: the data has no classes, or not these.
-        Failed: a class does not come.
+        Refused: the data has no classes, or not these classes.
+        Failed: too few images of a class were found.
     """
     names = run.facts.class_names
     if run.facts.num_classes < 2:
@@ -168,10 +186,10 @@ def drawn_and_sorted(run: OpenRun, method: Method, labels: list[int], asked: Nam
 
 
 def sorting_judge(run: OpenRun, console: Console, *, trust: bool) -> Judge:
-    """Build a judge with the reference classifier that the run was judged by, or that of its data where it was judged by none.
+    """Build a judge with the reference classifier that judged the run, or with the default one for its data if there was none.
 
     Raises:
-        Refused: as `judge_of`.
+        Refused: `judge_of` refuses the run, or its classifier is not trusted.
     """
     from omegaconf import OmegaConf
 

@@ -24,7 +24,7 @@ def test_facts_are_recalled_while_the_files_are_the_same(tmp_path):
     assert facts.recall(config, cache) is None
     facts.remember(config, known, [file], cache)
     assert facts.recall(config, cache) == known
-    assert facts.recall({**config, "seed": 2, "facts": known.plain()}, cache) == known
+    assert facts.recall({**config, "seed": 2, "facts": known.to_dict()}, cache) == known
     assert facts.recall({**config, "limit": 6}, cache) is None
     os.utime(file, ns=(1, 1))
     assert facts.recall(config, cache) is None

@@ -133,7 +133,7 @@ def test_killed_the_first_process_takes_the_others_along(tmp_path):
         for file in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it ended meanwhile
                 found.append(file.read_bytes().decode(errors="replace"))
-        return [words for words in found if "genrun.rank" in words and str(tmp_path) in words]
+        return [words for words in found if "genrun.training.worker" in words and str(tmp_path) in words]
 
     limit = time.monotonic() + 120
     while not list(tmp_path.glob("vae-digits/*/checkpoints/last.ckpt")):

@@ -93,7 +93,7 @@ def test_the_reference_classifier_and_the_controls_on_mnist(tmp_path):
         data.prepare()
     except Refused as error:
         pytest.skip(f"MNIST is not here: {error}")
-    cfg.data.facts = data.facts().plain()
+    cfg.data.facts = data.facts().to_dict()
     judge = build_judge(cfg, data, Console(quiet=True))
     said = {control.name: by_name(rows) for control, rows in judged(judge) if isinstance(rows, list)}
     held_out, copies = said["held-out real images"], said["copies of training images"]

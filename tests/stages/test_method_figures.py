@@ -121,9 +121,9 @@ def test_pairs_of_one_class_take_classes_in_turn_and_others_differ():
     differing = choose_pairs(labels, same_class=False)
     assert len(differing.unique()) == 8 and (labels[differing[:3, 0]] != labels[differing[:3, 1]]).all()
     assert choose_pairs(torch.full((5,), -1), same_class=False).tolist() == [[0, 1], [2, 3]]
-    for alike in (True, False):
-        assert choose_pairs(torch.zeros(0, dtype=torch.int64), same_class=alike).shape == (0, 2)
-        assert choose_pairs(torch.zeros(1, dtype=torch.int64), same_class=alike).shape == (0, 2)
+    for same_class in (True, False):
+        assert choose_pairs(torch.zeros(0, dtype=torch.int64), same_class=same_class).shape == (0, 2)
+        assert choose_pairs(torch.zeros(1, dtype=torch.int64), same_class=same_class).shape == (0, 2)
 
 
 def test_an_unconditional_method_is_given_no_labels():
