@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     overrides = [word for word in asked.words if Path(word) not in targets]
     out = output_path(asked.out, (".md", ".json")) if asked.out else None
     if asked.controls and targets:
-        raise Refused(f"--controls tests the judge itself: leave {targets[0]} out")
+        raise Refused(f"expected runs or .npz files, or --controls, got both; leave {targets[0]} or --controls out")
     if not asked.controls and not targets:
         raise Refused("expected runs or .npz files, or --controls; genrun evaluate --help shows how")
     for target in targets:
