@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import optuna
     from omegaconf import DictConfig
     from pytorch_lightning import Trainer
+    from pytorch_lightning.strategies import DDPStrategy
 
 
 def hydra_argument_parser() -> argparse.ArgumentParser:
@@ -59,6 +60,16 @@ def leave_signals_alone(trainer: Trainer) -> None:
     Its handler starts a broadcast wherever the signal arrives, while other ranks may wait in another place.
     """
     trainer._signal_connector.register_signal_handlers = lambda: None
+
+
+def start_no_processes(strategy: DDPStrategy) -> None:
+    """Keep Lightning's DDP strategy from running the whole command again in other processes: genrun starts its workers itself."""
+    strategy._configure_launcher = lambda: None
+
+
+def set_backend(strategy: DDPStrategy, backend: str) -> None:
+    """Tell Lightning's DDP strategy which backend its process group has, when it did not set the group up itself."""
+    strategy._process_group_backend = backend
 
 
 def trial_of(study: optuna.Study, number: int) -> optuna.trial.Trial:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from genrun.data.module import ImageData
 from genrun.runs.folder import RunFolder
-from genrun.runs.phases import phases_of
+from genrun.runs.phases import earlier_weights, phases_of
 from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
 from genrun.stages.context import RunContext, prepare
@@ -29,7 +29,8 @@ WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that
 class StepClock(Callback):
     """A callback that measures the seconds per training step, without the first steps, and keeps the first batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
         self.ends: list[float] = []
         self.batch = None
 
@@ -65,12 +66,11 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         extended_run(cfg, folder, context.method)
     steps, facts = len(data.train_dataloader()), data.facts()
     phases = phases_of(cfg)
-    total = sum(steps * phase.max_epochs * clock.seconds for phase, clock in zip(phases, clocks, strict=True))
-    each = [
-        f"{phase.name}: ".removeprefix(": ")
-        + f"{phase.max_epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step"
-        for phase, clock in zip(phases, clocks, strict=True)
-    ]
+    total = sum(steps * clock.epochs * clock.seconds for clock in clocks)
+    each = []
+    for phase, clock in zip(phases, clocks, strict=True):
+        name = f"{phase.name}: " if phase.name else ""
+        each.append(f"{name}{clock.epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step")
     image, label, _ = clocks[0].batch
     table = Table(
         title=f"{folder.path}: {state_of(cfg, folder)}",
@@ -101,8 +101,9 @@ def timed_phases(context: RunContext) -> list[StepClock]:
     clocks = []
     for phase in phases_of(context.cfg):
         if context.phase != phase:
-            context.enter(phase)
-        trainer, clock = context.trainer, StepClock()
+            context.enter(phase, earlier_weights(context.folder, phases_of(context.cfg), phase))
+        trainer = context.trainer
+        clock = StepClock(trainer.max_epochs)
         trainer.callbacks = [clock]
         trainer.limit_train_batches = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
         trainer.limit_val_batches = 0

@@ -92,11 +92,14 @@ def build_method(cfg: DictConfig) -> Method:
     return method
 
 
-def make_method(cfg: DictConfig, folder: RunFolder, phase: Phase) -> Method:
+def make_method(cfg: DictConfig, phase: Phase, earlier_weights: Path | None = None) -> Method:
     """Build the method for the start of a training phase: set the seeds, the first weights, the precision and the memory format.
 
     A later phase starts with the weights of the phase before it and with its own seed. So its result is the same whether the earlier
     phases ran in this process or not.
+
+    Args:
+        earlier_weights: the weights that the phase before this one left; None: do not load any, because the method is only checked.
 
     Raises:
         Refused: a class or option is wrong, or the method does not support the hardware options.
@@ -116,13 +119,15 @@ def make_method(cfg: DictConfig, folder: RunFolder, phase: Phase) -> Method:
         )
     check_method(cfg, method)
     place = phases.index(phase)
-    if place:
-        load_weights(method, folder.phase(phases[place - 1]).weights, f"the phase {phases[place - 1].name}")
-        seed_everything(int(np.random.SeedSequence((cfg.seed, place)).generate_state(1)[0]), verbose=False)
-    elif cfg.run.init_from is not None:
+    if not place and cfg.run.init_from is not None:
         load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
     if precision(cfg) == "64-true":
         method.double()
+    if place:
+        if earlier_weights is not None:
+            before = phases[place - 1].name
+            load_weights(method, earlier_weights, f"the phase {before} (delete the file, and the phase is done again)")
+        seed_everything(int(np.random.SeedSequence((cfg.seed, place)).generate_state(1)[0]), verbose=False)
     if cfg.hardware.memory_format == "channels_last":
         method.to(memory_format=torch.channels_last)
     if phase.name:

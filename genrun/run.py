@@ -7,8 +7,9 @@ import io
 import logging
 import os
 import traceback
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -20,7 +21,7 @@ from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest, identity
 from genrun.runs.logs import log_file, logging_to
-from genrun.runs.resume import check_resumable, parent_run
+from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
 from genrun.stages.keys import stage_keys
 from genrun.system.console import say, screen
 from genrun.system.files import write_atomic
@@ -42,6 +43,7 @@ def run(
     wait: float = 0,
     callbacks: Sequence[Callback] = (),
     signals: Signals | None = None,
+    on_folder: Callable[[RunFolder], None] | None = None,
 ) -> RunFolder:
     """Do the missing stages of the run that a configuration describes, and print its table of metrics.
 
@@ -50,6 +52,7 @@ def run(
         wait: seconds to wait for another process that is working on the same run.
         callbacks: Lightning callbacks in addition to those of the configuration; they must not change the result.
         signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process.
+        on_folder: called with the run folder as soon as it is known, also for a run that fails later.
 
     Returns:
         The run folder.
@@ -63,6 +66,8 @@ def run(
     cfg = with_facts(cfg, facts)
     cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
     folder = RunFolder.of(cfg)
+    if on_folder is not None:
+        on_folder(folder)
     keys = stage_keys(cfg, folder)
     if cfg.run.dry_run:
         from genrun.dry_run import dry_run
@@ -81,66 +86,77 @@ def run(
     from genrun.stages.context import prepare
 
     with logging_to(logging.NullHandler()):
-        context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals)
+        known = None if starts_over else keys
+        context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
+    if starts_over and (folder.path / "status.json").is_file():
+        with folder.lock(wait=wait):
+            say(console, f"moved the old run to {folder.move_aside()}")
     with folder.lock(wait=wait), signals.watching():
         check_resumable(cfg, folder)  # again, because another process may have finished in the meantime
-        if not starts_over and folder.finished(keys):
-            show(folder, console)
-            return folder
-        if not starts_over or not (folder.path / "status.json").is_file():
-            do_stages(context, overrides, keys)
-            return folder
-        say(console, f"moved the old run to {folder.move_aside()}")
-    # take the lock again, because the old lock moved with the old folder
-    with folder.lock(wait=wait), signals.watching():
-        do_stages(context, overrides, keys)
+        if starts_over or not folder.finished(keys):
+            attempt(context, overrides, keys)
+    show(folder, console)
     return folder
 
 
-def do_stages(context: RunContext, overrides: list[str], keys: dict[str, str]) -> None:
-    """Do every stage that is not done, record how the attempt ended, and print the table of metrics."""
+def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> None:
+    """Do every stage that is not done, and record how that ended."""
     folder = context.folder
     folder.begin_attempt()
     with logging_to(log_file(folder)):
         try:
-            _do_stages(context, overrides, keys)
+            do_stages(context, keys, begin(context, overrides, keys))
         except BaseException as error:
             record_failure(folder, error)
             raise
     folder.end_attempt("done")
-    show(folder, context.console)
 
 
-def _do_stages(context: RunContext, overrides: list[str], keys: dict[str, str]) -> None:
+class Beginning(NamedTuple):
+    """Where an attempt begins."""
+
+    parent: RunFolder | None  # the run that this one extends or refits
+    starts: dict[str, Path | None]  # stage → the checkpoint from which its phase continues
+
+
+def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Beginning:
+    """Find where this attempt begins, and write the configuration, the overrides, the provenance and the ids of the run."""
     from genrun.runs.phases import phases_of
     from genrun.runs.provenance import provenance, write_provenance
+
+    cfg, folder, phases = context.cfg, context.folder, phases_of(context.cfg)
+    say(context.console, f"run folder {folder.path}")
+    parent = parent_run(cfg, folder, context.method)
+    extended = parent if cfg.run.extend else None
+    # before the provenance, which asks for checkpoints: a damaged one is renamed here
+    starts = {phase.stage: starting_checkpoint(folder, phase, extended) for phase in phases}
+    recorded_identity = identity(cfg)
+    write_provenance(folder, provenance(cfg, overrides, recorded_identity), parent, context.console)
+    recorded = OmegaConf.merge(cfg, {"run": {"resume": "auto"}}) if cfg.run.resume == "never" else cfg
+    write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(recorded, resolve=True))
+    write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+    folder.record(id=keys[phases[-1].stage], group_id=digest({**recorded_identity, "seed": None}))
+    if extended is not None:
+        copy_from_shorter_run(context, extended)
+    return Beginning(parent, starts)
+
+
+def do_stages(context: RunContext, keys: dict[str, str], beginning: Beginning) -> None:
+    """Do every stage that is not done, in their order."""
     from genrun.runs.weights import load_weights
     from genrun.stages.evaluate import evaluate
     from genrun.stages.figures import figures
     from genrun.stages.fit import fit
-    from genrun.stages.refit import refit, take_over_networks
+    from genrun.stages.refit import refit, take_over_training
     from genrun.stages.sample import sample
     from genrun.system.hardware import device_of
     from genrun.types import Refits
 
     cfg, folder = context.cfg, context.folder
-    say(context.console, f"run folder {folder.path}")
-    parent = parent_run(cfg, folder, context.method)
-    who = identity(cfg)
-    write_provenance(folder, provenance(cfg, overrides, who), parent, context.console)
-    recorded = OmegaConf.merge(cfg, {"run": {"resume": "auto"}}) if cfg.run.resume == "never" else cfg
-    write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(recorded, resolve=True))
-    write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
-    trained = keys[phases_of(cfg)[-1].stage]
-    folder.record(id=trained, group_id=digest({**who, "seed": None}))
-
-    if cfg.run.refit_of is not None:
-        stage = phases_of(cfg)[-1].stage
-        folder.run_stage(stage, trained, lambda: take_over_networks(context, parent))
+    if cfg.run.refit_of is None:
+        fit(context, keys, beginning.starts)
     else:
-        if parent is not None:
-            copy_from_shorter_run(context, parent)
-        fit(context, keys, parent)
+        take_over_training(context, keys, beginning.parent)
     method = context.method
     load_weights(method, folder.weights, "the trained weights")
     method.eval().to(device_of(cfg))

@@ -49,12 +49,12 @@ class Phase:
 
     Args:
         name: its name in the YAML's `model.phases`, status.json, metrics.csv and the progress bar; empty if the training has one part.
-        max_epochs: its budget, in epochs.
+        max_epochs: its budget, in epochs; None: Lightning's default, which trainer.max_time or trainer.max_steps may end earlier.
         is_last: whether it is the last phase. The method draws samples after it, so the sample grids and the judge work in it.
     """
 
     name: str = ""
-    max_epochs: int = 1
+    max_epochs: int | None = None
     is_last: bool = True
 
     @property

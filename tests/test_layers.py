@@ -187,7 +187,7 @@ def test_the_package_folder_holds_few_modules():
 
 
 def test_private_names_of_frameworks_lie_in_compat():
-    """`hydra._internal`, and names with an underscore imported from Hydra, OmegaConf, Lightning or Optuna."""
+    """`hydra._internal`, names with an underscore imported from Hydra, OmegaConf, Lightning or Optuna, and attributes of others."""
     frameworks = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "optuna")
     found = {
         (module, name)
@@ -197,3 +197,13 @@ def test_private_names_of_frameworks_lie_in_compat():
         if name.startswith(tuple(f"{one}." for one in frameworks)) and "._" in name
     }
     assert not found
+    own = {"_fields", "_asdict", "_replace", "_exit"}  # of NamedTuple and os
+    attributes = {
+        (module, ast.unparse(node))
+        for module, file in MODULES.items()
+        if module not in ("compat", "data.loaders")  # torch has no public way to end a loader's workers
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if node.attr not in own and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "cfg"))
+    }
+    assert not {(module, name) for module, name in attributes if not name.endswith("._target_")}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from genrun.maths.mixtures import Prior
 from genrun.methods import Method
+from genrun.methods.code_prior import CodePriorMethod
 from genrun.types import Batch
 
 
@@ -52,6 +54,30 @@ class TwoPhases(Method):
     @torch.no_grad()
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
         self.check_labels(n, labels)
-        codes = F.one_hot(labels, self.num_classes).float()
-        codes = codes + 0.1 * torch.randn(codes.shape, generator=generator, device=codes.device)
+        codes = F.one_hot(labels, self.num_classes).to(self.decoder.weight)
+        codes = codes + 0.1 * torch.randn(codes.shape, generator=generator, device=codes.device, dtype=codes.dtype)
         return self.decoder(codes).sigmoid().view(n, *self.image_shape).float()
+
+
+class TwoPhasesPrior(TwoPhases, CodePriorMethod):
+    """The same with a prior of codes, so that it can be refitted."""
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        phases: Mapping[str, Mapping[str, Any]],
+        prior: Callable[[int, int], Prior],
+    ) -> None:
+        super().__init__(image_shape, num_classes, phases)
+        self.prior = prior(num_classes, num_classes)
+
+    sample = CodePriorMethod.sample
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.classifier(images.flatten(1))
+
+    @torch.no_grad()
+    def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.decoder(codes).sigmoid().view(len(codes), *self.image_shape).float()

@@ -105,7 +105,8 @@ class TrainingProgress(Callback):
 
     def _stop(self) -> None:
         if self.bar is not None:
-            self.bar.update(self.task, completed=self.bar.tasks[0].total)
+            if not self.later_epochs:
+                self.bar.update(self.task, completed=self.bar.tasks[0].total)
             self.bar.stop()
             self.bar = None
 

@@ -63,20 +63,22 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
 def signature_of(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     """Return the parameters that a class or function takes, and their annotations.
 
-    If a class takes `*positional` and `**options`, it passes them on, so the parameters of its parent class are included.
+    A class that takes `*positional` and `**options` passes them on to the next class of its bases, so the parameters of that class
+    are included, and so on.
     """
     parameters = dict(inspect.signature(target).parameters)
-    if not inspect.isclass(target) or "__init__" not in vars(target):
+    if not inspect.isclass(target):
         return parameters, _annotations(target)
-    hints = _annotations(target.__init__)
-    kinds = {one.kind for one in parameters.values()}
-    if not kinds >= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-        return parameters, hints
-    parent = next(one for one in target.__mro__[1:] if "__init__" in vars(one))
-    inherited, inherited_hints = signature_of(parent)
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    own = {name: one for name, one in parameters.items() if one.kind not in variable}
-    return inherited | own, inherited_hints | hints
+    initialisers = [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one) and one is not object]
+    hints = _annotations(target.__init__ if "__init__" in vars(target) else target)
+    variable = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    for initialiser in initialisers[1:]:
+        if not variable <= {one.kind for one in parameters.values()}:
+            break
+        own = {name: one for name, one in parameters.items() if one.kind not in variable}
+        inherited = dict(list(inspect.signature(initialiser).parameters.items())[1:])  # without self
+        parameters, hints = inherited | own, _annotations(initialiser) | hints
+    return parameters, hints
 
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:

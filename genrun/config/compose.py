@@ -108,7 +108,8 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
         return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
     if "Ambiguous value for argument" in text:
-        return Refused(f"{text.split(chr(39))[1]} is several values: add -m to run each, or write [a,b] for a list")
+        quoted = text.split("'")[1]
+        return Refused(f"{quoted} is several values: add -m to run each, or write [a,b] for a list")
     if isinstance(error, HydraException | OmegaConfBaseException | SearchPathException):
         return Refused(text)
     return Refused(f"{type(error).__name__}: {text}")

@@ -8,6 +8,7 @@ from typing import Literal
 from omegaconf import DictConfig, OmegaConf
 
 from genrun.config.build import check_arguments
+from genrun.config.container import to_container
 from genrun.errors import Refused, nearest
 
 
@@ -96,9 +97,9 @@ def check_budget(cfg: DictConfig) -> None:
     """
     phases = cfg.model.get("phases")
     if not phases:
-        if cfg.trainer.max_epochs is None:
-            raise Refused("trainer.max_epochs: expected a number of at least 1, got null")
         return
+    if not OmegaConf.is_dict(phases):
+        raise Refused(f"model.phases: expected the options of each phase below its name, got {to_container(phases)!r}")
     own = [f"model.phases.{name}.max_epochs" for name in phases]
     for option in ("max_epochs", "max_time"):
         if cfg.trainer.get(option) is not None:

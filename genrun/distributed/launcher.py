@@ -47,7 +47,7 @@ class Workers:
         with open(folder.path / "log.txt", "ab") as log:
             self.children = [
                 subprocess.Popen(
-                    [sys.executable, "-m", "genrun.training.worker", str(rank), *arguments],
+                    [sys.executable, "-P", "-m", "genrun.training.worker", str(rank), *arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

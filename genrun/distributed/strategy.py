@@ -12,6 +12,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
+from genrun.compat import set_backend, start_no_processes
 from genrun.maths.sharding import sharing
 from genrun.system.random_state import random_states, restore_random_states
 
@@ -75,9 +76,7 @@ class SharedBatches(DDPStrategy):
         self.environment = environment
         self.store: distributed.Store | None = None
         self.cpu_group: distributed.ProcessGroup | None = None
-
-    def _configure_launcher(self) -> None:
-        """Set no launcher: Lightning's would run the whole command again."""
+        start_no_processes(self)
 
     def setup_distributed(self) -> None:
         """Join the process group, and take over rank 0's random states.
@@ -86,9 +85,10 @@ class SharedBatches(DDPStrategy):
         """
         self.set_world_ranks()
         cuda = self.root_device.type == "cuda"
-        self._process_group_backend = "nccl" if cuda else "gloo"
+        backend = "nccl" if cuda else "gloo"
+        set_backend(self, backend)
         distributed.init_process_group(
-            self._process_group_backend,
+            backend,
             store=self.store,
             rank=self.environment.rank,
             world_size=self.environment.processes,

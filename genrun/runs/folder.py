@@ -193,11 +193,12 @@ class RunFolder:
         """
         for folder in {file.parent for file in self.checkpoints.rglob("*.ckpt")}:
             last, best = folder / "last.ckpt", folder / "best.ckpt"
-            kept = {"all": {last, best}, "last": {last}, "best": {best if best.is_file() else last}, "none": set()}[
-                which
-            ]
-            for checkpoint in {last, best} - kept:
-                checkpoint.unlink(missing_ok=True)
+            keeps_last = which in ("all", "last") or (which == "best" and not best.is_file())
+            keeps_best = which in ("all", "best")
+            if not keeps_last:
+                last.unlink(missing_ok=True)
+            if not keeps_best:
+                best.unlink(missing_ok=True)
 
     # -- lock
 

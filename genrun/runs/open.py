@@ -98,15 +98,21 @@ class OpenRun:
         file = np.load(self.folder.path / "samples.npz")
         return file["images"], file["labels"]
 
-    def check_trusted(self) -> None:
+    def check_trusted(self, *, data: bool = False) -> None:
         """Check that the run's model has only classes of genrun and torch. This checks names only, so it is quick.
 
+        Args:
+            data: also check that the run's data is read by a function of genrun.
+
         Raises:
-            Refused: the model has a class from elsewhere.
+            Refused: a class or function is from elsewhere.
         """
-        from genrun.config.trust import check_trusted_names
+        from genrun.config.trust import TRUSTED_DATA, check_trusted_names
+        from genrun.data.facts import described_data
 
         check_trusted_names(OmegaConf.to_container(self.config.model), "model")
+        if data:
+            check_trusted_names(described_data(self.config), "data", TRUSTED_DATA)
 
     def method(self, *, trust: bool = False) -> Method:
         """Return the trained method, in evaluation mode on the CPU.
@@ -130,8 +136,7 @@ class OpenRun:
         except ValueError as error:
             raise Refused(str(error)) from error
         load_weights(method, self.folder.weights, f"opening {self.folder.path}")
-        if phases := method.phases():
-            method.phase = phases[-1]
+        method.phase = next(reversed(method.phases()), "")
         return method.eval().requires_grad_(False)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest, identity
 from genrun.types import Phase
 
@@ -36,6 +38,12 @@ def phase_keys(cfg: DictConfig) -> dict[str, str]:
             del what["model"]["phases"][later.name]
         result[phase.stage] = digest(what)
     return result
+
+
+def earlier_weights(folder: RunFolder, phases: list[Phase], phase: Phase) -> Path | None:
+    """Return the file of the weights with which a phase starts, those of the phase before it; None for the first phase."""
+    place = phases.index(phase)
+    return folder.phase(phases[place - 1]).weights if place else None
 
 
 def is_trained(cfg: DictConfig, status: dict[str, Any]) -> bool:

@@ -35,8 +35,9 @@ def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
         raise NotFinite(
             f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
         )
-    if cfg.run.resume == "must" and not folder.has_checkpoint() and not is_trained(cfg, status):
-        raise Refused(f"run.resume=must: there is no {folder.last} to go on from")
+    begun = any(phase.stage in status["stages"] for phase in phases_of(cfg))
+    if cfg.run.resume == "must" and not folder.has_checkpoint() and not begun:
+        raise Refused(f"run.resume=must: there is no {folder.phase(phases_of(cfg)[0]).last} to go on from")
 
 
 def parent_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder | None:
@@ -83,7 +84,10 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     found, dropped = [], []
     for sibling in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else []:
         other = RunFolder(sibling)
-        if sibling == folder.path or other.status()["state"] != "done":
+        try:
+            if sibling == folder.path or other.status()["state"] != "done":
+                continue
+        except Refused:  # a damaged status.json of another run
             continue
         theirs = OmegaConf.load(sibling / "config.yaml")
         epochs = identity(theirs)["trainer"]["max_epochs"]
@@ -127,10 +131,13 @@ def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
 
 def run_with_phase(folder: RunFolder, phase: Phase, key: str) -> RunFolder | None:
     """Return another run, in a folder beside this one, that has finished this phase with the same key; None if there is none."""
+    from genrun.runs.weights import read_weights
+
     for path in sorted(folder.path.parent.iterdir()):
         other = RunFolder(path)
-        with contextlib.suppress(Refused):  # a damaged status.json
+        with contextlib.suppress(Refused):  # a damaged status.json, or damaged weights
             if path != folder.path and other.stage_done(phase.stage, key):
+                read_weights(other.phase(phase).weights, phase.name)
                 return other
     return None
 

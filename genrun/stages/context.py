@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,15 +55,18 @@ class RunContext:
     trainer: Trainer = field(init=False)
     checkpoint: RunCheckpoint = field(init=False)
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: Phase, earlier_weights: Path | None = None) -> None:
         """Build the method, the checkpoint callback and the trainer for a phase of the training.
+
+        Args:
+            earlier_weights: the weights that the phase before this one left; None: do not load any.
 
         Raises:
             Refused: a class or option is wrong, or the method does not support the hardware options.
         """
         cfg, folder, phases = self.cfg, self.folder, phases_of(self.cfg)
         self.phase = phase
-        self.method = make_method(cfg, folder, phase)
+        self.method = make_method(cfg, phase, earlier_weights)
         try:
             self.method.configure_optimizers()
         except ValueError as error:
@@ -87,8 +91,12 @@ def prepare(
     console: Console,
     callbacks: Sequence[Callback] = (),
     signals: Signals | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> RunContext:
     """Build the parts of a run and check them; the method and the trainer are those of the first phase that is not done.
+
+    Args:
+        keys: stage → hash of everything that its result depends on; None: the run starts from its beginning.
 
     Raises:
         Refused: a class, option or device is wrong or missing.
@@ -98,9 +106,9 @@ def prepare(
     check_device(cfg)
     judge = build_judge(cfg, data, console)
     context = RunContext(cfg, folder, data, judge, console, signals or Signals(), callbacks, make_loggers(cfg, folder))
-    stages = folder.status()["stages"]
     phases = phases_of(cfg)
-    context.enter(next((phase for phase in phases if phase.stage not in stages), phases[-1]))
+    missing = [phase for phase in phases if keys is None or not folder.stage_done(phase.stage, keys[phase.stage])]
+    context.enter(missing[0] if missing else phases[-1])
     method = context.method
     if cfg.run.extend and not folder.last.is_file() and not is_trained(cfg, folder.status()):
         extended_run(cfg, folder, method)

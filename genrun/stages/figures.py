@@ -38,8 +38,9 @@ def figures(context: RunContext) -> list[Path]:
     folder = context.folder
     made: dict[str, bytes] = {}
     epochs = sorted(folder.samples.glob("epoch_*.png"))
-    if (folder.path / "metrics.csv").is_file():
-        made["curves.png"] = png_bytes(curves(folder.metrics()))
+    rows = folder.metrics()
+    if any(name.startswith(("train/", "val/")) for row in rows for name in row):
+        made["curves.png"] = png_bytes(curves(rows))
     if epochs:
         made["timelapse.gif"] = timelapse(epochs)
         first, last = (Image.open(path).convert("RGB") for path in (epochs[0], epochs[-1]))
@@ -60,11 +61,7 @@ def figures(context: RunContext) -> list[Path]:
         and isinstance(context.method, Encodes)
         and not isinstance(context.method, KeepsCodes)
     ):
-        with np.load(folder.path / "samples.npz") as samples:
-            images = torch.from_numpy(samples["images"][:SEARCHED_SAMPLES]).permute(0, 3, 1, 2)  # (n, C, H, W)
-            made["originality.png"] = originality_figure(
-                context, images, torch.from_numpy(samples["labels"][:SEARCHED_SAMPLES])
-            )
+        made["originality.png"] = originality_figure(context, *first_samples(context))
     made |= beside_figures(context)
     if context.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(context))
@@ -79,13 +76,18 @@ def figures(context: RunContext) -> list[Path]:
     return [folder.figures / name for name in made]
 
 
+def first_samples(context: RunContext) -> tuple[Tensor, Tensor]:
+    """Return the first samples of the run, (n, C, H, W) uint8, and their labels (n,), -1 where there are none."""
+    with np.load(context.folder.path / "samples.npz") as samples:
+        images = torch.from_numpy(samples["images"][:SEARCHED_SAMPLES]).permute(0, 3, 1, 2)
+        return images, torch.from_numpy(samples["labels"][:SEARCHED_SAMPLES])
+
+
 def sorted_figure(context: RunContext) -> Image.Image:
     """Draw one sample of each class, sorted by the reference classifier."""
-    with np.load(context.folder.path / "samples.npz") as samples:
-        images = torch.from_numpy(samples["images"][:SEARCHED_SAMPLES]).permute(0, 3, 1, 2)  # (n, C, H, W)
-    return sorted_classes(
-        images, *recognised(context.judge.classifier, images), context.data.facts().class_names, CERTAIN
-    )
+    images, _ = first_samples(context)
+    names = context.data.facts().class_names
+    return sorted_classes(images, *recognised(context.judge.classifier, images), names, CERTAIN)
 
 
 def continuous_figures(context: RunContext) -> dict[str, bytes]:

@@ -15,8 +15,8 @@ from genrun.callbacks.checkpoint import as_csv
 from genrun.distributed.launcher import workers_of
 from genrun.errors import Failed, Interrupted
 from genrun.runs.folder import RunFolder
-from genrun.runs.phases import phases_of
-from genrun.runs.resume import run_with_phase, starting_checkpoint
+from genrun.runs.phases import earlier_weights, phases_of
+from genrun.runs.resume import run_with_phase
 from genrun.runs.weights import save_weights
 from genrun.stages.context import RunContext
 from genrun.system.console import say
@@ -25,33 +25,33 @@ from genrun.system.hardware import threads_of_each
 from genrun.types import Phase
 
 
-def fit(context: RunContext, keys: dict[str, str], parent: RunFolder | None) -> None:
+def fit(context: RunContext, keys: dict[str, str], starts: dict[str, Path | None]) -> None:
     """Train every phase that is not done; each phase is a stage of its own.
 
     Args:
         keys: stage → hash of everything that its result depends on.
-        parent: the shorter run that this run extends; None: it extends none.
+        starts: stage → the checkpoint from which its phase continues; None: start from the beginning.
     """
     for phase in phases_of(context.cfg):
-        work = partial(train_or_take_over, context, phase, keys[phase.stage], parent)
-        context.folder.run_stage(phase.stage, keys[phase.stage], work)
+        key = keys[phase.stage]
+        work = partial(train_or_take_over, context, phase, key, starts[phase.stage])
+        context.folder.run_stage(phase.stage, key, work)
 
 
-def train_or_take_over(context: RunContext, phase: Phase, key: str, parent: RunFolder | None) -> list[Path]:
+def train_or_take_over(context: RunContext, phase: Phase, key: str, start: Path | None) -> list[Path]:
     """Train a phase, or copy it from another run that has finished the same phase, and return its files.
 
     A phase is copied only from a run in a folder beside this one, and only if it is not the last phase, has no checkpoint to resume
     from, and `run.resume` is not `never`.
     """
-    folder = context.folder
-    start = starting_checkpoint(folder, phase, parent)
+    folder, phases = context.folder, phases_of(context.cfg)
     if start is None and not phase.is_last and context.cfg.run.resume != "never":
         other = run_with_phase(folder, phase, key)
         if other is not None:
             say(context.console, f"{phase.name}: taken over from {other.path}")
             return take_over_phase(context, phase, other)
-    if context.phase != phase:
-        context.enter(phase)
+    if context.phase != phase or phase != phases[0]:  # a later phase begins with what the phase before it left
+        context.enter(phase, earlier_weights(folder, phases, phase))
     return train(context, start)
 
 
@@ -110,9 +110,10 @@ def take_over_phase(context: RunContext, phase: Phase, other: RunFolder) -> list
     weights = folder.phase(phase).weights
     weights.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(weights, other.phase(phase).weights.read_bytes())
-    rows = [*folder.metric_texts(phases[: phases.index(phase)]), *other.metric_texts([phase])]
-    write_atomic(folder.path / "metrics.csv", as_csv(rows))
-    record_training(folder, phase, other.status()["phases"][phase.name])
+    # without the empty columns, which belong to the other run's later phases
+    rows = [{name: text for name, text in row.items() if text} for row in other.metric_texts([phase])]
+    write_atomic(folder.path / "metrics.csv", as_csv([*folder.metric_texts(phases[: phases.index(phase)]), *rows]))
+    record_training(folder, phase, other.status()["phases"][phase.name] | {"taken_over_from": other.path.name})
     return [weights, folder.path / "metrics.csv"]
 
 

@@ -206,7 +206,8 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
                 rows.append(rebuilt)
         if type(method) is type(context.method):  # different methods have different scores
             epochs = (context.folder if run is None else run.folder).metrics()
-            curve = [(row["epoch"], row[method.best_by]) for row in epochs if method.best_by in row]
+            score = method.column(method.best_by)
+            curve = [(row["epoch"], row[score]) for row in epochs if score in row]
             if curve and curve not in scores.values():  # a refit has the same curve as its parent
                 scores[name] = curve
     made = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from genrun.callbacks.checkpoint import as_csv
 from genrun.errors import Failed
 from genrun.inference import training_codes
 from genrun.runs.folder import RunFolder
+from genrun.runs.phases import phases_of
 from genrun.runs.weights import read_weights, save_weights
 from genrun.stages.context import RunContext
 from genrun.system.console import with_progress
 from genrun.system.files import write_atomic
+from genrun.types import Phase
 
 
 def refit(context: RunContext) -> list[Path]:
@@ -40,6 +43,24 @@ def refit(context: RunContext) -> list[Path]:
         raise Failed(f"refit: {error}") from error
     save_weights(context.folder.weights, context.method)
     return [context.folder.weights]
+
+
+def take_over_training(context: RunContext, keys: dict[str, str], parent: RunFolder) -> None:
+    """Record every phase of the training as done, with the files of the run whose prior is exchanged."""
+    folder = context.folder
+    for phase in phases_of(context.cfg):
+        work = take_over_networks if phase.is_last else partial(take_over_phase_weights, phase=phase)
+        folder.run_stage(phase.stage, keys[phase.stage], partial(work, context, parent))
+
+
+def take_over_phase_weights(context: RunContext, parent: RunFolder, phase: Phase) -> list[Path]:
+    """Copy the weights that an earlier phase left; none where the run that is refitted has lost them."""
+    source, target = (folder.phase(phase).weights for folder in (parent, context.folder))
+    if not source.is_file():
+        return []
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, source.read_bytes())
+    return [target]
 
 
 def take_over_networks(context: RunContext, parent: RunFolder) -> list[Path]:

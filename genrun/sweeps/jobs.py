@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from omegaconf import DictConfig
 
 from genrun.config.compose import compose
-from genrun.errors import Busy, GenrunError, Interrupted, Pruned, Refused, as_genrun_error, one_line, print_error
-from genrun.parts import known_run
+from genrun.errors import Busy, Interrupted, Pruned, Refused, as_genrun_error, one_line, print_error
 from genrun.system.files import write_json
 from genrun.system.signals import Signals
 
@@ -131,7 +130,7 @@ def run_job(job: Job) -> int:
     redirect_output(job.log)
     if job.threads is not None:  # a job that asks for more threads with hardware.threads gets them
         limit_threads(job.threads)
-    overrides, cfg = list(job.overrides), None
+    overrides, folders = list(job.overrides), []
     if job.requeues and os.environ.get("SLURM_RESTART_COUNT"):
         overrides.append("run.resume=auto")  # keeps what this job did before SLURM queued it again
     result: dict[str, Any] = {"token": job.token, "overrides": overrides, "status": 0, "kind": None, "error": ""}
@@ -143,13 +142,14 @@ def run_job(job: Job) -> int:
             from genrun.run import run
 
             callbacks = [job.reporter.callback()] if job.reporter else []
-            run(cfg, overrides, wait=LOCK_WAIT, callbacks=callbacks, signals=signals)
+            run(cfg, overrides, wait=LOCK_WAIT, callbacks=callbacks, signals=signals, on_folder=folders.append)
     except Exception as caught:
         error = as_genrun_error(caught)
         result |= {"status": print_error(error), "kind": type(error).__name__, "error": one_line(error)}
         if job.requeues:
             result["error"] += requeue(error)
-    write_json(job.result_file, result | {"run": run_folder_of(cfg)})
+    existing = [str(folder.path) for folder in folders if folder.path.is_dir()]
+    write_json(job.result_file, result | {"run": existing[0] if existing else ""})
     return result["status"]
 
 
@@ -158,14 +158,6 @@ def redirect_output(log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-
-
-def run_folder_of(cfg: DictConfig | None) -> str:
-    """Return the run folder of a configuration; empty where it is not known or does not exist."""
-    with contextlib.suppress(GenrunError):
-        known = known_run(cfg) if cfg is not None else None
-        return str(known[1].path) if known is not None and known[1].path.is_dir() else ""
-    return ""
 
 
 def limit_threads(threads: int) -> None:

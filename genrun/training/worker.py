@@ -82,7 +82,7 @@ def train(
     from genrun.parts import build_data, make_method
     from genrun.runs.folder import RunFolder
     from genrun.runs.logs import logging_to
-    from genrun.runs.phases import phases_of
+    from genrun.runs.phases import earlier_weights, phases_of
     from genrun.training.trainer import make_trainer
 
     torch.set_num_threads(threads)
@@ -92,7 +92,7 @@ def train(
     with logging_to(logging.NullHandler()):
         data = build_data(cfg)
         data.prepare()
-        method = make_method(cfg, folder, phase)
+        method = make_method(cfg, phase, earlier_weights(folder, phases_of(cfg), phase))
         trainer = make_trainer(cfg, folder, phase, WorkerCheckpoint(folder, phase), rank=rank)
         trainer.strategy.store = distributed.TCPStore("127.0.0.1", port, processes, False, COLLECTIVE_TIMEOUT)
         print("ready", file=to_rank_0, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,30 +42,36 @@ def output_path(name: str, endings: tuple[str, ...]) -> Path:
     return out
 
 
-def open_checked(path: str | Path, *, trust: bool) -> OpenRun:
-    """Open a run, and check before torch is imported that its model has only trusted classes.
+def open_checked(
+    path: str | Path, overrides: Sequence[str] = (), config_dir: str | None = None, *, trust: bool, data: bool = False
+) -> OpenRun:
+    """Open a run with some options of its model changed, and check before torch is imported that it has only trusted classes.
 
     Args:
+        overrides: of the run's model.
+        config_dir: a folder of the user's own groups.
         trust: allow other classes too, also from the current folder.
+        data: whether the run's data will be read, and is checked as well.
 
     Raises:
-        Refused: it is no run folder, or its model has a class that is not trusted.
+        Refused: it is no run folder, an override is wrong, or a class is not trusted.
     """
+    from genrun.config.compose import check_config_dir
     from genrun.runs.open import open_run
 
+    check_config_dir(config_dir)
     run = open_run(path)
+    run.override(overrides, config_dir)
     if not trust:
-        run.check_trusted()
+        run.check_trusted(data=data)
     return run
 
 
-def finished_run(path: str | Path, *, trust: bool) -> OpenRun:
-    """Open a finished run, and check it as `open_checked` does.
+def check_finished(run: OpenRun) -> None:
+    """Check that a run is finished.
 
     Raises:
-        Refused: the run is not finished, or `open_checked` refuses it.
+        Refused: it is not.
     """
-    run = open_checked(path, trust=trust)
     if run.status["state"] != "done":
-        raise Refused(f"{path} is not finished ({run.status['state']}); give its command again first")
-    return run
+        raise Refused(f"{run.folder.path} is not finished ({run.status['state']}); give its command again first")

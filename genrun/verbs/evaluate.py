@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, finished_run, output_path
+from genrun.verbs.arguments import Arguments, check_finished, open_checked, output_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,8 +61,9 @@ def main(arguments: list[str]) -> int:
     if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
         raise Refused("--out is for one .npz file or the controls; a run's table goes into its folder")
 
-    for word in overrides if any(target.is_dir() for target in targets) else ():
-        if not word.startswith(FOR_RUNS):
+    judges_runs = any(target.is_dir() for target in targets)
+    for word in overrides:
+        if judges_runs and not word.startswith(FOR_RUNS):
             raise Refused(
                 f"{word}: a run is judged on its own data, with its own seed; only {', '.join(FOR_RUNS)} can be set "
                 "(to judge its samples with other options, give its samples.npz)"
@@ -95,14 +96,25 @@ def make_judge(cfg: DictConfig, console: Console) -> Judge:
     return build_judge(with_facts(cfg, facts), data or build_data(cfg), console)
 
 
-def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, moved: bool = False) -> Judge:
-    """Build the judge for the data that a run was trained on.
-
-    The options of evaluation, hardware and cache come from `cfg`; they also replace those in `run.config`.
+def config_to_judge_by(run: OpenRun, cfg: DictConfig, *, moved: bool = False) -> DictConfig:
+    """Return a run's configuration with the options of evaluation, hardware and cache of `cfg`.
 
     Args:
-        trust: whether the data may be read by functions that are not trusted.
         moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
+    """
+    config = run.config.copy()
+    config.evaluation, config.hardware, config.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
+    if "root" in config.data.source and (moved or not Path(config.data.source.root).is_dir()):
+        config.data.source.root = cfg.paths.data
+    return config
+
+
+def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool) -> Judge:
+    """Build the judge for the data that a run was trained on.
+
+    Args:
+        config: see `config_to_judge_by`.
+        trust: whether the data may be read by functions that are not trusted.
 
     Raises:
         Refused: the data is missing or differs from that of the run, or the configuration names a function that is not trusted.
@@ -110,15 +122,11 @@ def judge_of(run: OpenRun, cfg: DictConfig, console: Console, *, trust: bool, mo
     from genrun.config.trust import TRUSTED_DATA, check_trusted
     from genrun.data.facts import described_data
 
-    theirs, expected = run.config, run.facts
-    theirs.evaluation, theirs.hardware, theirs.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
-    if "root" in theirs.data.source and (moved or not Path(theirs.data.source.root).is_dir()):
-        theirs.data.source.root = cfg.paths.data
     if not trust:
-        check_trusted(described_data(theirs), "data", TRUSTED_DATA)
-    judge = make_judge(theirs, console)
-    if judge.facts.checksum != expected.checksum:
-        seen = f"checksum {expected.checksum[:8]}, here {judge.facts.checksum[:8]}"
+        check_trusted(described_data(config), "data", TRUSTED_DATA)
+    judge = make_judge(config, console)
+    if judge.facts.checksum != run.facts.checksum:
+        seen = f"checksum {run.facts.checksum[:8]}, here {judge.facts.checksum[:8]}"
         raise Refused(f"{run.folder.path} was trained on other data ({seen})")
     return judge
 
@@ -169,7 +177,8 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         trust: whether classes that are not of genrun or torch may be built.
         moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
     """
-    run = finished_run(folder, trust=trust)
+    run = open_checked(folder, trust=trust, data=True)
+    check_finished(run)
     if not (folder / "samples.npz").is_file():
         raise Refused(f"{folder} has no samples.npz; give its command again first")
 
@@ -179,11 +188,11 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     from genrun.system.files import write_atomic
     from genrun.system.hardware import device_of
 
-    theirs = run.config
-    judge = judge_of(run, cfg, console, trust=trust, moved=moved)
-    judge.check(theirs.sample.n, f"{folder}/samples.npz")
-    method = run.method(trust=trust).to(device_of(theirs))
-    key = evaluate_key(run.status["stages"]["sample"]["key"], theirs, run.folder)
+    config = config_to_judge_by(run, cfg, moved=moved)
+    judge = judge_of(run, config, console, trust=trust)
+    judge.check(config.sample.n, f"{folder}/samples.npz")
+    method = run.method(trust=trust).to(device_of(config))
+    key = evaluate_key(run.status["stages"]["sample"]["key"], config, run.folder)
     with run.folder.lock():
         number = 1
         while (folder / f"results.old-{number}.json").exists():
@@ -193,7 +202,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
                 write_atomic(folder / f"results.old-{number}.{ending}", (folder / f"results.{ending}").read_bytes())
 
         def work() -> list[Path]:
-            return evaluate(run.folder, theirs, judge.real.data, method, judge)
+            return evaluate(run.folder, config, judge.real.data, method, judge)
 
         run.folder.run_stage("evaluate", key, work, again=True)
     show(run.folder, console)

@@ -64,6 +64,6 @@ def choices(folder: Traversable | Path, group: str = "") -> Iterator[tuple[str, 
     """Yield every group below a configuration folder with each of its choices: ("model/prior", "mixture")."""
     for entry in folder.iterdir():
         if entry.is_dir() and entry.name not in NOT_GROUPS:
-            yield from choices(entry, f"{group}/{entry.name}".removeprefix("/"))
+            yield from choices(entry, f"{group}/{entry.name}" if group else entry.name)
         elif group and entry.name.endswith(".yaml"):
             yield group, entry.name.removesuffix(".yaml")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, finished_run
+from genrun.verbs.arguments import Arguments, check_finished, open_checked
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_intermixed_args(arguments)
     if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
         raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
-    run = finished_run(asked.run, trust=asked.trust)
+    run = open_checked(asked.run, trust=asked.trust, data=True)
+    check_finished(run)
 
     from genrun.parts import read_facts, with_facts
     from genrun.report.tables import show
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         raise Refused(
             f"{wrong[0]}: expected model/{part}=choice or model.{part}.option=value, the rest is the run's own"
         )
-    run.override(asked.overrides, asked.config_dir)
+    run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust, data=True)
     cfg = refit_config(run)
     if not asked.trust:
         check_run_trusted(cfg)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Draw new images and write them to a .png (a grid) or an .npz file; the run folder is not changed."""
     asked = parse(arguments)
-    run = open_checked(asked.run, trust=asked.trust)
-    run.override(asked.overrides, asked.config_dir)
+    run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust)
     images, labels = draw(run, asked)
     write(asked.out, images, labels, scale=1 if asked.resolution else None)
     print(asked.out)
@@ -195,11 +194,11 @@ def sorting_judge(run: OpenRun, console: Console, *, trust: bool) -> Judge:
 
     from genrun.config.compose import compose
     from genrun.config.trust import TRUSTED_CLASSIFIER, check_trusted
-    from genrun.verbs.evaluate import judge_of
+    from genrun.verbs.evaluate import config_to_judge_by, judge_of
 
     here = compose(["evaluation=quick", "evaluation.epoch_samples=0"])
     if (recipe := OmegaConf.select(run.config, "evaluation.classifier")) is not None:
         if not trust:
             check_trusted(OmegaConf.to_container(recipe), "evaluation.classifier", TRUSTED_CLASSIFIER)
         here.evaluation.classifier = recipe
-    return judge_of(run, here, console, trust=trust)
+    return judge_of(run, config_to_judge_by(run, here), console, trust=trust)

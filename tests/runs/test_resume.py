@@ -248,3 +248,37 @@ def test_a_run_that_breaks_and_is_ended_amid_an_epoch_equals_an_undisturbed_one(
     expected = outcome(undisturbed)
     differing = [name for name, content in outcome(disturbed).items() if content != expected[name]]
     assert not differing
+
+
+# ----------------------------------------------------------------------------------------------------- starting over
+
+
+def test_starting_over_moves_a_folder_aside_whose_status_is_damaged(tiny):
+    folder = tiny()
+    (folder.path / "status.json").write_text("{")
+    with pytest.raises(Refused, match=r"status.json is not .*run.resume=never starts over"):
+        tiny()
+    again = tiny("run.resume=never")
+    assert again.status()["state"] == "done" and again.path.with_name(f"{again.path.name}.old-1").is_dir()
+
+
+def test_a_damaged_checkpoint_is_known_before_the_provenance_is_written(tiny):
+    folder = tiny()
+    for file in (folder.weights, folder.best):
+        file.unlink()
+    folder.last.write_bytes(folder.last.read_bytes()[:1000])
+    provenance = json.loads((tiny().path / "provenance.json").read_text())
+    assert provenance["resumed"] == []  # it started over
+
+
+def test_no_budget_but_a_time_limit(tiny):
+    folder = tiny("trainer.max_epochs=null", "trainer.max_time=00:00:00:01")
+    assert folder.status()["state"] == "done" and folder.status()["repeatable"] is False
+
+
+def test_the_folder_is_told_where_nothing_can_be_remembered(tmp_path):
+    """The facts of the data cannot be kept in this cache; a sweep still learns which run its job was."""
+    every = [*TINY, f"paths.outputs={tmp_path}", "paths.cache=/proc/nowhere"]
+    folders = []
+    done = run(compose(every), every, Console(quiet=True), on_folder=folders.append)
+    assert [folder.path for folder in folders] == [done.path]

@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import command, outcome
+from omegaconf import OmegaConf
 from rich.console import Console
 from safetensors.torch import load_file
 
 from genrun.config.compose import compose
+from genrun.config.schema import check
 from genrun.errors import Refused
 from genrun.parts import read_facts, with_facts
 from genrun.run import run
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import phase_keys, phases_of
 from genrun.stages.context import RunContext
+from genrun.verbs import refit
 
 TESTS = Path(__file__).parents[1]
 CONF = str(TESTS / "conf")
+PATH = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+WITH_TESTS = os.environ | {"PYTHONPATH": PATH}  # for processes that build two_phases.TwoPhases
 SHORT = (
     *("model=two_phases", "data=digits", "data.limit=200", "data.passes=1", "data.batch_size=32"),
     *("sample.n=20", "evaluation=none"),
@@ -37,8 +42,7 @@ def train(outputs: Path, *overrides: str) -> RunFolder:
 
 
 def started(*overrides: str):
-    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-    return command("--config-dir", CONF, *LONG, *overrides, env=os.environ | {"PYTHONPATH": path})
+    return command("--config-dir", CONF, *LONG, *overrides, env=WITH_TESTS)
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +157,10 @@ def test_a_run_that_was_ended_in_either_phase_goes_on_there(undisturbed, tmp_pat
 def test_a_run_that_was_ended_between_the_phases_goes_on_with_the_second(tmp_path, monkeypatch):
     enter = RunContext.enter
 
-    def stop(context, phase):
+    def stop(context, phase, weights=None):
         if phase.name == "decoder":
             raise KeyboardInterrupt
-        enter(context, phase)
+        enter(context, phase, weights)
 
     with monkeypatch.context() as patch:
         patch.setattr(RunContext, "enter", stop)
@@ -176,7 +180,9 @@ def test_an_option_of_the_second_phase_alone_does_not_repeat_the_first(tmp_path)
     assert not (other.checkpoints / "classifier" / "last.ckpt").exists()  # it was not trained here
     assert (alone.checkpoints / "classifier" / "last.ckpt").exists()
     assert outcome(other) == outcome(alone)
-    assert first.status()["phases"]["classifier"] == other.status()["phases"]["classifier"]
+    taken = first.status()["phases"]["classifier"] | {"taken_over_from": first.path.name}
+    assert other.status()["phases"]["classifier"] == taken
+    assert (other.path / "metrics.csv").read_bytes() == (alone.path / "metrics.csv").read_bytes()
     assert other.status()["epoch"] == 5
     changed = train(tmp_path / "runs", "model.phases.classifier.lr=0.05")
     assert (changed.checkpoints / "classifier" / "last.ckpt").exists()
@@ -200,6 +206,76 @@ def test_the_key_of_a_phase_hangs_on_the_phases_before_it():
     for override in ("model.phases.classifier.lr=1", "seed=1", "data.batch_size=31"):
         changed = keys(override)
         assert all(changed[stage] != base[stage] for stage in base), override
+
+
+def test_a_phase_whose_weights_are_gone_is_done_again(tmp_path):
+    reference = outcome(train(tmp_path / "reference"))
+    folder = train(tmp_path / "runs")
+    (folder.checkpoints / "classifier" / "weights.safetensors").unlink()
+    assert outcome(train(tmp_path / "runs")) == reference
+    (folder.checkpoints / "classifier" / "weights.safetensors").unlink()
+    assert outcome(train(tmp_path / "runs", "run.resume=never")) == reference
+
+
+def test_a_phase_with_damaged_weights_is_not_taken_over_and_names_the_file_in_its_own_run(tmp_path):
+    first = train(tmp_path)
+    weights = first.checkpoints / "classifier" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    other = train(tmp_path, "model.phases.decoder.lr=0.05")
+    assert (other.checkpoints / "classifier" / "last.ckpt").exists()  # it was trained here
+    (first.checkpoints / "decoder" / "last.ckpt").unlink()
+    first.weights.unlink()
+    with pytest.raises(
+        Refused, match=r"the phase classifier \(delete the file, and the phase is done again\): .*cannot be read"
+    ):
+        train(tmp_path)
+
+
+def test_in_64_bits_the_second_phase_begins_with_all_of_them(tmp_path):
+    exact = ("hardware.precision=64-true", "model.phases.decoder.max_epochs=1")
+    folder = train(tmp_path, *exact)
+    first, both = load_file(folder.checkpoints / "classifier" / "weights.safetensors"), load_file(folder.weights)
+    assert first["classifier.weight"].dtype == torch.float64
+    assert torch.equal(first["classifier.weight"], both["classifier.weight"])
+
+
+def test_a_search_watches_the_last_phase(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    from genrun.sweeps.searches.study import TrialReporter, study_of
+
+    study = study_of(tmp_path, "minimize")
+    number = study.ask().number
+    reporter = TrialReporter(str(tmp_path), "minimize", number, "val/decoder/score", optuna.pruners.NopPruner)
+    every = [*SHORT, f"paths.outputs={tmp_path}", "model.phases.decoder.max_epochs=3"]
+    folder = run(compose(every, CONF), every, Console(quiet=True), callbacks=[reporter.callback()])
+    scores = {row["epoch"]: row["val/decoder/score"] for row in folder.metrics() if row["phase"] == "decoder"}
+    assert study.trials[number].intermediate_values == {epoch: scores[epoch] for epoch in (1, 2)}
+
+
+def test_a_refit_has_every_phase_of_its_run(tmp_path):
+    own = ["model=two_phases_prior", *SHORT[1:], f"paths.outputs={tmp_path}"]
+    folder = run(compose(own, CONF), own, Console(quiet=True))
+    words = ["model/prior=gaussian", "--config-dir", CONF, "--trust"]
+    assert refit.main([str(folder.path), *words]) == 0
+    (path,) = (path for path in folder.path.parent.iterdir() if path != folder.path)
+    other = RunFolder(path)
+    assert list(other.status()["stages"])[:2] == ["fit classifier", "fit decoder"]
+    assert [row["phase"] for row in other.metrics()] == ["classifier"] * 3 + ["decoder"] * 2
+    again = run(compose([*own, "model/prior=gaussian", "sample.n=10"], CONF), own, Console(quiet=True))
+    assert again.path == path and not again.has_checkpoint()  # nothing was trained for it
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batches_of_both_phases(tmp_path):
+    exact = ("hardware.accelerator=cpu", "hardware.precision=64-true", "hardware.threads=1", "run.name=run")
+    for devices in (1, 2):
+        words = [*SHORT, *exact, f"hardware.devices={devices}", f"paths.outputs={tmp_path / str(devices)}"]
+        process = command("--config-dir", CONF, *words, env=WITH_TESTS)
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    one, two = (load_file(tmp_path / str(devices) / "two_phases-digits/run/model.safetensors") for devices in (1, 2))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------------- what is refused
@@ -228,6 +304,15 @@ def test_what_does_not_go_with_phases_is_refused(override, message, tmp_path):
     with pytest.raises(Refused, match=message):
         train(tmp_path, override)
     assert not list(tmp_path.rglob("status.json"))
+
+
+def test_a_list_of_phases_is_refused_in_one_line():
+    cfg = compose([*SHORT], CONF)
+    cfg.model = OmegaConf.to_container(cfg.model, resolve=False) | {"phases": ["a", "b"]}
+    with pytest.raises(
+        Refused, match=r"model.phases: expected the options of each phase below its name, got \['a', 'b'\]"
+    ):
+        check(cfg)
 
 
 def test_a_method_without_phases_has_one_without_a_name():

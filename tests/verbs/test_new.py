@@ -102,6 +102,18 @@ class Hurried(Method):
     def sample(self, n, labels=None, *, generator=None): ...
 
 
+class Silent(Method):
+    def __init__(self, image_shape, num_classes) -> None:
+        super().__init__(image_shape, num_classes)
+        self.mean = torch.nn.Parameter(torch.zeros(self.image_shape))
+    def training_step(self, batch, _):
+        return (batch.image - self.mean).square().mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+    def sample(self, n, labels=None, *, generator=None):
+        return self.mean.detach().clamp(0, 1).expand(n, *self.image_shape)
+
+
 class Counter(pl.Callback):
     def __init__(self, every: int = 1) -> None:
         self.every = every
@@ -152,9 +164,25 @@ def test_a_callback_and_a_group_of_ones_own(here):
     assert "counted 1" in trained.stdout
     (run,) = (here / "outputs" / "flow_matching-digits").iterdir()
     assert "--config-dir adds your own" in fails("sample", str(run), "model/sampler=mine")
+    assert "--config-dir nowhere: no such folder" in fails("sample", str(run), "--config-dir", "nowhere")
+    script = "import sys; sys.modules['torch'] = None; from genrun.cli import main; main()"  # an import of it raises
+    words = ["sample", str(run), "model/sampler=mine", "--config-dir", "conf"]
+    refused = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "model.sampler._target_=own.Slow" in refused.stderr
     drawn = genrun("sample", str(run), "model/sampler=mine", "--config-dir", "conf", "--trust", "--n", "4")
     assert drawn.returncode == 0, drawn.stderr
     assert Path("samples.png").is_file()
+
+
+def test_a_method_that_tells_nothing_of_its_training_is_run_to_its_end(here):
+    Path("own.py").write_text(CLASSES)
+    Path("conf/model").mkdir(parents=True)
+    yaml = "_target_: own.Silent\n  image_shape: ${data.facts.image_shape}\n  num_classes: 0"
+    Path("conf/model/mine.yaml").write_text(f"# @package _global_\nmodel:\n  {yaml}\n")
+    done = genrun("--config-dir", "conf", "model=mine", *SHORT)
+    assert done.returncode == 0, done.stderr
+    (run,) = (here / "outputs" / "mine-digits").iterdir()
+    assert not (run / "figures" / "curves.png").exists() and (run / "samples" / "final.png").exists()
 
 
 # ------------------------------------------------------------------------------------------------------ genrun new

@@ -124,6 +124,8 @@ class TrialReporter:
 
             def on_train_epoch_start(self, trainer: Any, method: Any) -> None:
                 checkpoint = next(one for one in trainer.callbacks if isinstance(one, RunCheckpoint))
+                if not checkpoint.phase.is_last:  # a search watches the last phase of a training
+                    return
                 kind = watched.partition("/")[0]
                 # a resumed run also reports the epochs from before it was interrupted
                 for row in checkpoint.rows[self.reported :]:
