@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import genrun
 
 from genrun.errors import Refused
 from genrun.verbs import new
@@ -19,22 +20,25 @@ SHORT = ("data=digits", "data.limit=200", "trainer.max_epochs=2", "sample.n=20",
 
 
 @pytest.fixture
+def own(here, monkeypatch) -> str:
+    """A module with classes of one's own in the current folder, and a folder conf/: the module's name, another in each test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"own_{here.parent.name}_{here.name}".replace("-", "_")
+    Path(f"{name}.py").write_text(CLASSES)
+    Path("conf/model").mkdir(parents=True)
+    return name
+
+
+@pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def genrun(*arguments: str) -> subprocess.CompletedProcess:
-    """The installed script, which does not put the current folder on Python's path as `python -m` does."""
-    script = "import sys; sys.path = [path for path in sys.path if path]; from genrun.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
-
-
-def fails(*arguments: str) -> str:
-    """The one line of a refusal."""
-    done = genrun(*arguments)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+def script(*arguments: str, before: str = "pass") -> subprocess.CompletedProcess:
+    """The installed script in a process of its own: it does not put the current folder on Python's path as `python -m` does."""
+    code = f"import sys; sys.path = [path for path in sys.path if path]; {before}; from genrun.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
 
 
 def test_the_page_shows_the_files_that_the_verb_writes(here, capsys):
@@ -47,31 +51,20 @@ def test_the_page_shows_the_files_that_the_verb_writes(here, capsys):
 
 
 def test_the_page_can_be_followed(here):
-    """Its commands as a reader would give them, on little data: new, train, resume, sweep, sample."""
-    assert genrun("new", "method", "blurry").returncode == 0
-    trained = genrun("--config-dir", "conf", "model=blurry", *SHORT)
+    """Its commands as a reader would give them, on little data: new, train, sweep, sample."""
+    assert script("new", "method", "blurry").returncode == 0
+    trained = script("--config-dir", "conf", "model=blurry", *SHORT)
     assert trained.returncode == 0, trained.stderr
     (run,) = (here / "outputs" / "blurry-digits").iterdir()
-    dry = genrun("--config-dir", "conf", "model=blurry", *SHORT, "model.lr=0.02", "--dry-run")
-    assert dry.returncode == 0 and "20" in dry.stdout, dry.stderr
-    swept = genrun("--config-dir", "conf", "-m", "model=blurry", *SHORT, "seed=0,1")
+    swept = script("--config-dir", "conf", "-m", "model=blurry", *SHORT, "seed=0,1")
     assert swept.returncode == 0 and "was done before" in swept.stdout, swept.stdout + swept.stderr
-    refused = fails("sample", str(run))
-    assert "model._target_=blurry.Blurry" in refused and "--trust" in refused
-    drawn = genrun("sample", str(run), "--labels", "2,3", "--trust", "--out", "few.npz")
+    drawn = script("sample", str(run), "--labels", "2,3", "--trust", "--out", "few.npz")
     assert drawn.returncode == 0, drawn.stderr
     assert np.load("few.npz")["labels"].tolist() == [2, 3]
-
-
-def test_an_untrusted_run_is_refused_before_torch_is_imported(here):
-    script = "import sys; sys.modules['torch'] = None; from genrun.cli import main; main()"  # an import of it raises
-    new.main(["method", "blurry"])
-    done = genrun("--config-dir", "conf", "model=blurry", *SHORT)
-    assert done.returncode == 0, done.stderr
-    (run,) = (here / "outputs" / "blurry-digits").iterdir()
     for verb in (["sample", str(run)], ["refit", str(run), "model/prior=gaussian"], ["evaluate", str(run)]):
-        done = subprocess.run([sys.executable, "-c", script, *verb], capture_output=True, text=True, check=False)
-        assert done.returncode == 2 and "if you trust this run" in done.stderr, (verb, done.stderr)
+        refused = script(*verb, before="sys.modules['torch'] = None")  # an import of it raises
+        assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
+        assert "model._target_=blurry.Blurry" in refused.stderr and "--trust" in refused.stderr
 
 
 # -------------------------------------------------------------------------------------------------- what goes wrong
@@ -146,41 +139,37 @@ class Slow(Euler):
         ("width: 3", "its YAML names no class: expected model._target_"),
     ],
 )
-def test_what_is_no_method_is_one_line(yaml, line, here):
-    Path("own.py").write_text(CLASSES)
-    Path("conf/model").mkdir(parents=True)
-    Path("conf/model/mine.yaml").write_text(f"# @package _global_\nmodel:\n  {yaml}\n")
-    refused = fails("--config-dir", "conf", "model=mine", *SHORT)
-    assert line in refused and "model" in refused
+def test_what_is_no_method_is_one_line(yaml, line, own, monkeypatch, capsys):
+    Path("conf/model/mine.yaml").write_text(f"# @package _global_\nmodel:\n  {yaml.replace('own.', own + '.')}\n")
+    assert genrun("--config-dir", "conf", "model=mine", *SHORT, monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and line.replace("own ", f"{own} ") in error and "model" in error
 
 
-def test_a_callback_and_a_group_of_ones_own(here):
-    Path("own.py").write_text(CLASSES)
-    Path("conf/model/sampler").mkdir(parents=True)
-    Path("conf/model/sampler/mine.yaml").write_text("_target_: own.Slow\nsteps: 3\n")
+def test_a_callback_and_a_group_of_ones_own(own, here, monkeypatch, capsys):
+    Path("conf/model/sampler").mkdir()
+    Path("conf/model/sampler/mine.yaml").write_text(f"_target_: {own}.Slow\nsteps: 3\n")
     options = ["model=flow_matching", *SHORT, "model.network.widths=[8,8]"]
-    trained = genrun("--config-dir", "conf", *options, "+callbacks.watching.mine._target_=own.Counter")
-    assert trained.returncode == 0, trained.stderr
-    assert "counted 1" in trained.stdout
+    callback = f"+callbacks.watching.mine._target_={own}.Counter"
+    assert genrun("--config-dir", "conf", *options, callback, monkeypatch=monkeypatch) == 0
+    assert "counted 1" in capsys.readouterr().out
     (run,) = (here / "outputs" / "flow_matching-digits").iterdir()
-    assert "--config-dir adds your own" in fails("sample", str(run), "model/sampler=mine")
-    assert "--config-dir nowhere: no such folder" in fails("sample", str(run), "--config-dir", "nowhere")
-    script = "import sys; sys.modules['torch'] = None; from genrun.cli import main; main()"  # an import of it raises
-    words = ["sample", str(run), "model/sampler=mine", "--config-dir", "conf"]
-    refused = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
-    assert refused.returncode == 2 and "model.sampler._target_=own.Slow" in refused.stderr
-    drawn = genrun("sample", str(run), "model/sampler=mine", "--config-dir", "conf", "--trust", "--n", "4")
-    assert drawn.returncode == 0, drawn.stderr
+    for words, line in (
+        (["model/sampler=mine"], "--config-dir adds your own"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere: no such folder"),
+        (["model/sampler=mine", "--config-dir", "conf"], f"model.sampler._target_={own}.Slow"),
+    ):
+        assert genrun("sample", str(run), *words, monkeypatch=monkeypatch) == 2
+        assert line in capsys.readouterr().err
+    words = ["model/sampler=mine", "--config-dir", "conf", "--trust", "--n", "4"]
+    assert genrun("sample", str(run), *words, monkeypatch=monkeypatch) == 0
     assert Path("samples.png").is_file()
 
 
-def test_a_method_that_tells_nothing_of_its_training_is_run_to_its_end(here):
-    Path("own.py").write_text(CLASSES)
-    Path("conf/model").mkdir(parents=True)
-    yaml = "_target_: own.Silent\n  image_shape: ${data.facts.image_shape}\n  num_classes: 0"
+def test_a_method_that_tells_nothing_of_its_training_is_run_to_its_end(own, here, monkeypatch):
+    yaml = f"_target_: {own}.Silent\n  image_shape: ${{data.facts.image_shape}}\n  num_classes: 0"
     Path("conf/model/mine.yaml").write_text(f"# @package _global_\nmodel:\n  {yaml}\n")
-    done = genrun("--config-dir", "conf", "model=mine", *SHORT)
-    assert done.returncode == 0, done.stderr
+    assert genrun("--config-dir", "conf", "model=mine", *SHORT, monkeypatch=monkeypatch) == 0
     (run,) = (here / "outputs" / "mine-digits").iterdir()
     assert not (run / "figures" / "curves.png").exists() and (run / "samples" / "final.png").exists()
 
