@@ -67,7 +67,7 @@ FLOORS = [
         "the ground",
         "#e6e6e6",
         [
-            ("types", "what rooms say\nto each other", ""),
+            ("types", "what rooms\nexchange", ""),
             ("errors", "one line each", ""),
             ("compat", "private names\nof libraries", ""),
         ],

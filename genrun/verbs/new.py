@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("kind", help="method")
     parser.add_argument(
-        "name", help="name of the method, in lower case; the class file, the YAML and model=NAME are called so"
+        "name", help="name of the method, in lower case; it becomes NAME.py, the YAML and the choice model=NAME"
     )
     parser.add_argument("--config-dir", default="conf", help="a folder of your own groups (default: conf)")
     asked = parser.parse_args(arguments)
