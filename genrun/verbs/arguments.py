@@ -43,35 +43,34 @@ def output_path(name: str, endings: tuple[str, ...]) -> Path:
 
 
 def open_checked(
-    path: str | Path, overrides: Sequence[str] = (), config_dir: str | None = None, *, trust: bool, data: bool = False
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    config_dir: str | None = None,
+    *,
+    trust: bool,
+    data: bool = False,
+    finished: bool = False,
 ) -> OpenRun:
-    """Open a run with some options of its model changed, and check before torch is imported that it has only trusted classes.
+    """Open a run with some options of its model changed, and check before torch is imported what can be checked by then.
 
     Args:
         overrides: of the run's model.
         config_dir: a folder of the user's own groups.
-        trust: allow other classes too, also from the current folder.
+        trust: allow classes that are not of genrun or torch too, also from the current folder.
         data: whether the run's data will be read, and is checked as well.
+        finished: whether the run must be finished.
 
     Raises:
-        Refused: it is no run folder, an override is wrong, or a class is not trusted.
+        Refused: it is no run folder, it is not finished, an override is wrong, or a class is not trusted.
     """
     from genrun.config.compose import check_config_dir
     from genrun.runs.open import open_run
 
     check_config_dir(config_dir)
     run = open_run(path)
+    if finished and run.status["state"] != "done":
+        raise Refused(f"{path} is not finished ({run.status['state']}); give its command again first")
     run.override(overrides, config_dir)
     if not trust:
         run.check_trusted(data=data)
     return run
-
-
-def check_finished(run: OpenRun) -> None:
-    """Check that a run is finished.
-
-    Raises:
-        Refused: it is not.
-    """
-    if run.status["state"] != "done":
-        raise Refused(f"{run.folder.path} is not finished ({run.status['state']}); give its command again first")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, check_finished, open_checked, output_path
+from genrun.verbs.arguments import Arguments, open_checked, output_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -177,8 +177,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         trust: whether classes that are not of genrun or torch may be built.
         moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
     """
-    run = open_checked(folder, trust=trust, data=True)
-    check_finished(run)
+    run = open_checked(folder, trust=trust, data=True, finished=True)
     if not (folder / "samples.npz").is_file():
         raise Refused(f"{folder} has no samples.npz; give its command again first")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, check_finished, open_checked
+from genrun.verbs.arguments import Arguments, open_checked
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,8 +28,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_intermixed_args(arguments)
     if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
         raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
-    run = open_checked(asked.run, trust=asked.trust, data=True)
-    check_finished(run)
+    run = open_checked(asked.run, trust=asked.trust, data=True, finished=True)
 
     from genrun.parts import read_facts, with_facts
     from genrun.report.tables import show

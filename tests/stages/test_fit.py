@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import time
@@ -11,12 +12,14 @@ import pytest
 import torch
 from conftest import command, outcome
 from omegaconf import OmegaConf
+from pytorch_lightning import Callback
 from rich.console import Console
 from safetensors.torch import load_file
 
+from genrun.callbacks.progress import TrainingProgress
 from genrun.config.compose import compose
 from genrun.config.schema import check
-from genrun.errors import Refused
+from genrun.errors import Interrupted, Refused
 from genrun.parts import read_facts, with_facts
 from genrun.run import run
 from genrun.runs.folder import RunFolder
@@ -49,10 +52,10 @@ def started(*overrides: str):
 def undisturbed(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("undisturbed")
     process = started(f"paths.outputs={outputs}")
-    printed, error = process.communicate()
+    _, error = process.communicate()
     assert process.returncode == 0, error
     (path,) = (outputs / "two_phases-digits").iterdir()
-    return RunFolder(path), printed
+    return RunFolder(path)
 
 
 def wait_for(folder: RunFolder, stage: str, epoch: int, process) -> None:
@@ -100,22 +103,29 @@ def test_the_second_phase_begins_with_what_the_first_left_and_leaves_it_alone(tm
     assert not torch.equal(first["decoder.weight"], both["decoder.weight"])
 
 
-def test_both_phases_are_in_the_progress_and_the_dry_run(undisturbed, tmp_path, capsys):
-    _, printed = undisturbed
-    for line in ("classifier epoch 3/3", "decoder epoch 1/3", "decoder epoch 3/3"):
-        assert line in printed
+def test_both_phases_are_in_the_progress_and_the_time_left_of_the_first_counts_the_second(tmp_path):
+    every = [*SHORT, f"paths.outputs={tmp_path}", "data.passes=20"]
+    printed = io.StringIO()
+    run(compose(every, CONF), every, Console(file=printed, width=200))
+    lines = [line for line in printed.getvalue().splitlines() if line.endswith(" s left")]
+    names = [*(f"classifier epoch {epoch}/3" for epoch in (1, 2, 3)), *(f"decoder epoch {epoch}/2" for epoch in (1, 2))]
+    assert [line.partition("  ")[0] for line in lines] == names
+    assert lines[-1].endswith("  0 s left")
+
+
+def test_the_time_left_counts_the_epochs_of_later_phases(tmp_path):
+    classifier, decoder = phases_of(compose([*SHORT], CONF))
+    console = Console(quiet=True)
+    left = [TrainingProgress(console, phase, [classifier, decoder]).later_epochs for phase in (classifier, decoder)]
+    assert left == [2, 0]
+
+
+def test_both_phases_are_in_the_dry_run(tmp_path, capsys):
     every = [*SHORT, f"paths.outputs={tmp_path}", "run.dry_run=true"]
     run(compose(every, CONF), every, Console(width=200))
     shown = " ".join(capsys.readouterr().out.split())
     assert "classifier: 3 epochs of 7 steps" in shown and "decoder: 2 epochs of 7 steps" in shown and "about" in shown
     assert not any(tmp_path.iterdir())
-
-
-def test_the_time_left_in_the_first_phase_counts_the_second(undisturbed):
-    """The last line of the first phase still has three epochs of the second to go, the last line of all nothing."""
-    lines = [line for line in undisturbed[1].splitlines() if " left" in line]
-    seconds = {line.partition("  ")[0]: float(line.split()[-3].replace(",", "")) for line in lines}
-    assert seconds["classifier epoch 3/3"] > 0 and seconds["decoder epoch 3/3"] == 0
 
 
 def test_keep_checkpoints_keeps_the_weights_that_a_later_phase_begins_with(tmp_path):
@@ -128,18 +138,38 @@ def test_keep_checkpoints_keeps_the_weights_that_a_later_phase_begins_with(tmp_p
 # --------------------------------------------------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize(
-    ("stage", "sent"),
-    [
-        ("fit classifier", signal.SIGTERM),
-        ("fit decoder", signal.SIGKILL),
-        pytest.param("fit classifier", signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param("fit decoder", signal.SIGTERM, marks=pytest.mark.slow),
-    ],
-)
-def test_a_run_that_was_ended_in_either_phase_goes_on_there(undisturbed, tmp_path, stage, sent):
-    reference, _ = undisturbed
-    folder = RunFolder(tmp_path / "two_phases-digits" / reference.path.name)
+class Stop(Callback):
+    """Ends a run in the second epoch of a phase: by a signal, or as a crash does, without a checkpoint."""
+
+    def __init__(self, phase: str, how: str) -> None:
+        self.phase, self.how = phase, how
+
+    def on_train_batch_end(self, trainer, method, outputs, batch, batch_idx: int) -> None:
+        if (method.phase, trainer.current_epoch, batch_idx) == (self.phase, 1, 3):
+            if self.how == "crash":
+                raise RuntimeError("the machine is gone")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("how", "error"), [("signal", Interrupted), ("crash", RuntimeError)])
+@pytest.mark.parametrize("phase", ["classifier", "decoder"])
+def test_a_run_that_was_ended_in_either_phase_goes_on_there(tmp_path, phase, how, error):
+    every = [*SHORT, f"paths.outputs={tmp_path / 'stopped'}"]
+    with pytest.raises(error):
+        run(compose(every, CONF), every, Console(quiet=True), callbacks=[Stop(phase, how)])
+    (path,) = (tmp_path / "stopped" / "two_phases-digits").iterdir()
+    assert list(RunFolder(path).status()["stages"]) == ([] if phase == "classifier" else ["fit classifier"])
+    progress = torch.load(RunFolder(path).checkpoints / phase / "last.ckpt", weights_only=True)
+    seen = progress["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["processed"]
+    assert seen == (4 if how == "signal" else 7)  # in the middle of its second epoch, or at the end of its first
+    assert outcome(train(tmp_path / "stopped")) == outcome(train(tmp_path / "undisturbed"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stage", ["fit classifier", "fit decoder"])
+def test_a_process_that_was_ended_in_either_phase_goes_on_there(undisturbed, tmp_path, stage, sent):
+    folder = RunFolder(tmp_path / "two_phases-digits" / undisturbed.path.name)
     process = started(f"paths.outputs={tmp_path}")
     wait_for(folder, stage, 1, process)
     time.sleep(0.2)
@@ -151,7 +181,7 @@ def test_a_run_that_was_ended_in_either_phase_goes_on_there(undisturbed, tmp_pat
     assert again.returncode == 0, error
     assert ("classifier epoch 2/3" in printed) == (stage == "fit classifier") and "classifier epoch 1/3" not in printed
     assert "decoder epoch 2/3" in printed and ("decoder epoch 1/3" in printed) == (stage == "fit classifier")
-    assert outcome(folder) == outcome(reference)
+    assert outcome(folder) == outcome(undisturbed)
 
 
 def test_a_run_that_was_ended_between_the_phases_goes_on_with_the_second(tmp_path, monkeypatch):
