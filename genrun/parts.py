@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -104,6 +103,7 @@ def make_method(cfg: DictConfig, phase: Phase, earlier_weights: Path | None = No
     Raises:
         Refused: a class or option is wrong, or the method does not support the hardware options.
     """
+    import numpy as np
     import torch
     from pytorch_lightning import seed_everything
 

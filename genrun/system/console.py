@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
 
 T = TypeVar("T")
 
@@ -25,6 +24,8 @@ def say(console: Console, text: str) -> None:
 def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
     """Yield the parts and show the progress: a bar on a terminal, one line elsewhere."""
     if console.is_terminal:
+        from rich.progress import track
+
         return track(parts, what, total=total, console=console, transient=True)
     console.print(what, highlight=False)
     return iter(parts)
