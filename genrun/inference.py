@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 
+from genrun.errors import Failed
 from genrun.types import KeepsCodes
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def sample_chunks(
             None if part is None else part.to(method.device),
             generator=seeded(seed, number, method.device),
         )
+        check_images(method, images, count)
         yield images.cpu(), torch.full((count,), -1) if part is None else part
 
 
@@ -65,7 +67,21 @@ def class_grid(method: Method, columns: int, seed: int) -> Tensor:
     labels = grid_labels(method, columns)
     n = columns**2 if labels is None else len(labels)
     on_device = None if labels is None else labels.to(method.device)
-    return method.sample(n, on_device, generator=seeded(seed, device=method.device)).cpu()
+    images = method.sample(n, on_device, generator=seeded(seed, device=method.device))
+    check_images(method, images, n)
+    return images.cpu()
+
+
+def check_images(method: Method, images: Any, n: int) -> None:
+    """Check the shape of what a method's `sample` returns.
+
+    Raises:
+        Failed: it is not (n, C, H, W).
+    """
+    expected = (n, *method.image_shape)
+    got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+    if got != expected:
+        raise Failed(f"{type(method).__name__}.sample({n}): expected images of shape {expected}, got {got}")
 
 
 @torch.no_grad()

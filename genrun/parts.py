@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from genrun.config.build import build, find_target
+from genrun.config.build import build, find_target, signature_of
 from genrun.config.container import to_container
 from genrun.data.facts import described_data, recall, remember
 from genrun.errors import GenrunError, Refused
@@ -78,7 +78,13 @@ def build_method(cfg: DictConfig) -> Method:
         raise Refused(
             f"model={cfg.model.name}: its YAML names no class: expected model._target_; docs/methods.md shows one"
         )
-    check_is_method_class(find_target(str(cfg.model._target_), "model"), f"model={cfg.model.name}")
+    target = find_target(str(cfg.model._target_), "model")
+    check_is_method_class(target, f"model={cfg.model.name}")
+    parameters, _ = signature_of(target)
+    for option in ("image_shape", "num_classes"):
+        if option not in cfg.model and option in parameters and parameters[option].default is parameters[option].empty:
+            fact = f"{option}: ${{data.facts.{option}}}"
+            raise Refused(f"model={cfg.model.name}: its YAML lacks {option}; write {fact}")
     node = OmegaConf.create({key: value for key, value in to_container(cfg.model).items() if key != "name"})
     try:
         method = build(node, "model")
@@ -86,7 +92,10 @@ def build_method(cfg: DictConfig) -> Method:
         raise
     except Exception as error:
         cause = error.__cause__ or error
-        raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}") from error
+        hint = ""
+        if isinstance(cause, AttributeError):
+            hint = " (a method calls super().__init__(image_shape, num_classes) before anything else)"
+        raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}{hint}") from error
     check_is_method(method, f"model={cfg.model.name}")
     return method
 

@@ -97,6 +97,7 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         return Refused(
             f"{group}={choice}: no such choice{nearest(choice, choices)}; there {'is' if len(choices) == 1 else 'are'} "
             + ", ".join(choices)
+            + ("" if config_dir else " (--config-dir adds your own)")
         )
     if isinstance(error, ConfigCompositionException) and "Could not override" in text:
         key = text.split("'")[1].split("@")[0]

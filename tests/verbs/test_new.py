@@ -95,6 +95,11 @@ class Hurried(Method):
     def sample(self, n, labels=None, *, generator=None): ...
 
 
+class Hasty(Hurried):
+    def __init__(self, image_shape, num_classes) -> None:
+        self.mean = torch.zeros(self.image_shape)
+
+
 class Silent(Method):
     def __init__(self, image_shape, num_classes) -> None:
         super().__init__(image_shape, num_classes)
@@ -105,6 +110,11 @@ class Silent(Method):
         return torch.optim.SGD(self.parameters(), 0.1)
     def sample(self, n, labels=None, *, generator=None):
         return self.mean.detach().clamp(0, 1).expand(n, *self.image_shape)
+
+
+class Narrow(Silent):
+    def sample(self, n, labels=None, *, generator=None):
+        pass
 
 
 class Counter(pl.Callback):
@@ -133,6 +143,14 @@ class Slow(Euler):
         (
             "_target_: own.Hurried\n  image_shape: [1, 8, 8]\n  num_classes: 10",
             "expected a genrun.methods.Method that has called super().__init__(image_shape, num_classes), got Hurried",
+        ),
+        (
+            "_target_: own.Silent\n  num_classes: 0",
+            "its YAML lacks image_shape; write image_shape: ${data.facts.image_shape}",
+        ),
+        (
+            "_target_: own.Hasty\n  image_shape: [1, 8, 8]\n  num_classes: 10",
+            "'Hasty' object has no attribute 'image_shape' (a method calls super().__init__(image_shape, num_classes) before",
         ),
         ("_target_: own.Absent", "own has no Absent"),
         ("_target_: absent.Own", "No module named 'absent'"),
@@ -172,6 +190,13 @@ def test_a_method_that_tells_nothing_of_its_training_is_run_to_its_end(own, here
     assert genrun("--config-dir", "conf", "model=mine", *SHORT, monkeypatch=monkeypatch) == 0
     (run,) = (here / "outputs" / "mine-digits").iterdir()
     assert not (run / "figures" / "curves.png").exists() and (run / "samples" / "final.png").exists()
+
+
+def test_samples_of_another_shape_are_said_in_the_words_of_the_method(own, monkeypatch, capsys):
+    yaml = f"_target_: {own}.Narrow\n  image_shape: ${{data.facts.image_shape}}\n  num_classes: 0"
+    Path("conf/model/mine.yaml").write_text(f"# @package _global_\nmodel:\n  {yaml}\n")
+    assert genrun("--config-dir", "conf", "model=mine", *SHORT, monkeypatch=monkeypatch) == 1
+    assert "Narrow.sample(100): expected images of shape (100, 1, 8, 8), got NoneType" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------ genrun new
