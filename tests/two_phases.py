@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from genrun.maths.mixtures import Prior
+from genrun.maths.random_numbers import normal_like
 from genrun.methods import Method
 from genrun.methods.code_prior import CodePriorMethod
 from genrun.types import Batch
@@ -39,7 +40,7 @@ class TwoPhases(Method):
         if self.phase == "classifier":
             error = F.cross_entropy(logits, batch.label)
         else:
-            noisy = logits.softmax(1) + 0.1 * torch.randn_like(logits)  # of the global stream
+            noisy = logits.softmax(1) + 0.1 * normal_like(logits)  # from the global stream, as ranks share it
             error = F.mse_loss(self.decoder(noisy).sigmoid(), batch.image.flatten(1))
         self.track(error=error)
         return error
