@@ -108,6 +108,54 @@ class Refits(Protocol):
 
 
 @runtime_checkable
+class Calibrates(Protocol):
+    def calibrate(self, images: Tensor, labels: Tensor) -> None:
+        """Set what sampling needs from held-out images (n, C, H, W) in [0, 1] and their labels (n,). It is called once, after training.
+
+        Raises:
+            ValueError: there are too few images.
+        """
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    def classify(self, images: Tensor) -> Tensor:
+        """Return the logits of the classes: (n, C, H, W) in [0, 1] → (n, num_classes)."""
+
+
+class Generations(NamedTuple):
+    """n images that were made by combining codes, and how many tries each of them took."""
+
+    images: Tensor  # (n, C, H, W) in [0, 1]
+    codes: Tensor  # (n, D)
+    latent_tries: Tensor  # (n,) int64, combinations drawn until one passed the latent check
+    tries: Tensor  # (n,) int64, combinations drawn until one passed both checks
+
+
+@runtime_checkable
+class Combines(Protocol):
+    def combine(
+        self,
+        labels: Tensor,
+        *,
+        sources: int,
+        spread: str,
+        checked: bool = True,
+        generator: Generator | None = None,
+    ) -> Generations:
+        """Generate an image of each label (n,) from a combination of codes of training images of its class.
+
+        Args:
+            sources: number of codes in a combination.
+            spread: `averaged`: the convex combination itself; `kept`: moved away from the class's mean until it varies as the codes do.
+            checked: draw again until the combination passes the method's checks; False: take the first.
+
+        Raises:
+            Failed: too many combinations of a class fail the checks.
+        """
+
+
+@runtime_checkable
 class Continuous(Protocol):
     def sample_at(
         self,
