@@ -19,7 +19,7 @@ from genrun.errors import Stopped, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
-from genrun.runs.identity import digest, identity
+from genrun.runs.identity import digest, identity, taken_phases
 from genrun.runs.logs import log_file, logging_to
 from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
 from genrun.stages.keys import stage_keys
@@ -64,6 +64,8 @@ def run(
     check(cfg)
     facts, data = read_facts(cfg)
     cfg = with_facts(cfg, facts)
+    for name in taken_phases(cfg.model):
+        cfg.model[name].from_run = os.path.abspath(os.path.expanduser(cfg.model[name].from_run))
     cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
     folder = RunFolder.of(cfg)
     if on_folder is not None:

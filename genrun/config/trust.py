@@ -28,6 +28,7 @@ TRUSTED_DATA = (
     "genrun.data.numbers.NumbersData",
     "genrun.data.numbers.mnist_numbers",
     "genrun.data.folders.celeba",
+    "genrun.data.folders.celeba_anime",
     "genrun.data.folders.image_folder",
     "genrun.data.arrays.npz",
 )

@@ -1,4 +1,4 @@
-"""Read data sets that are folders of image files: CelebA, and any folder of the user's."""
+"""Read data sets that are folders of image files: CelebA, CelebA beside Anime faces, and any folder of the user's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchvision.datasets.utils import check_integrity
 from torchvision.transforms.v2.functional import center_crop
 
 from genrun.data.download import explain_errors
-from genrun.data.images import Files, Source, checksum_of, hold_out
+from genrun.data.images import Files, Source, checksum_of, hold_out, shuffled
 from genrun.errors import Refused, nearest
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -74,7 +74,7 @@ def image_folder(path: str | None, channels: int | None = None) -> Source:
         for files, label in zip(found, labels, strict=True)
     ]
     train, test = splits if len(splits) == 2 else hold_out(splits[0], TEST_SHARE)
-    folders = sorted({home, *(folder for part in parts for folder in part.rglob("*") if folder.is_dir()), *parts})
+    folders = sorted({home}.union(*(_folders_under(part) for part in parts)))
     checksum = _checksum(home, everything, headers)
     return Source(train, test, class_names, checksum, [*folders, *everything])
 
@@ -125,6 +125,72 @@ def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Sourc
     return Source(*splits, class_names, checksum, [*(folder / file for file in lists), *everything])
 
 
+def celeba_anime(root: str, anime: str | None, crop: int | None = 140, images_of_each: int | None = None) -> Source:
+    """Read CelebA as class 0 and a folder of Anime faces as class 1, both in colour.
+
+    The sets of faces cut out of Danbooru have no official split: a fixed tenth becomes the test split. Only the Anime images
+    that are used are read; the checksum covers these and all of CelebA.
+
+    Args:
+        root: the folder of all data sets, with CelebA as in `celeba`.
+        anime: the folder of the Anime images, searched recursively.
+        crop: side of the centred square that is cut out of CelebA's images; None: the whole image.
+        images_of_each: largest number of training images of each class, the first of a fixed shuffle; None: all.
+
+    References:
+        Liu, Luo, Wang, Tang, Deep learning face attributes in the wild, 2015.
+        Anonymous, Danbooru community, Branwen, Gokaslan, Danbooru2018: a large-scale crowdsourced and tagged anime
+        illustration dataset, 2019.
+    """
+    if anime is None:
+        raise Refused("data=celeba_anime needs a folder of Anime faces, got none: set data.source.anime=…")
+    count = images_of_each
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        raise Refused(f"data.source.images_of_each must be a whole number of at least 1, or null, got {count!r}")
+    home, photographs = Path(anime).expanduser(), Path(root).expanduser() / datasets.CelebA.base_folder
+    if not home.is_dir():
+        raise Refused(f"{home} is not a folder: expected one with Anime faces ({_suffixes()}); set data.source.anime")
+    if photographs.resolve().is_relative_to(home.resolve()) or home.resolve().is_relative_to(photographs.resolve()):
+        raise Refused(f"{home} and CelebA's folder {photographs} overlap: set data.source.anime to Anime faces only")
+
+    real = celeba(root, crop)
+    found = _images_under(home, option="anime")
+    if len(found) < 2:
+        raise Refused(f"{home} holds one image: expected two or more, to train and to test; set data.source.anime")
+    # which images are used is known before they are read: a set may hold many more than images_of_each
+    labels, read = torch.ones(len(found), dtype=torch.int64), partial(read_image, channels=3)
+    drawn = Files(paths=found, read=read, channels=3, extent="the images are not read yet", labels=labels)
+    drawings = hold_out(drawn, TEST_SHARE)
+    pairs = [(_first(real.train, count), _first(drawings[0], count)), (real.test, drawings[1])]
+    used = [path for _, drawing in pairs for path in drawing.paths]
+    headers = _headers(used)
+    extent = _extent(used, headers)
+    if extent != real.train.extent:
+        extent = "the images of CelebA and of Anime differ in size"
+    splits = [
+        Files(
+            paths=photograph.paths + drawing.paths,
+            read=partial(_read_either, cropped=photographs / "img_align_celeba", crop=crop),
+            channels=3,
+            extent=extent,
+            labels=torch.cat([torch.zeros_like(photograph.labels), drawing.labels]),
+        )
+        for photograph, drawing in pairs
+    ]
+    checksum = checksum_of({"CelebA": real.checksum, "Anime": _checksum(home, used, headers)})
+    return Source(*splits, ("CelebA", "Anime"), checksum, [*real.files, *_folders_under(home), *used])
+
+
+def _first(images: Files, count: int | None) -> Files:
+    """Return `count` images chosen by the fixed permutation, in their old order; None: all."""
+    return images.take(shuffled(len(images))[:count].sort().values)
+
+
+def _read_either(path: Path, cropped: Path, crop: int | None) -> Tensor:
+    """Return an image file as (3, H, W) uint8; only the images of the folder `cropped` are cropped."""
+    return read_image(path, channels=3, crop=crop if path.parent == cropped else None)
+
+
 def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
     """Return an image file as (C, H, W) uint8, grey or colour; `crop` cuts out the centred square of that side."""
     try:
@@ -142,13 +208,18 @@ def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
     return center_crop(pixels, [crop, crop])
 
 
-def _images_under(folder: Path) -> list[Path]:
-    """Return all image files under a folder, sorted, without hidden files."""
+def _folders_under(folder: Path) -> list[Path]:
+    """Return a folder and all folders below it, sorted."""
+    return sorted({folder, *(below for below in folder.rglob("*") if below.is_dir())})
+
+
+def _images_under(folder: Path, option: str = "path") -> list[Path]:
+    """Return all image files under a folder, sorted, without hidden files; `option` names the folder in errors."""
     files = sorted(
         file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
     )
     if not files:
-        raise Refused(f"{folder} holds no images: expected files that end in {_suffixes()}; set data.source.path")
+        raise Refused(f"{folder} holds no images: expected files that end in {_suffixes()}; set data.source.{option}")
     return files
 
 

@@ -20,6 +20,7 @@ from genrun.evaluation.metrics.predictions import class_counts, entropy
 from genrun.evaluation.real import RealImages, is_binary
 from genrun.evaluation.rows.comparison import Comparison
 from genrun.evaluation.rows.copying import copying_rows
+from genrun.evaluation.rows.mixed_training import check_shares
 from genrun.evaluation.rows.recognition import logits_of, recognition_rows, training_rows
 from genrun.evaluation.rows.row import Row
 from genrun.inference import seeded
@@ -52,6 +53,10 @@ class Judge:
             1: without this bound.
         class_separation: whether to measure how well pairs of classes are separated in two components of the codes,
             if the method has codes.
+        linear_probe: number of codes for a linear probe and the sparsity of codes, if the method has codes; 0: neither.
+        combinations: number of images in a draw of combinations of codes, if the method combines codes; 0: none.
+        blends: number of training images that are blended with their reconstructions, if the method can; 0: none.
+        mixed_training: shares of original images, from 0 to 2, in sets on which classifiers are trained (see `rows.mixed_training`).
         epoch_samples: number of samples that are drawn and judged at the end of an epoch; 0: none.
         epoch_every: epochs from one such check to the next.
     """
@@ -78,6 +83,10 @@ class Judge:
         likelihoods: int = 0,
         importance_samples: int = 1,
         class_separation: bool = False,
+        linear_probe: int = 0,
+        combinations: int = 0,
+        blends: int = 0,
+        mixed_training: list[float] | None = None,
         epoch_samples: int = 0,
         epoch_every: int = 1,
     ) -> None:
@@ -88,6 +97,9 @@ class Judge:
             ("reconstructions", reconstructions, 0),
             ("likelihoods", likelihoods, 0),
             ("importance_samples", importance_samples, 1),
+            ("linear_probe", linear_probe, 0),
+            ("combinations", combinations, 0),
+            ("blends", blends, 0),
             ("epoch_samples", epoch_samples, 0),
             ("epoch_every", epoch_every, 1),
         ):
@@ -97,6 +109,8 @@ class Judge:
             raise Refused(
                 f"evaluation.train_on_generated: expected 0 or at least {LEAST_STEPS}, got {train_on_generated}"
             )
+        mixed_training = mixed_training or []
+        check_shares(mixed_training, train_on_generated if classifier else 0)
         if inception not in (None, "disk", "fetch") and not Path(inception).expanduser().is_file():
             raise Refused(f"evaluation.inception: expected disk, fetch, null or a file, there is no {inception}")
         self.real = RealImages(data, facts, key, cache, console)
@@ -111,7 +125,9 @@ class Judge:
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.train_on_generated = train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
-        self.class_separation = class_separation
+        self.class_separation, self.linear_probe = class_separation, linear_probe
+        self.combinations, self.blends = combinations, blends
+        self.mixed_training = [float(share) for share in mixed_training]
         self.importance_samples = importance_samples
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
         if self.epoch_samples and epoch_samples <= (most := self.max_features()):

@@ -45,3 +45,10 @@ class Distance(ReconstructionError):
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         return (logits.sigmoid() - images).flatten(1).norm(dim=1)
+
+
+class MeanAbsoluteError(ReconstructionError):
+    """1/d Σ_i |F(X)_i - X_i|, as the autoencoder of "Classify and generate", section 4."""
+
+    def forward(self, logits: Tensor, images: Tensor) -> Tensor:
+        return (logits.sigmoid() - images).abs().flatten(1).mean(1)

@@ -67,6 +67,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         "seed": cfg.seed,
         "recipe_version": RECIPE_VERSION,
     }
+    for name, source in taken_phases(cfg.model).items():
+        result["model"][name]["from_run"] = file_digest(source, f"model.{name}.from_run={source.parents[2]}")
     for path, value in NEUTRAL.items():
         node, last = parent_of(path, result)
         if last in node and node[last] == value:
@@ -100,17 +102,42 @@ def images_key(cfg: DictConfig) -> str:
     return digest([data, to_container(cfg.data.facts)], 16)
 
 
+def taken_phases(model: Any) -> dict[str, Path]:
+    """Return the phases of the training that are taken from another run: the phase's name → the file of its weights there.
+
+    The option `model.<phase>.from_run` names the folder of that run.
+
+    Args:
+        model: the configuration's section `model`.
+    """
+    taken = {}
+    for name in model.get("phases") or {}:
+        options = model.get(name)
+        if hasattr(options, "get") and options.get("from_run"):
+            taken[str(name)] = Path(options.get("from_run")) / "checkpoints" / str(name) / "weights.safetensors"
+    return taken
+
+
 def weights_digest(run: str | None) -> str | None:
     """Return the sha256 of the weights of the run folder that a run starts from; None if `run` is None.
 
     Raises:
         Refused: the folder has no model.safetensors.
     """
-    if run is None:
-        return None
-    weights = Path(run) / "model.safetensors"
+    return None if run is None else file_digest(Path(run) / "model.safetensors", f"run.init_from={run}")
+
+
+def file_digest(weights: Path, option: str) -> str:
+    """Return the sha256 of a file of weights in a run folder.
+
+    Args:
+        option: the option that names the folder, for the error message.
+
+    Raises:
+        Refused: there is no such file.
+    """
     if not weights.is_file():
-        raise Refused(f"run.init_from={run}: expected the folder of a run with model.safetensors, found none there")
+        raise Refused(f"{option}: expected the folder of a run with {weights.name}, there is no {weights}")
     with open(weights, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -23,7 +23,7 @@ from genrun.runs.resume import extended_run, refitted_run
 from genrun.system.hardware import check_device
 from genrun.system.signals import Signals
 from genrun.training.trainer import make_loggers, make_trainer
-from genrun.types import Phase
+from genrun.types import Calibrates, Phase
 
 if TYPE_CHECKING:
     from genrun.evaluation.judge import Judge
@@ -118,6 +118,8 @@ def prepare(
         method.check_data(data.train.labels)
     except ValueError as error:
         raise Refused(str(error)) from error
+    if isinstance(method, Calibrates) and not len(data.validation):
+        raise Refused(f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images for its thresholds")
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)
     return context

@@ -13,11 +13,12 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from genrun.callbacks.checkpoint import as_csv
 from genrun.distributed.launcher import workers_of
-from genrun.errors import Failed, Interrupted
+from genrun.errors import Failed, Interrupted, Refused
 from genrun.runs.folder import RunFolder
+from genrun.runs.identity import taken_phases
 from genrun.runs.phases import earlier_weights, phases_of
 from genrun.runs.resume import run_with_phase
-from genrun.runs.weights import save_weights
+from genrun.runs.weights import read_weights, save_weights
 from genrun.stages.context import RunContext
 from genrun.system.console import say
 from genrun.system.files import write_atomic
@@ -41,10 +42,15 @@ def fit(context: RunContext, keys: dict[str, str], starts: dict[str, Path | None
 def train_or_take_over(context: RunContext, phase: Phase, key: str, start: Path | None) -> list[Path]:
     """Train a phase, or copy it from another run that has finished the same phase, and return its files.
 
-    A phase is copied only from a run in a folder beside this one, and only if it is not the last phase, has no checkpoint to resume
-    from, and `run.resume` is not `never`.
+    `model.<phase>.from_run` names that run. Without it, a phase is copied only from a run in a folder beside this one, and only if it is
+    not the last phase, has no checkpoint to resume from, and `run.resume` is not `never`.
     """
     folder, phases = context.folder, phases_of(context.cfg)
+    if phase.name in (taken := taken_phases(context.cfg.model)):
+        context.enter(phase, earlier_weights(folder, phases, phase))
+        source = RunFolder(taken[phase.name].parents[2])
+        say(context.console, f"{phase.name}: taken from {source.path}")
+        return take_part(context, phase, source)
     if start is None and not phase.is_last and context.cfg.run.resume != "never":
         other = run_with_phase(folder, phase, key)
         if other is not None:
@@ -105,16 +111,45 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
 
 
 def take_over_phase(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]:
-    """Copy a phase from another run: its weights, its rows of metrics.csv and its entry in status.json; return the files."""
-    folder, phases = context.folder, phases_of(context.cfg)
-    weights = folder.phase(phase).weights
+    """Copy a phase from another run that did the same: its weights, metrics and costs; return the files."""
+    weights = context.folder.phase(phase).weights
     weights.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(weights, other.phase(phase).weights.read_bytes())
+    return [weights, copy_record(context, phase, other)]
+
+
+def take_part(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]:
+    """Take from another run only what the phase trains, so that the rest of the model may differ; return the files.
+
+    Raises:
+        Refused: the other run's model has other parts, or has not finished the phase.
+    """
+    method, option = context.method, f"model.{phase.name}.from_run={other.path}"
+    if phase.name not in other.status().get("phases", {}):
+        raise Refused(f"{option}: that run has not finished its phase {phase.name}")
+    trained = {name.partition(".")[0] for name, weight in method.named_parameters() if weight.requires_grad}
+    mine = method.state_dict()
+    theirs = read_weights(other.phase(phase).weights, option)
+    part = {name: value for name, value in theirs.items() if name.partition(".")[0] in trained}
+    for name in sorted(part.keys() | {name for name in mine if name.partition(".")[0] in trained}):
+        expected, got = (tuple(one[name].shape) if name in one else "nothing" for one in (mine, part))
+        if expected != got:
+            raise Refused(f"{option}: weights of another {phase.name}: '{name}' expected {expected}, got {got}")
+    method.load_state_dict(mine | part)
+    weights = context.folder.phase(phase).weights
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(weights, method)
+    return [weights, copy_record(context, phase, other)]
+
+
+def copy_record(context: RunContext, phase: Phase, other: RunFolder) -> Path:
+    """Copy a phase's rows of metrics.csv and its entry in status.json from another run; return the file of metrics."""
+    folder, phases = context.folder, phases_of(context.cfg)
     # without the empty columns, which belong to the other run's later phases
     rows = [{name: text for name, text in row.items() if text} for row in other.metric_texts([phase])]
     write_atomic(folder.path / "metrics.csv", as_csv([*folder.metric_texts(phases[: phases.index(phase)]), *rows]))
     record_training(folder, phase, other.status()["phases"][phase.name] | {"taken_over_from": other.path.name})
-    return [weights, folder.path / "metrics.csv"]
+    return folder.path / "metrics.csv"
 
 
 def record_training(folder: RunFolder, phase: Phase, record: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from omegaconf import DictConfig
 
 from genrun.config.container import to_container
@@ -11,6 +13,10 @@ from genrun.runs.identity import digest
 from genrun.runs.phases import phase_keys
 
 TABLE_VERSION = 2  # raise it when the same samples would give another table; finished runs are then judged again
+
+# Options of the evaluation that were added later, with the value that gives the table as before. An option with this value is left out
+# of the key, so that finished runs are not judged again.
+NEUTRAL: dict[str, Any] = {"linear_probe": 0, "combinations": 0, "blends": 0, "mixed_training": []}
 
 
 def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
@@ -36,7 +42,9 @@ def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
 
 def evaluate_key(sampled: str, cfg: DictConfig, folder: RunFolder) -> str:
     """Return the key of the `evaluate` stage, given the key of the `sample` stage."""
-    return digest([sampled, to_container(cfg.evaluation), TABLE_VERSION, *_beside_key(cfg, folder)])
+    options = to_container(cfg.evaluation)
+    asked = {key: value for key, value in options.items() if key not in NEUTRAL or value != NEUTRAL[key]}
+    return digest([sampled, asked, TABLE_VERSION, *_beside_key(cfg, folder)])
 
 
 def _beside_key(cfg: DictConfig, folder: RunFolder) -> list[list[str]]:

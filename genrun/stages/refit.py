@@ -18,11 +18,11 @@ from genrun.runs.weights import read_weights, save_weights
 from genrun.stages.context import RunContext
 from genrun.system.console import with_progress
 from genrun.system.files import write_atomic
-from genrun.types import Phase
+from genrun.types import Calibrates, Phase
 
 
 def refit(context: RunContext) -> list[Path]:
-    """Fit the prior to the codes of the training images, and write the weights again.
+    """Fit the prior to the codes of the training images, calibrate the method on held-out images, and write the weights again.
 
     Returns:
         The file of the weights.
@@ -39,6 +39,10 @@ def refit(context: RunContext) -> list[Path]:
     codes = training_codes(context.method, train, torch.arange(len(train)), context.cfg.sample.chunk)
     try:
         context.method.refit_prior(codes, labels, progress=progress)
+        if isinstance(context.method, Calibrates):
+            held_out = context.data.validation
+            images = held_out.images(torch.arange(len(held_out))).to(context.method.device)
+            context.method.calibrate(images, held_out.labels.to(context.method.device))
     except ValueError as error:
         raise Failed(f"refit: {error}") from error
     save_weights(context.folder.weights, context.method)

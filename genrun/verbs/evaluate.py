@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,13 +78,30 @@ def main(arguments: list[str]) -> int:
         judge_controls(compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir), console, out)
         return 0
     for target in targets:
-        cfg = compose(overrides, asked.config_dir)
         if target.is_dir():
             moved = any(word.startswith("paths.data=") for word in overrides)
+            cfg = compose_for_run(target, overrides, asked.config_dir)
             judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
-            judge_file(target, cfg, console, out)
+            judge_file(target, compose(overrides, asked.config_dir), console, out)
     return 0
+
+
+def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None) -> DictConfig:
+    """Compose the options for judging a run, with those that the YAML of its model sets, such as `evaluation.reconstructions`.
+
+    A model that is not found here, such as one of another `--config-dir`, sets none.
+    """
+    from omegaconf import OmegaConf
+
+    from genrun.config.compose import compose
+
+    given = folder / "overrides.yaml"
+    words = OmegaConf.to_container(OmegaConf.load(given)) if given.is_file() else []
+    models = [word for word in words if isinstance(word, str) and word.startswith("model=")]
+    with contextlib.suppress(Refused):
+        return compose([*models[-1:], *overrides], config_dir)
+    return compose(overrides, config_dir)
 
 
 def make_judge(cfg: DictConfig, console: Console) -> Judge:

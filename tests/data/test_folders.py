@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +13,13 @@ from data_files import pixels, refusal, write_celeba, write_image
 from PIL import Image
 from torchvision import datasets
 
-from genrun.data import folders
+from genrun.config.compose import compose
+from genrun.config.trust import TRUSTED_DATA, check_trusted
+from genrun.data import facts, folders
+from genrun.data.facts import described_data
+from genrun.data.module import ImageData
 from genrun.errors import Refused
+from genrun.parts import read_facts, with_facts
 
 
 @pytest.fixture
@@ -41,6 +50,114 @@ def test_celeba_refusals(faces):
     (faces / "celeba" / "list_bbox_celeba.txt").write_text("other")
     line = refusal(folders.celeba, str(faces))
     assert "list_bbox_celeba.txt" in line and str(faces / "celeba") in line and "data=digits" in line
+
+
+@pytest.fixture
+def anime(tmp_path):
+    """20 images of 8×10 in two folders, one of them grey; the red of each is its number times ten."""
+    folder = tmp_path / "anime"
+    for value in range(20):
+        write_image(folder / "ab"[value % 2] / f"{value:02d}.png", (10 * value, 0, 50) if value else 0, 8, 10)
+    return folder
+
+
+def test_celeba_anime_crops_only_celeba_and_labels_both(faces, anime):
+    source = folders.celeba_anime(str(faces), str(anime), crop=12)
+    assert source.class_names == ("CelebA", "Anime") and len(set(source.train.paths) | set(source.test.paths)) == 29
+    assert source.train.labels.tolist() == [0] * 6 + [1] * 18 and source.test.labels.tolist() == [0] * 3 + [1] * 2
+    small = source.train.resized(4)
+    assert small.shape == (3, 4, 4)
+    colours = pixels(small).mean((2, 3))
+    assert np.abs(colours[:6] - np.array([(20 * i, 100, 200) for i in range(6)])).max() < 3  # JPEG
+    numbers = [int(path.stem) for path in source.train.paths[6:]]
+    assert colours[6:].tolist() == [[10 * value, 0, 50 if value else 0] for value in numbers]
+    assert torch.equal(
+        pickle.loads(pickle.dumps(small)).pixels(torch.tensor([0, 7])), small.pixels(torch.tensor([0, 7]))
+    )
+
+
+def test_celeba_anime_takes_as_many_images_of_each_from_a_fixed_shuffle(faces, anime):
+    whole, few, more = (
+        folders.celeba_anime(str(faces), str(anime), crop=None, images_of_each=n) for n in (None, 4, 10)
+    )
+    assert few.train.labels.tolist() == [0] * 4 + [1] * 4 and more.train.labels.tolist() == [0] * 6 + [1] * 10
+    assert set(few.train.paths) < set(more.train.paths) < set(whole.train.paths)
+    assert few.train.paths == sorted(few.train.paths[:4]) + sorted(few.train.paths[4:])
+    assert few.test.paths == more.test.paths == whole.test.paths
+    assert [path.name for path in few.train.paths[:4]] != [f"{i + 1:06d}.jpg" for i in range(4)]
+    again = folders.celeba_anime(str(faces), str(anime), crop=12, images_of_each=4)
+    assert few.checksum == again.checksum != whole.checksum
+    unused = next(path for path in whole.train.paths[6:] if path not in few.train.paths)
+    unused.write_text("no image")  # so it is not read
+    assert folders.celeba_anime(str(faces), str(anime), crop=None, images_of_each=4).checksum == few.checksum
+    few.train.paths[-1].write_bytes(few.train.paths[-2].read_bytes())
+    assert folders.celeba_anime(str(faces), str(anime), crop=None, images_of_each=4).checksum != few.checksum
+
+
+def test_celeba_anime_is_split_and_limited_over_both_classes(faces, anime):
+    source = partial(folders.celeba_anime, str(faces), str(anime), crop=12)
+    data = ImageData(source, 5, validation=8, limit=10, resize=4)
+    splits = (data.train, data.validation, data.test)
+    assert [len(split) for split in splits] == [10, 8, 5] and all(
+        set(split.labels.tolist()) == {0, 1} for split in splits
+    )
+    assert data.facts().class_names == ("CelebA", "Anime") and data.facts().image_shape == (3, 4, 4)
+    one = ImageData(source, 5, classes=[0], resize=4)
+    assert (len(one.train), len(one.test), one.facts().class_names) == (6, 3, ("CelebA",))
+
+
+@pytest.mark.parametrize("many", [1000, 3])
+def test_facts_of_celeba_anime_are_recalled_until_a_file_changes(faces, anime, many, tmp_path, monkeypatch):
+    monkeypatch.setattr(facts, "MANY", many)
+    data = ImageData(partial(folders.celeba_anime, str(faces), str(anime), crop=12, images_of_each=3), 2, resize=4)
+    for added in (anime / "b" / "new.png", faces / "celeba" / "img_align_celeba" / "000002.jpg"):
+        facts.remember({"name": "x"}, data.facts(), data.files(), tmp_path / "cache")
+        assert facts.recall({"name": "x"}, tmp_path / "cache") == data.facts()
+        write_image(added, (1, 2, 3), 30, 30)
+        assert facts.recall({"name": "x"}, tmp_path / "cache") is None
+
+
+def test_celeba_anime_is_a_configuration_whose_facts_are_remembered(faces, anime, tmp_path):
+    overrides = ["data=celeba_anime", f"paths.data={faces}", f"data.source.anime={anime}", "data.source.crop=12"]
+    overrides += ["data.validation=2", "data.resize=8", f"paths.cache={tmp_path / 'cache'}"]
+    first, data = read_facts(compose(overrides))
+    assert data is not None and (first.image_shape, first.num_classes, first.train_size) == ((3, 8, 8), 2, 22)
+    assert read_facts(compose([*overrides, "data.batch_size=7"])) == (first, None)
+    again, data = read_facts(compose([*overrides, "data.source.images_of_each=4"]))
+    assert data is not None and again.train_size == 6
+    check_trusted(described_data(with_facts(compose(overrides), first)), "data", TRUSTED_DATA)
+
+
+def test_celeba_anime_refusals(faces, anime, tmp_path):
+    read = partial(folders.celeba_anime, str(faces))
+    assert "data=celeba_anime needs a folder of Anime faces, got none: set data.source.anime" in refusal(read, None)
+    assert "is not a folder" in refusal(read, str(tmp_path / "absent"))
+    for count in (0, -1, 2.5, True):
+        assert f"null, got {count}" in refusal(read, str(anime), images_of_each=count)
+    for overlapping in (faces, faces / "celeba", faces / "celeba" / "img_align_celeba"):
+        assert "overlap: set data.source.anime" in refusal(read, str(overlapping))
+    (tmp_path / "empty").mkdir()
+    assert "holds no images" in (line := refusal(read, str(tmp_path / "empty"))) and line.endswith("data.source.anime")
+    write_image(tmp_path / "empty" / "one.png", 3)
+    assert "holds one image: expected two or more" in refusal(read, str(tmp_path / "empty"))
+    with pytest.raises(Refused, match=r"CelebA and of Anime differ in size; data\.resize=64"):
+        _ = read(str(anime), crop=12).train.shape
+    with pytest.raises(Refused, match="differ in size"):
+        _ = read(str(anime), crop=8).train.shape  # 8×8 and 8×10
+    write_image(anime / "a" / "00.png", 0, 8, 9)
+    assert read(str(anime), crop=12).train.resized(4).shape == (3, 4, 4)
+    (anime / "a" / "00.png").write_text("text")
+    assert "00.png is not a readable image" in refusal(read, str(anime))
+    (faces / "celeba" / "list_attr_celeba.txt").write_text("other")
+    assert "list_attr_celeba.txt" in refusal(read, str(anime))
+
+
+def test_celeba_anime_of_one_size_needs_no_resize(faces, tmp_path):
+    for value in range(4):
+        write_image(tmp_path / "square" / f"{value}.jpg", (value, 0, 0), 12, 12)
+    source = folders.celeba_anime(str(faces), str(tmp_path / "square"), crop=12)
+    assert source.train.shape == (3, 12, 12) and pixels(source.train).shape == (9, 3, 12, 12)
+    assert not [path for path in source.files if not isinstance(path, Path) or not path.exists()]
 
 
 def test_image_folder_with_splits_and_classes(tmp_path):

@@ -124,7 +124,17 @@ def test_classes_need_labels_and_have_names(tmp_path):
 
 def test_every_configuration_composes_and_digits_instantiates():
     names = sorted(path.stem for path in (ROOT / "conf" / "data").glob("*.yaml"))
-    assert names == ["celeba", "cifar10", "digits", "fashion_mnist", "image_folder", "mnist", "mnist_numbers", "npz"]
+    assert names == [
+        "celeba",
+        "celeba_anime",
+        "cifar10",
+        "digits",
+        "fashion_mnist",
+        "image_folder",
+        "mnist",
+        "mnist_numbers",
+        "npz",
+    ]
     with initialize_config_module("genrun.conf", version_base=None):
         for name in names:
             config = compose(overrides=[f"+data={name}", "+seed=3", "+paths.data=nowhere"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from conftest import TINY
 
+from omegaconf import OmegaConf
+
 from genrun.config.compose import compose
 from genrun.parts import read_facts, with_facts
 from genrun.runs.folder import RunFolder
-from genrun.stages.keys import stage_keys
+from genrun.stages.keys import evaluate_key, stage_keys
 
 
 def described(*overrides: str):
@@ -38,3 +40,18 @@ def test_asking_for_more_judges_again_without_training(tiny):
     assert again.path == first.path
     assert (again.weights.stat().st_mtime_ns, again.last.stat().st_mtime_ns) == weights
     assert len(again.status()["attempts"]) == 2
+
+
+def test_options_added_later_leave_the_key_of_a_table_without_them(tmp_path):
+    cfg = described("evaluation=quick", f"paths.outputs={tmp_path}")
+    folder = RunFolder.of(cfg)
+    key = evaluate_key("sampled", cfg, folder)
+    earlier = cfg.copy()
+    OmegaConf.set_struct(earlier, False)
+    for option in ("linear_probe", "combinations", "blends", "mixed_training"):
+        del earlier.evaluation[option]
+    assert evaluate_key("sampled", earlier, folder) == key
+    for option, value in (("linear_probe", 5), ("combinations", 5), ("blends", 5), ("mixed_training", [1])):
+        more = cfg.copy()
+        more.evaluation[option] = value
+        assert evaluate_key("sampled", more, folder) != key

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from genrun.data.images import Images, shuffled
+from genrun.evaluation.rows.images import reconstructed
 from genrun.evaluation.rows.row import Row
 from genrun.inference import seeded
 from genrun.maths.random_numbers import bernoulli
@@ -40,10 +41,7 @@ def reconstruction_rows(method: Method, data: ImageData, most: int, chunk: int) 
     test = data.test.take(shuffled(len(data.test))[:most])  # a test set may be sorted by class
     count = len(test)
     sums = torch.zeros(3, dtype=torch.float64)
-    for part in torch.arange(count).split(chunk):
-        images = test.images(part).to(method.device)
-        labels = test.labels[part].to(method.device) if method.num_classes else None
-        rebuilt = method.reconstruct(images, labels)
+    for images, rebuilt in reconstructed(method, test, chunk):
         sums += torch.stack([each.double().sum().cpu() for each in errors(rebuilt, images)])
     names = "reconstruction, mean squared error", "reconstruction, mean absolute error", "reconstruction, SSIM"
     return [

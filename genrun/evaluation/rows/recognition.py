@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrun.data.images import Images
 from genrun.evaluation.cache import as_tensors
@@ -15,6 +17,10 @@ from genrun.evaluation.metrics.predictions import accuracy_by_class, class_count
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.row import Row
 from genrun.runs.identity import digest
+from genrun.types import Classifies
+
+if TYPE_CHECKING:
+    from genrun.data.module import ImageData
 
 SPLITS = 10  # parts for the inception score
 
@@ -41,9 +47,8 @@ def recognition_rows(
     rows = [Row("reference classifier, accuracy", known, count=len(real_logits), note=note)]
     if labels is not None:
         by_class = accuracy_by_class(predicted, labels, classes)
-        weakest, name = min(pair for pair in zip(by_class, names, strict=True) if pair[0] is not None)
         value, spread_out = (predicted == labels).double().mean().item(), variety(real, images, labels)
-        note = f"weakest: {name}, {weakest:.3f}"
+        note = weakest(by_class, names)
         rows += [
             Row("label accuracy", value, known, count=len(labels), note=note, best="high", detail=by_class),
             Row("variety within a class", spread_out, 1.0, count=len(labels), note="0: one image a class", best="real"),
@@ -103,14 +108,7 @@ def training_rows(
     if samples is None:
         return [Row(name, None, note="the samples have no labels") for name in names]
     n, test = len(samples), real.images("test")
-
-    def on_real() -> dict[str, Tensor]:
-        train = real.images("train", n)
-        what = f"training a classifier on {len(train):,} real images"
-        return recipe.train(train, real.facts, what, real.console, device, steps).state_dict()
-
-    by_real = recipe.build(real.facts).eval()
-    by_real.load_state_dict(real.network(f"trained-on-{n}-{digest([recipe.key(), steps])}", on_real))
+    by_real = classifier_of_real(real, recipe, n, steps, device)
     what = f"training a classifier on {n:,} samples"
     by_samples = recipe.train(samples, real.facts, what, real.console, device, steps)
     floor, protocol = accuracy(by_real, test), f"{steps} steps at most, {len(test):,} test images"
@@ -119,3 +117,59 @@ def training_rows(
         Row(name, value, floor, None if stand_in == n else stand_in, count=n, protocol=protocol, best="high")
         for name, value in zip(names, values, strict=True)
     ]
+
+
+def classifier_of_real(real: RealImages, recipe: Recipe, n: int, steps: int, device: torch.device) -> nn.Module:
+    """Return a classifier on the CPU that is trained on n real images at most, from the cache or newly trained.
+
+    Args:
+        real: the real images.
+        recipe: the classifier's network and how it is trained.
+        n: number of training images.
+        steps: training steps at most.
+        device: where the classifier is trained.
+    """
+
+    def make() -> dict[str, Tensor]:
+        train = real.images("train", n)
+        what = f"training a classifier on {len(train):,} real images"
+        return recipe.train(train, real.facts, what, real.console, device, steps).state_dict()
+
+    classifier = recipe.build(real.facts).eval()
+    classifier.load_state_dict(real.network(f"trained-on-{n}-{digest([recipe.key(), steps])}", make))
+    return classifier
+
+
+def own_classifier_row(method: Classifies, data: ImageData, chunk: int) -> Row:
+    """Return the row of a method's own classifier: the share of all test images in whose class it is right.
+
+    Args:
+        method: the trained method, which classifies.
+        data: the data set, with classes.
+        chunk: images at a time.
+    """
+    facts, test = data.facts(), data.test
+    with torch.no_grad():
+        predicted = torch.cat(
+            [
+                method.classify(test.images(part).to(method.device)).argmax(1).cpu()
+                for part in torch.arange(len(test)).split(chunk)
+            ]
+        )
+    by_class = accuracy_by_class(predicted, test.labels, facts.num_classes)
+    value = (predicted == test.labels).double().mean().item()
+    return Row(
+        "own classifier, accuracy",
+        value,
+        count=len(test),
+        protocol=f"{len(test):,} test images",
+        note=weakest(by_class, facts.class_names),
+        best="high",
+        detail=by_class,
+    )
+
+
+def weakest(by_class: list[float | None], names: Sequence[str]) -> str:
+    """Return a note on the class with the lowest accuracy among those that occur."""
+    value, name = min(pair for pair in zip(by_class, names, strict=True) if pair[0] is not None)
+    return f"weakest: {name}, {value:.3f}"

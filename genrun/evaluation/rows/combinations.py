@@ -1,0 +1,226 @@
+"""The table of combinations of codes, and the rows of its most important numbers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from genrun.errors import Failed, one_line
+from genrun.evaluation.features import Space
+from genrun.evaluation.metrics.predictions import inception_score
+from genrun.evaluation.real import RealImages
+from genrun.evaluation.rows.images import as_pixels, distance_of, reconstructed
+from genrun.evaluation.rows.recognition import SPLITS, logits_of
+from genrun.evaluation.rows.row import Row
+from genrun.inference import balanced_labels, seeded
+from genrun.report.tables import number
+from genrun.system.console import with_progress
+from genrun.types import Combines, Reconstructs
+
+if TYPE_CHECKING:
+    from genrun.methods.method import Method
+
+DRAWS = 3  # of each setting, each with its own seed
+STRIDE = (
+    100_000  # from the random stream of a draw to that of the next one; stream 0 and those after it draw the samples
+)
+ACCURACY, SCORE = "label accuracy", "inception score"
+TO_TEST, TO_RECONSTRUCTIONS = "Fréchet distance to test", "Fréchet distance to reconstructions"
+PASSES, TRIES = "latent check passes", "tries a generation"
+METRICS = (ACCURACY, SCORE, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES)
+BEST = {ACCURACY: "high", TO_TEST: "low", TO_RECONSTRUCTIONS: "low", PASSES: "high", TRIES: "low"}
+REAL, RECONSTRUCTIONS, COMBINATIONS = "real training images", "reconstructions", "combinations"
+
+
+class Setting(NamedTuple):
+    """How codes are combined."""
+
+    sources: int
+    spread: str
+    checked: bool = True
+
+    def __str__(self) -> str:
+        return f"{COMBINATIONS} of {self.sources}, {self.spread}{'' if self.checked else ', unchecked'}"
+
+
+SETTINGS = (
+    *(Setting(sources, spread) for spread in ("averaged", "kept") for sources in (2, 3, 5)),
+    Setting(2, "averaged", checked=False),
+)
+# the metrics of each setting that are rows of the results; the table has all of them
+SHOWN = {setting: [ACCURACY, TO_TEST] for setting in SETTINGS} | {
+    Setting(2, "averaged"): [ACCURACY, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES],
+    Setting(3, "kept"): [TO_TEST],
+    Setting(5, "kept"): [TO_TEST],
+}
+
+
+class Draw(NamedTuple):
+    """The classifier's features of n images of a draw, and the tries that each of them took."""
+
+    features: Tensor  # (n, d)
+    latent_tries: Tensor  # (n,) int64
+    tries: Tensor  # (n,) int64
+
+
+def combinations(
+    method: Method, real: RealImages, classifier: Space, count: int, rebuilt: int, chunk: int, seed: int
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Draw images from combinations of codes, and judge them beside real images and reconstructions.
+
+    Args:
+        method: the trained method.
+        real: the real images.
+        classifier: the reference classifier.
+        count: images in a draw; 0: no table.
+        rebuilt: test images at most that are reconstructed, if the method can.
+        chunk: images at a time.
+        seed: seed of the draws.
+
+    Returns:
+        Rows of the most important numbers, and a line for the real images, for the reconstructions and for each setting. Both are
+        empty if the method does not combine codes.
+
+    References:
+        Gopalakrishnan et al., Classify and generate, 2021, figures 6a and 16, tables 2, 3 and 4.
+    """
+    if not count or not isinstance(method, Combines):
+        return [], []
+    test, train = (real.features(classifier, split) for split in ("test", "train"))
+    floor = predictions(classifier, test, real.labels("test")) | {TO_TEST: distance_of(train[:count], test)}
+    lines, of_rebuilt = [{"images": REAL, "count": min(count, len(train))} | floor], test[:0]
+    if rebuilt and isinstance(method, Reconstructs):
+        images = real.images("test", rebuilt)
+        parts = [classifier(as_pixels(part)) for _, part in reconstructed(method, images, chunk)]
+        of_rebuilt = torch.cat(parts)
+        judged = predictions(classifier, of_rebuilt, images.labels) | {TO_TEST: distance_of(of_rebuilt, test)}
+        lines.append({"images": RECONSTRUCTIONS, "count": len(of_rebuilt)} | judged)
+    labels = balanced_labels(count, real.facts.num_classes)
+    what = f"combinations of codes, {DRAWS} draws of {count:,} for each of {len(SETTINGS)} settings"
+    for setting in with_progress(SETTINGS, len(SETTINGS), what, real.console):
+        line: dict[str, Any] = {"images": COMBINATIONS, **setting._asdict(), "count": count}
+        try:
+            draws = list(drawn(method, classifier, setting, labels, chunk, seed))
+        except Failed as error:
+            lines.append(line | dict.fromkeys(METRICS) | {"note": one_line(error)})
+            continue
+        judged = [judge_draw(classifier, draw, labels, setting, test, of_rebuilt) for draw in draws]
+        line["draws"] = len(draws)
+        for metric in METRICS:
+            line |= mean_and_deviation(metric, [values[metric] for values in judged])
+        if setting.checked:
+            for name in ("latent_tries", "tries"):
+                per_draw = [tries_by_class(getattr(draw, name), labels, real.facts.num_classes) for draw in draws]
+                key = f"{name.replace('_', ' ')} by class"
+                line[key] = [statistics.fmean(of_class) for of_class in zip(*per_draw, strict=True)]
+        lines.append(line)
+    return rows_of(lines, len(test)), lines
+
+
+@torch.no_grad()
+def drawn(
+    method: Combines, classifier: Space, setting: Setting, labels: Tensor, chunk: int, seed: int
+) -> Iterator[Draw]:
+    """Yield the draws of a setting, `DRAWS` of them, or one if nothing is checked.
+
+    Raises:
+        Failed: too many combinations of a class fail the method's checks.
+    """
+    for draw in range(DRAWS if setting.checked else 1):
+        parts = []
+        for place, part in enumerate(labels.split(chunk)):
+            generator = seeded(seed, (draw + 1) * STRIDE + place, method.device)
+            made = method.combine(part.to(method.device), **setting._asdict(), generator=generator)
+            parts.append((classifier(as_pixels(made.images)), made.latent_tries.cpu(), made.tries.cpu()))
+        yield Draw(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+
+def predictions(classifier: Space, features: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """Return label accuracy and inception score of images with these features (n, d) and labels (n,)."""
+    logits = logits_of(classifier, features)
+    score = inception_score(logits, SPLITS)[0] if len(logits) >= 2 * SPLITS else None
+    return {ACCURACY: (logits.argmax(1) == labels).double().mean().item(), SCORE: score}
+
+
+def judge_draw(
+    classifier: Space, draw: Draw, labels: Tensor, setting: Setting, test: Tensor, of_rebuilt: Tensor
+) -> dict[str, float | None]:
+    """Return all metrics of a draw.
+
+    The latent check passes in n of the Σ latent_tries combinations that it saw, and a generation takes Σ tries / n combinations. Both are
+    None if nothing is checked.
+
+    Args:
+        labels: (n,), the classes that the images were drawn for.
+        test, of_rebuilt: features of test images and of reconstructions.
+    """
+    n = len(labels)
+    return predictions(classifier, draw.features, labels) | {
+        TO_TEST: distance_of(draw.features, test),
+        TO_RECONSTRUCTIONS: distance_of(draw.features, of_rebuilt),
+        PASSES: n / draw.latent_tries.sum().item() if setting.checked else None,
+        TRIES: draw.tries.sum().item() / n if setting.checked else None,
+    }
+
+
+def tries_by_class(tries: Tensor, labels: Tensor, num_classes: int) -> list[int]:
+    """Return the sum of the tries (n,) of each class, as the document's table 2 does."""
+    return torch.zeros(num_classes, dtype=tries.dtype).index_add_(0, labels, tries).tolist()
+
+
+def mean_and_deviation(metric: str, values: list[float | None]) -> dict[str, float | None]:
+    """Return the mean of a metric over the draws and, if there are several, its deviation; a mean of nothing is None."""
+    if None in values:
+        return {metric: None}
+    deviation = {f"{metric}, deviation": statistics.stdev(values)} if len(values) > 1 else {}
+    return {metric: statistics.fmean(values)} | deviation
+
+
+def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
+    """Return the rows of the most important numbers of the table.
+
+    Args:
+        lines: of the table.
+        test: number of test images.
+    """
+    floor, made = lines[0], {}
+    for line in lines[1:]:
+        if line["images"] == RECONSTRUCTIONS:
+            name, shown = "reconstruction", [TO_TEST]
+            protocol = f"{line['count']:,} against {test:,} test images"
+        else:
+            setting = Setting(line["sources"], line["spread"], line["checked"])
+            name, shown = str(setting), SHOWN[setting]
+            protocol = f"{line['draws']} × {line['count']:,}" if "draws" in line else ""
+        for metric in shown:
+            made[f"{name}: {metric}"] = Row(
+                f"{name}: {metric}",
+                line[metric],
+                floor.get(metric),
+                floor["count"] if metric == TO_TEST and floor["count"] != line["count"] else None,
+                line.get(f"{metric}, deviation"),
+                count=line["count"],
+                protocol=protocol,
+                note=line.get("note", "") or ("" if line[metric] is not None else "too few images for a covariance"),
+                best=BEST[metric],
+            )
+    return list(made.values())
+
+
+def combination_lines(lines: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Format the table as headings and lines of text: mean ± deviation over the draws."""
+    headings = ["images", "codes", "spread", *METRICS, ""]
+    made = []
+    for line in lines:
+        named = [line["images"], number(line["sources"]), line["spread"]] if "sources" in line else [line["images"]]
+        note = line.get("note", "") or ("" if line.get("checked", True) else "the first combination, unchecked")
+        values = []
+        for metric in METRICS:
+            deviation = line.get(f"{metric}, deviation")
+            values.append(number(line.get(metric)) + ("" if deviation is None else f" ± {deviation:.2g}"))
+        made.append([*named, *[""] * (3 - len(named)), *values, note])
+    return headings, made
