@@ -164,7 +164,7 @@ def test_help_lists_groups_choices_and_five_examples_without_a_slow_import(here)
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for line in (
-        "data: celeba, cifar10, digits, fashion_mnist, image_folder, mnist, mnist_numbers, npz",
+        "data: celeba, celeba_anime, cifar10, digits, fashion_mnist, image_folder, mnist, mnist_numbers, npz",
         "csgm, csgm_paper, ddpm",
     ):
         assert line in done.stdout

@@ -31,7 +31,7 @@ def dependence(
     with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         figure = Figure(figsize=(5.6, 3.6))
         panel = figure.subplots()
-        panels = [panel, panel.twinx()][: len(metrics)]
+        panels = [panel, panel.twinx()] if len(metrics) == 2 else [panel]
         for each, colour, (name, points) in zip(panels, (TRAIN, VALIDATION), metrics.items(), strict=False):
             each.plot(*zip(*points, strict=True), color=colour, linewidth=1.4, marker="o", markersize=3.5)
             each.set_ylabel(name, color=colour)

@@ -58,13 +58,15 @@ class ConvexCombinations(Prior):
             raise ValueError(f"model.prior.sources: expected at least n = {n}, got {sources}")
         if not 0 < concentration < math.inf:
             raise ValueError(f"model.prior.concentration: expected a finite number above 0, got {concentration}")
-        if not isinstance(weights, str) and (
-            len(weights) != n or min(weights) < 0 or not 0 < sum(weights) < math.inf
-        ):
-            raise ValueError(f"model.prior.weights: expected uniform, dirichlet or {n} numbers of at least 0, got {weights}")
+        if not isinstance(weights, str) and (len(weights) != n or min(weights) < 0 or not 0 < sum(weights) < math.inf):
+            raise ValueError(
+                f"model.prior.weights: expected uniform, dirichlet or {n} numbers of at least 0, got {weights}"
+            )
         self.n, self.weights, self.concentration, self.spread = n, weights, concentration, spread
-        self.register_buffer("codes", torch.zeros(num_classes, sources, size))
-        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))  # codes of each class
+        # until they are fitted, the codes are standard normal, as those of the other priors are
+        start = torch.randn(num_classes, sources, size, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("codes", start)
+        self.register_buffer("counts", torch.full((num_classes,), sources))  # codes of each class
         self.register_buffer("means", torch.zeros(num_classes, size))  # μ
 
     def check(self, labels: Tensor) -> None:
@@ -120,7 +122,9 @@ class ConvexCombinations(Prior):
         """Draw n different codes of each label's class: (m,) → (m, n) places in `codes`."""
         counts = self.counts[labels]
         if len(labels) and counts.min() < n:
-            raise ValueError(f"a combination of {n} codes of class {int(labels[counts.argmin()])}: it has {int(counts.min())}")
+            raise ValueError(
+                f"a combination of {n} codes of class {int(labels[counts.argmin()])}: it has {int(counts.min())}"
+            )
         most = int(counts.max()) if len(labels) else n
         keys = torch.rand(len(labels), most, generator=generator, device=labels.device)
         keys = keys.masked_fill(torch.arange(most, device=labels.device) >= counts[:, None], -1)

@@ -124,7 +124,9 @@ class ReGene(CodePriorMethod):
         self.decoder = decoder(size, self.image_shape)
         channels = self.image_shape[0]
         if self.decoder.channels != channels and channels != 1:
-            raise ValueError(f"model.decoder.channels: expected {channels} for these images, got {self.decoder.channels}")
+            raise ValueError(
+                f"model.decoder.channels: expected {channels} for these images, got {self.decoder.channels}"
+            )
         self.prior = prior(num_classes, size)
         self.classifier_loss, self.optimizer, self.perceptual = classifier_loss, optimizer, perceptual
         self.filter_sources, self.latent_check, self.image_check = filter_sources, latent_check, image_check
@@ -269,7 +271,9 @@ class ReGene(CodePriorMethod):
             try:
                 self.prior.check(labels)
             except ValueError as error:
-                raise ValueError(f"of the codes that are classified correctly (model.filter_sources): {error}") from error
+                raise ValueError(
+                    f"of the codes that are classified correctly (model.filter_sources): {error}"
+                ) from error
         super().refit_prior(codes, labels, progress=progress)
 
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:

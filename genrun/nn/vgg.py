@@ -128,7 +128,9 @@ class VGGDecoder(nn.Module):
             raise ValueError(f"model.decoder: expected filters and a width above 0, got {filters} and {width}")
         start, *larger = reversed(halvings(image_shape, blocks))
         if inputs % math.prod(start):
-            raise ValueError(f"the decoder begins at {start[0]}×{start[1]} pixels: a code of {inputs} numbers has no such map")
+            raise ValueError(
+                f"the decoder begins at {start[0]}×{start[1]} pixels: a code of {inputs} numbers has no such map"
+            )
         self.channels = channels or image_shape[0]
         before = inputs // math.prod(start)
         growing = uncropped(start, larger[0]) if larger else 0
@@ -167,12 +169,14 @@ def halvings(image_shape: Sequence[int], blocks: int | None = None) -> list[Size
     while min(sizes[-1]) > SMALLEST_SIDE if blocks is None else len(sizes) < blocks:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     if (blocks is not None and blocks < 1) or not min(sizes[-1]):
-        raise ValueError(f"model.encoder.blocks: an image of {image_shape[1]}×{image_shape[2]} pixels has no {blocks} blocks")
+        raise ValueError(
+            f"model.encoder.blocks: an image of {image_shape[1]}×{image_shape[2]} pixels has no {blocks} blocks"
+        )
     return sizes
 
 
 def uncropped(size: Size, larger: Size) -> int:
-    """Return how many of a block's convolutions lead from `size` to `larger` when each adds two pixels; 0: they do not, or doubling does."""
+    """Return how many of a block's convolutions lead from `size` to `larger` when each adds two pixels; 0 if none do."""
     height, width = (after - before for before, after in zip(size, larger, strict=True))
     doubled = larger == (2 * size[0], 2 * size[1])
     fits = height == width and height % 2 == 0 and height // 2 < DECODER_CONVOLUTIONS

@@ -36,7 +36,7 @@ REPLACED: dict[str, tuple[Any, str, Any]] = {
 
 # Keys that do not decide the result: paths, how data is loaded, names.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
-_NOT_SOURCE = {"root", "path"}  # the checksum identifies the content
+_NOT_SOURCE = {"root", "path", "anime"}  # the checksum identifies the content
 _NOT_IMAGES = {"batch_size", "passes"}
 
 

@@ -119,7 +119,9 @@ def prepare(
     except ValueError as error:
         raise Refused(str(error)) from error
     if isinstance(method, Calibrates) and not len(data.validation):
-        raise Refused(f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images for its thresholds")
+        raise Refused(
+            f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images for its thresholds"
+        )
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)
     return context

@@ -92,13 +92,11 @@ def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None) 
 
     A model that is not found here, such as one of another `--config-dir`, sets none.
     """
-    from omegaconf import OmegaConf
-
     from genrun.config.compose import compose
 
     given = folder / "overrides.yaml"
-    words = OmegaConf.to_container(OmegaConf.load(given)) if given.is_file() else []
-    models = [word for word in words if isinstance(word, str) and word.startswith("model=")]
+    words = given.read_text().splitlines() if given.is_file() else []
+    models = [word.removeprefix("- ") for word in words if word.startswith("- model=")]
     with contextlib.suppress(Refused):
         return compose([*models[-1:], *overrides], config_dir)
     return compose(overrides, config_dir)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from conftest import TINY
-
 from omegaconf import OmegaConf
 
 from genrun.config.compose import compose

@@ -10,6 +10,8 @@ import pytest
 from conftest import SHORT, genrun
 from helpers.judge import options
 
+from genrun.verbs.evaluate import compose_for_run
+
 
 def test_controls_are_refused_at_once_where_too_few_images_were_held_out(shapes, tmp_path, monkeypatch, capsys):
     words = ["--controls", *options(shapes), "data.validation=100", "--out", str(tmp_path / "table.md")]
@@ -123,6 +125,23 @@ def test_evaluate_judges_a_finished_run_again_and_keeps_everything_else(run_fold
     assert run_folder.status()["state"] == "done"
     assert json.loads((run_folder.path / "results.json").read_text())["evaluation"]["random"] is False
     assert json.loads((run_folder.path / "results.old-1.json").read_text())["evaluation"]["random"] is True
+
+
+def test_evaluate_trains_on_mixed_sets_and_draws_them(run_folder, monkeypatch):
+    words = ["evaluation=quick", *SHORT, "evaluation.mixed_training=[0,1,2]"]
+    assert genrun("evaluate", str(run_folder.path), *words, monkeypatch=monkeypatch) == 0
+    results = json.loads((run_folder.path / "results.json").read_text())
+    assert [line["share"] for line in results["tables"]["mixed training"]] == [0, 1, 2]
+    assert "mixed training, accuracy" in (run_folder.path / "results.md").read_text()
+    assert "figures/mixed_training.png" in run_folder.status()["stages"]["evaluate"]["outputs"]
+
+
+def test_a_run_is_judged_with_the_options_that_its_model_sets(tmp_path):
+    (tmp_path / "overrides.yaml").write_text("- model=autoencoder\n- data=digits\n")
+    assert compose_for_run(tmp_path, [], None).evaluation.reconstructions == 10000
+    assert compose_for_run(tmp_path, ["evaluation.reconstructions=7"], None).evaluation.reconstructions == 7
+    (tmp_path / "overrides.yaml").write_text("- model=of_another_folder\n")
+    assert compose_for_run(tmp_path, [], None).evaluation.reconstructions == 200
 
 
 def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch, capsys):

@@ -187,8 +187,12 @@ def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
         lines: of the table.
         test: number of test images.
     """
-    floor, made = lines[0], {}
+    floor, made = lines[0], []
+    notes = {line.get("note") for line in lines if line["images"] == COMBINATIONS}
+    failed = notes.pop() if len(notes) == 1 else None  # such as a prior that cannot combine
     for line in lines[1:]:
+        if failed and line["images"] == COMBINATIONS:
+            continue
         if line["images"] == RECONSTRUCTIONS:
             name, shown = "reconstruction", [TO_TEST]
             protocol = f"{line['count']:,} against {test:,} test images"
@@ -197,7 +201,7 @@ def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
             name, shown = str(setting), SHOWN[setting]
             protocol = f"{line['draws']} × {line['count']:,}" if "draws" in line else ""
         for metric in shown:
-            made[f"{name}: {metric}"] = Row(
+            row = Row(
                 f"{name}: {metric}",
                 line[metric],
                 floor.get(metric),
@@ -208,7 +212,8 @@ def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
                 note=line.get("note", "") or ("" if line[metric] is not None else "too few images for a covariance"),
                 best=BEST[metric],
             )
-    return list(made.values())
+            made.append(row)
+    return [*made, Row(f"{COMBINATIONS} of codes", None, note=failed)] if failed else made
 
 
 def combination_lines(lines: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

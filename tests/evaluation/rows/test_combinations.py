@@ -7,6 +7,7 @@ import torch
 from helpers.combining import Averages
 from helpers.judge import by_name, make_judge
 
+from genrun.errors import Failed
 from genrun.evaluation.rows.combinations import METRICS, TO_TEST, combination_lines, combinations
 from genrun.evaluation.rows.images import as_pixels, distance_of
 
@@ -75,6 +76,18 @@ def test_a_setting_that_fails_says_why_and_the_others_go_on(judged):
     assert failed["note"] == "class a: no combination passes the checks"
     row = by_name(rows)["combinations of 5, kept: Fréchet distance to test"]
     assert row.value is None and row.note == failed["note"]
+
+
+def test_a_method_that_can_combine_nothing_has_one_row_for_it(judged):
+    judge, method, *_ = judged
+
+    class Never(Averages):
+        def combine(self, labels, **options):
+            raise Failed("needs another prior")
+
+    rows, lines = combinations(Never(method.images, method.labels), judge.real, judge.classifier, 30, 0, 100, 0)
+    assert [(row.name, row.value, row.note) for row in rows] == [("combinations of codes", None, "needs another prior")]
+    assert len(lines) == 8
 
 
 def test_equal_seeds_give_equal_tables(judged):
