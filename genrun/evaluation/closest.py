@@ -6,6 +6,7 @@ The candidates come in chunks, so images that a method makes, such as reconstruc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from genrun.maths.ssim import band, similarity_of_moments, windowed
 Distance = Callable[[Tensor], Tensor]  # candidates (m, …) → their distances to n queries, (n, m)
 
 COLUMNS = 128  # candidates in a tile of the search by structural similarity
-TILE = 2**18  # windows in such a tile: what the second matrix product makes, 1 MiB, stays in the cache
+TILE = 2**16  # windows in such a tile: what the second matrix product makes, 256 KiB, stays in the cache
 
 
 def closest(
@@ -95,7 +96,9 @@ class StructuralDissimilarity:
     def __call__(self, candidates: Tensor) -> Tensor:
         """Return the dissimilarities (n, m) of candidates (m, C, H, W) in [0, 1]."""
         similarities = candidates.new_empty(len(self.queries), len(candidates), dtype=torch.float32)
-        for left in range(0, len(candidates), self.columns):
+
+        @torch.no_grad()  # a thread has its own setting
+        def fill(left: int) -> None:
             y = candidates[left : left + self.columns].float()
             # candidates last, so that each matrix product has many columns
             moments = [last(one) for one in windowed(torch.stack([y, y.square()]))]  # (C, h, 1, w, m) each
@@ -103,6 +106,21 @@ class StructuralDissimilarity:
             for top in range(0, len(self.queries), self.rows):
                 tile = slice(top, top + self.rows)
                 similarities[tile, left : left + len(y)] = self.tile(tile, rows, *moments)
+
+        starts = range(0, len(candidates), self.columns)
+        threads = torch.get_num_threads()
+        if threads == 1 or len(starts) == 1 or candidates.device.type != "cpu":
+            for left in starts:
+                fill(left)
+            return 1 - similarities
+        torch.set_num_threads(
+            1
+        )  # a thread for each strip of tiles: to share one small tile would cost more than it saves
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(fill, starts))
+        finally:
+            torch.set_num_threads(threads)
         return 1 - similarities
 
     def tile(self, tile: slice, rows: Tensor, mean_y: Tensor, square_y: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from genrun.figures.plots import MOST_POINTS, NEUTRAL, STYLE, TRAIN, palette_of, picture_of
+from genrun.figures.plots import MOST_POINTS, STYLE, TRAIN, picture_of
+from genrun.figures.scatter import limits, scatter
 
 
 def components(
@@ -38,7 +39,6 @@ def components(
     from matplotlib.figure import Figure
 
     with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
-        palette = palette_of(len(class_names))
         figure = Figure(figsize=(3.4 * (2 + len(pairs)), 3.5))
         first, *panels = figure.subplots(1, 2 + len(pairs))
         first.plot(np.arange(1, len(values) + 1), values, color=TRAIN, marker="o", markersize=3, linewidth=1)
@@ -47,18 +47,11 @@ def components(
         groups = [range(-1, len(class_names)), *pairs]
         for panel, group in zip(panels, groups, strict=True):
             at = np.flatnonzero(np.isin(labels, list(group)))[:MOST_POINTS]
-            known = bool(class_names)
-            colours = [palette[label] if label >= 0 else NEUTRAL for label in labels[at]] if known else TRAIN
-            panel.scatter(*cloud[at].T, s=7, c=colours, alpha=0.75, linewidths=0)
+            scatter(panel, cloud[at], labels[at], class_names)
             title = " and ".join(class_names[k] for k in group) if isinstance(group, tuple) else f"{len(at):,} codes"
             panel.set(title=title, xlabel=f"first component ({share[0]:.0%})")
             panel.set_ylabel(f"second component ({share[1]:.0%})" if len(share) > 1 else "")
             panel.set(xlim=limits(cloud[:, 0]), ylim=limits(cloud[:, 1]))
-            present = [k for k in group if k >= 0 and (labels[at] == k).any()]
-            for k in present if len(present) <= 20 else ():  # write the name of each class at its median
-                x, y = np.median(cloud[at][labels[at] == k], axis=0)
-                box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
-                panel.text(x, y, class_names[k], color=palette[k], ha="center", va="center", weight="bold", bbox=box)
         return picture_of(figure)
 
 
@@ -73,10 +66,3 @@ def principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
     cloud = (codes - codes.mean(0)) @ vectors
     return values[::-1].clip(0), np.pad(cloud, ((0, 0), (0, 2 - cloud.shape[1])))
-
-
-def limits(values: np.ndarray) -> tuple[float, float]:
-    """Return an axis range with a margin at both ends of the values."""
-    low, high = values.min(), values.max()
-    room = 0.04 * (high - low) or 1.0
-    return low - room, high + room

@@ -150,6 +150,7 @@ class ReGene(CodePriorMethod):
         self.encoder.requires_grad_(learns_classes)
         self.head.requires_grad_(learns_classes)
         self.decoder.requires_grad_(not learns_classes)
+        self.train()
         self.schedule = self.options[name].schedule
         if any(getattr(options, "perceptual", 0) for options in self.options.values()):
             PerceptualLoss.check(self.perceptual)  # before the first phase, so that no training is lost

@@ -33,7 +33,7 @@ TO_TEST, TO_RECONSTRUCTIONS = "Fréchet distance to test", "Fréchet distance to
 PASSES, TRIES = "latent check passes", "tries a generation"
 METRICS = (ACCURACY, SCORE, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES)
 BEST = {ACCURACY: "high", TO_TEST: "low", TO_RECONSTRUCTIONS: "low", PASSES: "high", TRIES: "low"}
-REAL, RECONSTRUCTIONS, COMBINATIONS = "real training images", "reconstructions", "combinations"
+REAL, RECONSTRUCTIONS, COMBINATIONS = "real images", "reconstructions", "combinations"
 
 
 class Setting(NamedTuple):
@@ -91,13 +91,14 @@ def combinations(
     if not count or not isinstance(method, Combines):
         return [], []
     test, train = (real.features(classifier, split) for split in ("test", "train"))
-    floor = predictions(classifier, test, real.labels("test")) | {TO_TEST: distance_of(train[:count], test)}
-    lines, of_rebuilt = [{"images": REAL, "count": min(count, len(train))} | floor], test[:0]
+    floor = predictions(classifier, test, real.labels("test"), count) | {TO_TEST: distance_of(train[:count], test)}
+    note = "accuracy and score of test images; distance of training images"
+    lines, of_rebuilt = [{"images": REAL, "count": min(count, len(train)), "note": note} | floor], test[:0]
     if rebuilt and isinstance(method, Reconstructs):
         images = real.images("test", rebuilt)
         parts = [classifier(as_pixels(part)) for _, part in reconstructed(method, images, chunk)]
         of_rebuilt = torch.cat(parts)
-        judged = predictions(classifier, of_rebuilt, images.labels) | {TO_TEST: distance_of(of_rebuilt, test)}
+        judged = predictions(classifier, of_rebuilt, images.labels, count) | {TO_TEST: distance_of(of_rebuilt, test)}
         lines.append({"images": RECONSTRUCTIONS, "count": len(of_rebuilt)} | judged)
     labels = balanced_labels(count, real.facts.num_classes)
     what = f"combinations of codes, {DRAWS} draws of {count:,} for each of {len(SETTINGS)} settings"
@@ -139,10 +140,14 @@ def drawn(
         yield Draw(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
 
-def predictions(classifier: Space, features: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """Return label accuracy and inception score of images with these features (n, d) and labels (n,)."""
+def predictions(classifier: Space, features: Tensor, labels: Tensor, most: int) -> dict[str, float | None]:
+    """Return label accuracy and inception score of images with these features (n, d) and labels (n,).
+
+    Args:
+        most: images at most for the score, which grows with their number.
+    """
     logits = logits_of(classifier, features)
-    score = inception_score(logits, SPLITS)[0] if len(logits) >= 2 * SPLITS else None
+    score = inception_score(logits[:most], SPLITS)[0] if min(len(logits), most) >= 2 * SPLITS else None
     return {ACCURACY: (logits.argmax(1) == labels).double().mean().item(), SCORE: score}
 
 
@@ -159,7 +164,7 @@ def judge_draw(
         test, of_rebuilt: features of test images and of reconstructions.
     """
     n = len(labels)
-    return predictions(classifier, draw.features, labels) | {
+    return predictions(classifier, draw.features, labels, n) | {
         TO_TEST: distance_of(draw.features, test),
         TO_RECONSTRUCTIONS: distance_of(draw.features, of_rebuilt),
         PASSES: n / draw.latent_tries.sum().item() if setting.checked else None,

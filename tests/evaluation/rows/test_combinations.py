@@ -100,7 +100,7 @@ def test_equal_seeds_give_equal_tables(judged):
 def test_the_table_as_text(judged):
     headings, lines = combination_lines(judged[-1])
     assert len({len(headings), *map(len, lines)}) == 1
-    assert lines[0][0] == "real training images" and lines[1][0] == "reconstructions"
+    assert lines[0][0] == "real images" and lines[1][0] == "reconstructions"
     assert lines[2][:3] == ["combinations", "2", "averaged"] and "±" in lines[2][3] and lines[2][-2] == "3 ± 0"
 
 
