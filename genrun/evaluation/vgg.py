@@ -35,9 +35,14 @@ class VGGFeatures(nn.Module):
         super().__init__()
         from torchvision.models import vgg16
 
-        network = vgg16(weights=None, init_weights=False)
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self.convolutions = network.features.eval().requires_grad_(False)
+        with torch.device("meta"):  # no random weights, which would change the global random state
+            convolutions = vgg16(weights=None, init_weights=False).features
+        loaded = torch.load(weights, map_location="cpu", weights_only=True)
+        of_convolutions = {
+            name.removeprefix("features."): value for name, value in loaded.items() if name.startswith("features.")
+        }
+        convolutions.load_state_dict(of_convolutions, assign=True)
+        self.convolutions = convolutions.eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
 

@@ -10,59 +10,37 @@ from PIL import Image, ImageColor, ImageDraw
 from genrun.figures.grid import INK, PAPER, font
 from genrun.figures.plots import TRAIN
 
-MOST = 10  # classes shown
 WIDTH = 900  # pixels, approximate width of a short code's bar code
 MOST_COLUMNS = 2304  # units with a column of their own; of longer codes, several neighbours share a column
 STRIP, BARS, GAP = 24, 44, 6  # pixels: height of a bar code, of the bars below it, and white below both
 DARKEST = 0.99  # quantile of all mean |z| from which on a column is black
 
 
-def hoyer_sparsity(values: np.ndarray) -> np.ndarray:
-    """Return (√D - |z|₁/|z|₂) / (√D - 1) of vectors (…, D): 0 if all |z_j| are equal, 1 if one differs from 0, NaN if it is undefined.
+def barcodes(sizes: np.ndarray, means: np.ndarray, captions: Sequence[str]) -> Image.Image:
+    """Draw a bar code of each class, darker where a unit's mean |z| is larger, and bars of the units' mean z below it.
 
-    References:
-        Hoyer, Non-negative matrix factorization with sparseness constraints, 2004.
-    """
-    values = np.abs(np.asarray(values, dtype=np.float64))
-    root = np.sqrt(values.shape[-1])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (root - values.sum(-1) / np.sqrt(np.square(values).sum(-1))) / (root - 1)
-
-
-def barcodes(codes: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Image.Image:
-    """Draw a bar code of each class, which is darker where the mean |z| of a unit is larger, and bars of the mean z below it.
-
-    As figures 4, 5, B.19 and B.20 of ReGene. At the left stand the class, the Hoyer sparsity of its mean |z|, and the range of the bars,
-    which all classes share. Of more than ten classes, ten evenly spaced ones are shown, as far as they occur.
+    As figures 4, 5, B.19 and B.20 of ReGene. Shades and bars have the same scale in all classes; the range of the bars stands at the left.
 
     Args:
-        codes: (N, D), N ≥ 1, finite. If D > 2304, a column shows the largest mean |z| of some neighbours, and the bar the furthest mean
-            from 0.
-        labels: (N,) integers; -1 for an image without a label.
-        class_names: the names of the classes; empty: one bar code for all codes.
+        sizes, means: (K, D) means of |z| and of z in each class, finite. If D > 2304, a column shows the value furthest from 0 of some
+            neighbouring units.
+        captions: a text for each class, at most two lines.
 
     Raises:
         ValueError: shapes that do not fit, no codes, NaN or Inf.
     """
-    codes, labels = np.asarray(codes, dtype=np.float64), np.asarray(labels)
-    if codes.ndim != 2 or 0 in codes.shape or labels.shape != codes.shape[:1]:
-        raise ValueError(f"expected codes (N, D) and labels (N,), N ≥ 1, got {codes.shape} and {labels.shape}")
-    if not np.isfinite(codes).all():
+    sizes, means = np.asarray(sizes, dtype=np.float64), np.asarray(means, dtype=np.float64)
+    if sizes.ndim != 2 or 0 in sizes.shape or sizes.shape != means.shape or len(captions) != len(sizes):
+        raise ValueError(
+            f"expected (K, D) twice and K captions, got {sizes.shape}, {means.shape} and {len(captions)} captions"
+        )
+    if not (np.isfinite(sizes).all() and np.isfinite(means).all()):
         raise ValueError("codes must be finite, got NaN or Inf")
-    evenly = np.linspace(0, len(class_names) - 1, min(MOST, len(class_names))).round().astype(int)
-    groups = {class_names[k]: labels == k for k in evenly if (labels == k).any()} or {"all": labels == labels}
-    sizes = np.stack([np.abs(codes[at]).mean(0) for at in groups.values()])  # (K, D)
-    means = np.stack([codes[at].mean(0) for at in groups.values()])
-    sparsity = hoyer_sparsity(sizes)
-
     sizes, means = pooled(sizes), pooled(means)
     scale = max(1, WIDTH // sizes.shape[1])
     black = np.quantile(sizes, DARKEST) or sizes.max() or 1.0
     low, high = min(0.0, means.min()), max(0.0, means.max())
-    texts = [
-        f"{name}\nsparsity {'–' if np.isnan(one) else f'{one:.2f}'}\nbars {low:.2g} … {high:.2g}"
-        for name, one in zip(groups, sparsity, strict=True)
-    ]
+    texts = [f"{caption}\nbars {low:.2g} … {high:.2g}" for caption in captions]
     face = font(12)
     lines = [line for text in texts for line in text.split("\n")]
     margin = 8 + max(int(face.getlength(line)) for line in lines) + 10

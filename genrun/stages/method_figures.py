@@ -1,4 +1,4 @@
-"""Draw figures of a method's capabilities: trajectories, noise, codes, reconstructions, comparison with other runs.
+"""Draw figures of a method's capabilities: trajectories, noise, reconstructions, closest images, comparison with other runs.
 
 A function that returns several figures returns them as file name → content.
 """
@@ -7,31 +7,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from genrun.data.images import Images, shuffled
+from genrun.evaluation.closest import SquaredError, StructuralDissimilarity, closest
+from genrun.evaluation.vgg import VGGFeatures, vgg_weights
+from genrun.figures.bands import Band, bands
 from genrun.figures.compared import compared
-from genrun.figures.components import components
-from genrun.figures.grid import beside, image_grid, png_bytes
-from genrun.figures.latent import interpolation, latent_plane
+from genrun.figures.grid import image_grid, png_bytes
+from genrun.figures.matches import matches
 from genrun.figures.processes import film, schedule, strip
+from genrun.figures.tsne import FEWEST, tsne
 from genrun.inference import balanced_labels, codes_of_images, labels_for, seeded, training_codes
-from genrun.maths.mixtures import ClassMixture
 from genrun.report.compare import distinguishing_options, option_label, runs_beside, sort_key
 from genrun.runs.open import OpenRun, open_run
-from genrun.types import KeepsCodes, Noises, Reconstructs, Refits
+from genrun.stages.code_figures import MAX_TSNE_CODES, CodedImages, has_codes
+from genrun.types import Encodes, KeepsCodes, Noises, Reconstructs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from genrun.methods.method import Method
     from genrun.stages.context import RunContext
 
 TRAJECTORY_IMAGES = 25  # images in a trajectory
-MAX_PLANE_CODES = 500  # codes whose principal components span the latent plane
-MAX_COMPONENT_CODES = 2000  # codes in the figure of principal components
-MAX_UNIT_VECTORS = 64  # unit vectors that are decoded
 COLUMNS = 10  # images in a row
-MAX_INTERPOLATIONS = 8  # rows of the interpolation figure
+MATCHES, MORE_MATCHES = 3, 5  # closest training images and closest samples of a sample
+WAYS = ("squared error", "SSIM")  # how the closest images are found
+MAX_SEARCHED = 2**28  # pixel values that are searched: all of MNIST's and CIFAR-10's, 21,845 training images of 3×64×64
 
 
 @torch.no_grad()
@@ -60,87 +65,6 @@ def noise_figures(context: RunContext) -> dict[str, bytes]:
 
 
 @torch.no_grad()
-def latent_figures(context: RunContext) -> dict[str, bytes]:
-    """Draw images decoded over a plane of codes, and images decoded on lines between pairs of codes.
-
-    The codes are those of test images. If a method keeps the codes of the training images, these are used instead, because it may take
-    minutes to find other codes. If the method is conditional, the plane shows one class (class 2 if there is such a class, otherwise
-    the last class), and both codes of a pair are of the same class.
-    """
-    method, made = context.method, {}
-    kept = isinstance(method, KeepsCodes)
-    split = context.data.train if kept else context.data.test
-    order = shuffled(len(split))  # images may be sorted by class
-    labels = split.labels[order]
-
-    def codes_of(index: Tensor) -> Tensor:
-        return (training_codes if kept else codes_of_images)(method, split, index, context.cfg.sample.chunk)
-
-    label = min(2, method.num_classes - 1)
-    index = order[labels == label] if method.num_classes else order
-    if len(index) > 1:
-        plane = latent_plane(
-            codes_of(index[:MAX_PLANE_CODES]),
-            lambda points: method.decode_codes(points, labels_for(torch.full((len(points),), label), method)),
-        )
-        made["latent_plane.png"] = png_bytes(plane)
-    ends = order[choose_pairs(labels, same_class=method.num_classes > 0)]  # (rows, 2)
-    if len(ends):
-
-        def decode(points: Tensor) -> Tensor:
-            columns = len(points) // len(ends)
-            return method.decode_codes(points, labels_for(split.labels[ends[:, 0]].repeat_interleave(columns), method))
-
-        images, codes = images_on_device(split, ends.flatten(), method), codes_of(ends.flatten())
-        lines = interpolation(images.unflatten(0, (-1, 2)), codes.unflatten(0, (-1, 2)), decode)
-        made["interpolation.png"] = png_bytes(lines)
-    return made
-
-
-@torch.no_grad()
-def code_figures(context: RunContext) -> dict[str, bytes]:
-    """Draw the codes of the classes in their principal components, and images decoded from codes that belong to no image.
-
-    These are figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", for any method with codes. A conditional decoder gets the
-    label of the nearer class mean. For unit vectors it gets class 2 if there is such a class, otherwise the last class.
-    """
-    method, facts = context.method, context.data.facts()
-    index = shuffled(len(context.data.train))
-    labels = context.data.train.labels[index]
-    most = labels[:MAX_COMPONENT_CODES]
-    codes = training_codes(method, context.data.train, index[:MAX_COMPONENT_CODES], context.cfg.sample.chunk)
-    classes = range(facts.num_classes)
-    means = [codes[(most == k).to(codes.device)].mean(0) for k in classes]
-    some = [pair for pair in ((1, 0), (4, 9)) if max(pair) in classes] or [(0, 1)][: facts.num_classes // 2]
-    drawn = components(codes.cpu().numpy(), most.numpy(), facts.class_names, some)
-    made = {"components.png": png_bytes(drawn)}
-
-    basis = torch.eye(codes.shape[1], device=method.device)[:MAX_UNIT_VECTORS]
-    label = torch.full((len(basis),), min(2, method.num_classes - 1))
-    made["basis.png"] = png_bytes(image_grid(method.decode_codes(basis, labels_for(label, method)).cpu(), 16))
-
-    if facts.num_classes > 1 and all(bool((most == k).any()) for k in classes):
-        step = max(1, 3 * facts.num_classes // 5)  # for ten digits, 1 and 7 are a pair
-        ends = [(k, (k + step) % facts.num_classes) for k in classes][:10]
-        weights = torch.linspace(0, 1, 10, device=method.device)[:, None]
-        lines = torch.cat([(1 - weights) * means[a] + weights * means[b] for a, b in ends])
-        nearer = torch.tensor([[a] * 5 + [b] * 5 for a, b in ends]).flatten()
-        names = [f"{facts.class_names[a]} → {facts.class_names[b]}" for a, b in ends]
-        images = method.decode_codes(lines, labels_for(nearer, method)).cpu()
-        made["class_means.png"] = png_bytes(image_grid(images, 10, row_names=names))
-    if isinstance(method, Refits) and method.num_classes:
-        gaussian = ClassMixture(method.num_classes, codes.shape[1], covariance_scale=0.5).to(method.device)
-        gaussian.fit_roughly(codes, most)
-        wanted = torch.arange(method.num_classes, device=method.device).repeat_interleave(10)[:100]
-        noise = seeded(context.cfg.seed, device=method.device)
-        left = method.decode_codes(gaussian.sample(wanted, generator=noise), wanted)
-        right = method.sample(len(wanted), wanted, generator=seeded(context.cfg.seed, device=method.device))
-        grids = [image_grid(images.cpu(), 10, scale=max(1, 42 // images.shape[3])) for images in (left, right)]
-        made["priors.png"] = png_bytes(beside(grids, ["a Gaussian for each class, half its covariance", "samples"]))
-    return made
-
-
-@torch.no_grad()
 def reconstruction_figure(context: RunContext) -> bytes:
     """Draw test images and their reconstructions, as a PNG."""
     method = context.method
@@ -164,8 +88,7 @@ def originality_figure(context: RunContext, samples: Tensor, labels: Tensor) -> 
         labels: (n,) classes, -1 if there are none; if there are several classes, the first sample of each is shown.
     """
     method, train = context.method, context.data.train
-    places = [int((labels == k).nonzero()[0]) for k in labels.unique().tolist()]
-    shown = (samples[places] if len(places) > 1 else samples)[:COLUMNS].float().div(255).to(method.device)
+    shown = samples[one_of_each(labels)].float().div(255).to(method.device)
     x = shown.flatten(1)
     least = torch.full((len(x),), torch.inf, device=method.device)
     nearest, rebuilt = torch.zeros(len(x), dtype=torch.long), torch.empty_like(shown)
@@ -182,10 +105,74 @@ def originality_figure(context: RunContext, samples: Tensor, labels: Tensor) -> 
 
 
 @torch.no_grad()
-def beside_figures(context: RunContext) -> dict[str, bytes]:
-    """Compare this run with the runs that `run.beside` names: reconstructions of test images, and scores over the epochs.
+def closest_training_figure(context: RunContext, samples: Tensor, labels: Tensor) -> bytes:
+    """Draw samples beside the three closest training images of each, as a PNG. The method has codes.
 
-    The reconstructions are as in figure 1 of "Image Generation Using an Autoencoder". Return an empty dict if there is no other run.
+    They are the closest by squared error of the pixels and by structural similarity; if the method encodes, also by squared error of
+    the codes; if the file of VGG-16's weights is on disk (see `genrun.evaluation.vgg`), also by squared error of its features. If
+    the method reconstructs, the closest reconstructions of training images follow. As figures 12 and E.28 to E.39 of ReGene.
+
+    Args:
+        samples: (n, C, H, W) uint8.
+        labels: (n,) classes, -1 if there are none; if there are several classes, the first sample of each is shown.
+    """
+    method, train, chunk = context.method, context.data.train, context.cfg.sample.chunk
+    at = one_of_each(labels)
+    shown = samples[at].float().div(255).to(method.device)
+    count = min(len(train), max(1, MAX_SEARCHED // shown[0].numel()))
+    parts = torch.arange(count).split(chunk)
+
+    def originals(index: Tensor) -> Tensor:
+        return images_on_device(train, index, method)
+
+    def rebuilt(index: Tensor) -> Tensor:
+        conditions = labels_for(train.labels[index], method)
+        if isinstance(method, KeepsCodes):
+            return method.decode_codes(training_codes(method, train, index, chunk), conditions)
+        return method.reconstruct(originals(index), conditions)
+
+    by_pixels = [SquaredError(shown), StructuralDissimilarity(shown)]
+    indices = dict(zip(WAYS, closest(by_pixels, map(originals, parts), MATCHES), strict=True))
+    if isinstance(method, Encodes):
+        codes = SquaredError(method.encode(shown, labels_for(labels[at], method)))
+        found = closest([codes], (training_codes(method, train, part, chunk) for part in parts), MATCHES)
+        indices["squared error of codes"] = found[0]
+    if (weights := vgg_weights()) is not None:
+        features = VGGFeatures(weights).to(method.device)
+        found = closest([SquaredError(features(shown))], (features(originals(part)) for part in parts), MATCHES)
+        indices["squared error of VGG-16's features"] = found[0]
+    of = f"{count:,} training images" if count == len(train) else f"the first {count:,} training images"
+    groups = {f"closest of {of}, {way}": images_at(originals, index) for way, index in indices.items()}
+    if isinstance(method, Reconstructs):
+        for way, index in zip(WAYS, closest(by_pixels, map(rebuilt, parts), MATCHES), strict=True):
+            groups[f"closest of their reconstructions, {way}"] = images_at(rebuilt, index)
+    return png_bytes(matches(shown.cpu(), "sample", groups))
+
+
+def closest_samples_figure(context: RunContext, samples: Tensor, labels: Tensor) -> bytes:
+    """Draw samples beside the five other samples that are closest to each, by squared error and by structural similarity, as a PNG.
+
+    As figures 13 and E.40 to E.45 of ReGene: equal rows would show that the samples do not vary.
+
+    Args:
+        samples: (n, C, H, W) uint8, n ≥ 2.
+        labels: as in `closest_training_figure`.
+    """
+    every, at = samples.float().div(255), one_of_each(labels)
+    measures = [SquaredError(every[at]), StructuralDissimilarity(every[at])]
+    found = closest(measures, every.split(context.cfg.sample.chunk), MORE_MATCHES, own=at)
+    captions = [f"closest of {len(every) - 1:,} other samples, {way}" for way in WAYS]
+    groups = {caption: every[index] for caption, index in zip(captions, found, strict=True)}
+    return png_bytes(matches(every[at], "sample", groups))
+
+
+@torch.no_grad()
+def beside_figures(context: RunContext) -> dict[str, bytes]:
+    """Compare this run with the runs that `run.beside` names: reconstructions of test images, scores over the epochs, and codes.
+
+    The reconstructions are as in figure 1 of "Image Generation Using an Autoencoder". The codes by t-SNE, and what lies between the codes
+    of two test images (of class 4 if there is such a class, otherwise of the last class), are as in figure 3 of ReGene. Return an empty
+    dict if there is no other run.
     """
     others = [open_run(other.path) for other in runs_beside(context.cfg, context.folder)]
     if not others:
@@ -195,7 +182,7 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
     runs.sort(key=lambda run: sort_key(run[0]))
     index = shuffled(len(context.data.test))[:COLUMNS]
     images, labels = context.data.test.images(index), context.data.test.labels[index]
-    names, rows, scores = ["image"], [images], {}
+    names, rows, scores, codings = ["image"], [images], {}, {}
     for setting, run in runs:
         name = ", ".join(option_label(key, value) for key, value in setting.items())
         method = context.method if run is None else run.method().to(context.method.device)
@@ -204,6 +191,8 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
             if not any(torch.equal(rebuilt, row) for row in rows):  # a refit has the same reconstructions as its parent
                 names.append(name)
                 rows.append(rebuilt)
+        if has_codes(method):
+            codings[name] = method
         if type(method) is type(context.method):  # different methods have different scores
             epochs = (context.folder if run is None else run.folder).metrics()
             score = method.column(method.best_by)
@@ -215,31 +204,55 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
         made["beside.png"] = png_bytes(image_grid(torch.cat(rows), len(index), row_names=names))
     if len(scores) > 1:
         made["beside_curves.png"] = png_bytes(compared(scores, context.method.best_by))
-    return made
+    return made | beside_codes(context, codings)
 
 
-def choose_pairs(labels: Tensor, *, same_class: bool, most: int = MAX_INTERPOLATIONS) -> Tensor:
-    """Return the indices of pairs of images, (at most `most`, 2) int64; no image is used twice.
+def beside_codes(context: RunContext, methods: Mapping[str, Method]) -> dict[str, bytes]:
+    """Draw the codes of several methods by t-SNE, and images on the line between two codes, as `beside_figures` says.
 
     Args:
-        labels: (N,), -1 if the data has none.
-        same_class: whether both images of a pair are of the same class; every class is used once before any is used again. False:
-            they are of different classes as long as there are such pairs.
+        methods: name → a method with codes.
     """
-    found: list[tuple[int, int]] = []
-    if same_class:
-        of_class = [(labels == label).nonzero().squeeze(1) for label in labels.unique()]
-        found = [tuple(p[2 * k : 2 * k + 2].tolist()) for k in range(most) for p in of_class if len(p) >= 2 * k + 2]
-    else:
-        left = list(range(len(labels)))
-        while len(left) > 1 and len(found) < most:
-            first = left.pop(0)
-            other = next((place for place in left if labels[place] != labels[first]), left[0])
-            left.remove(other)
-            found.append((first, other))
-    return torch.tensor(found[:most], dtype=torch.int64).reshape(-1, 2)
+    facts, test, chunk = context.data.facts(), context.data.test, context.cfg.sample.chunk
+    clouds: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    lines: list[Band] = []
+    order = shuffled(len(test))
+    label = min(4, facts.num_classes - 1)  # -1 if there are no labels
+    pair = (order[test.labels[order] == label] if facts.num_classes else order)[:2]
+    for name, method in methods.items():
+        coded = CodedImages(method, context.data, chunk)
+        if coded.kept and len(method.stored_codes()) != len(coded.split):
+            continue  # that run had other training images
+        codes = coded.codes(coded.order[:MAX_TSNE_CODES]).float().cpu().numpy()
+        if any(np.array_equal(codes, other) for other, _ in clouds.values()):
+            continue  # a refit has the same codes as its parent
+        clouds[name] = (codes, coded.labels[:MAX_TSNE_CODES].numpy())
+        if isinstance(method, Encodes) and len(pair) == 2:
+            ends = codes_of_images(method, test, pair, chunk)  # (2, D)
+            weights = torch.linspace(0, 1, COLUMNS, device=ends.device)[:, None]
+            between = coded.decoded((1 - weights) * ends[0] + weights * ends[1], torch.full((COLUMNS,), label))
+            images = test.images(pair)
+            lines.append(Band(name, torch.cat([images[:1], between, images[1:]])))
+    made = {}
+    if len(clouds) > 1 and all(len(codes) >= FEWEST for codes, _ in clouds.values()):
+        made["beside_tsne.png"] = png_bytes(tsne(clouds, facts.class_names))
+    if len(lines) > 1:
+        columns = ["image", *[""] * COLUMNS, "image"]
+        made["beside_interpolation.png"] = png_bytes(bands([[line] for line in lines], columns))
+    return made
 
 
 def images_on_device(split: Images, index: Tensor, method: Method) -> Tensor:
     """Return the images of a split at these indices (n,), on the method's device: (n, C, H, W) in [0, 1]."""
     return split.images(index).to(method.device)
+
+
+def one_of_each(labels: Tensor) -> Tensor:
+    """Return the index of the first image of each class, at most ten; of the first ten images if there is one class or none."""
+    places = [int((labels == k).nonzero()[0]) for k in labels.unique().tolist()]
+    return torch.tensor(places if len(places) > 1 else range(len(labels)))[:COLUMNS]
+
+
+def images_at(images: Callable[[Tensor], Tensor], index: Tensor) -> Tensor:
+    """Return the images at indices (n, k): (n, k, C, H, W) on the CPU."""
+    return images(index.flatten()).unflatten(0, index.shape).cpu()

@@ -88,17 +88,19 @@ def main(arguments: list[str]) -> int:
 
 
 def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None) -> DictConfig:
-    """Compose the options for judging a run, with those that the YAML of its model sets, such as `evaluation.reconstructions`.
+    """Compose the options for judging a run, with those that the YAML of its model or experiment sets: `evaluation.reconstructions`.
 
     A model that is not found here, such as one of another `--config-dir`, sets none.
     """
+    from omegaconf import OmegaConf
+
     from genrun.config.compose import compose
 
     given = folder / "overrides.yaml"
-    words = given.read_text().splitlines() if given.is_file() else []
-    models = [word.removeprefix("- ") for word in words if word.startswith("- model=")]
+    words = map(str, OmegaConf.load(given)) if given.is_file() else []
+    chosen = [word for word in words if word.startswith(("model=", "experiment="))]
     with contextlib.suppress(Refused):
-        return compose([*models[-1:], *overrides], config_dir)
+        return compose([*chosen, *overrides], config_dir)
     return compose(overrides, config_dir)
 
 

@@ -30,7 +30,7 @@ OF_AUTOENCODER = {"Decodes", "Encodes", "Reconstructs", "Refits"}
 OF_VAE = {"Bounded", "Decodes", "Encodes", "Reconstructs", "Refits"}
 OF_DIFFUSION = {"Noises", "Trajectory"}
 OF_REGENE = {"Calibrates", "Classifies", "Combines", "Decodes", "Encodes", "Reconstructs", "Refits"}
-NEED_LABELS = {"regene", "regene_paper"}
+NEED_LABELS = {"regene", "regene_paper", "regene_paper_colour"}
 CAPABILITIES = {
     "autoencoder": OF_AUTOENCODER,
     "autoencoder_paper": OF_AUTOENCODER,
@@ -48,6 +48,7 @@ CAPABILITIES = {
     "rbm_paper": {"Density", "Diagnoses", "Reconstructs", "Trajectory"},
     "regene": OF_REGENE,
     "regene_paper": OF_REGENE,
+    "regene_paper_colour": OF_REGENE,
     "vae": OF_VAE,
     "vae_paper": OF_VAE,
 }
@@ -64,6 +65,11 @@ SMALL_REGENE = [
 SMALL = {
     "regene": SMALL_REGENE,
     "regene_paper": SMALL_REGENE,
+    "regene_paper_colour": [
+        *SMALL_REGENE,
+        "model.encoder.kernels=[3,3]",
+        *(f"model.phases.decoder_{part}.perceptual=0" for part in ("outline", "texture")),
+    ],
     "autoencoder": ["model.prior.components=2"],
     "autoencoder_paper": ["model.prior.components=2"],
     "autoencoder_paper_1": ["model.prior.components=2"],

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.codes import Identity, Split
+from helpers.codes import Coder, Identity, Keeper, Split, job_of_codes
 from helpers.figures import noised
 from PIL import Image
 
 from genrun.data.images import Stored
 from genrun.stages import method_figures as pictures
-from genrun.stages.method_figures import choose_pairs, latent_figures, noise_figures, trajectory_figures
-from genrun.types import Decodes, Encodes, KeepsCodes, Noises, Trajectory
+from genrun.stages.method_figures import noise_figures, one_of_each, trajectory_figures
+from genrun.types import Noises, Trajectory
 
 # ----------------------------------------------------------------------------------------------------- films and strips
 
@@ -63,114 +62,6 @@ def test_a_method_that_noises_gives_its_schedule_and_a_film_of_test_images(digit
     assert set(noise_figures(job_of_noise(method, digits[:0]))) == {"schedule.png"}
 
 
-# ---------------------------------------------------------------------------------------------------------------- codes
-
-
-class Coder:
-    """Codes are an image's means of its halves; a conditional one wants labels wherever it can."""
-
-    device, image_shape = torch.device("cpu"), (1, 4, 4)
-
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes, self.encoded, self.decoded = num_classes, [], []
-
-    def encode(self, images, labels=None):
-        assert (labels is not None) == bool(self.num_classes)
-        self.encoded.append(labels)
-        return torch.stack([images[..., :2, :].mean((1, 2, 3)), images[..., 2:, :].mean((1, 2, 3))], 1)
-
-    def decode_codes(self, codes, labels=None):
-        assert (labels is not None) == bool(self.num_classes) and (labels is None or len(labels) == len(codes))
-        self.decoded.append(labels)
-        return codes.clamp(0, 1)[:, None, :, None].repeat_interleave(2, 2).expand(-1, 1, 4, 4)
-
-
-class Keeper(Coder):
-    """Keeps the codes of its training images, and must not be asked for others."""
-
-    def __init__(self, num_classes: int, n: int) -> None:
-        super().__init__(num_classes)
-        self.codes = torch.rand(n, 2, generator=torch.Generator().manual_seed(2))
-
-    def stored_codes(self):
-        return self.codes
-
-    def encode(self, images, labels=None):
-        raise AssertionError("there are stored codes")
-
-
-def job_of_codes(method, n: int = 60, classes: int = 10) -> SimpleNamespace:
-    array = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    labels = torch.arange(n) // max(1, n // max(1, classes)) % classes if classes else torch.full((n,), -1)
-    split = Stored(array=array, labels=labels)
-    return SimpleNamespace(
-        method=method,
-        data=SimpleNamespace(test=split, train=split),
-        cfg=SimpleNamespace(seed=0, sample=SimpleNamespace(chunk=500)),
-    )
-
-
-def test_pairs_of_one_class_take_classes_in_turn_and_others_differ():
-    labels = torch.tensor([0, 1, 0, 2, 1, 0, 0, 1, 0])
-    assert choose_pairs(labels, same_class=True).tolist() == [
-        [0, 2],
-        [1, 4],
-        [5, 6],
-    ]  # one 2, a third 1 and a fifth 0 are left over
-    assert choose_pairs(labels, same_class=True, most=1).tolist() == [[0, 2]]
-    differing = choose_pairs(labels, same_class=False)
-    assert len(differing.unique()) == 8 and (labels[differing[:3, 0]] != labels[differing[:3, 1]]).all()
-    assert choose_pairs(torch.full((5,), -1), same_class=False).tolist() == [[0, 1], [2, 3]]
-    for same_class in (True, False):
-        assert choose_pairs(torch.zeros(0, dtype=torch.int64), same_class=same_class).shape == (0, 2)
-        assert choose_pairs(torch.zeros(1, dtype=torch.int64), same_class=same_class).shape == (0, 2)
-
-
-def test_an_unconditional_method_is_given_no_labels():
-    method = Coder(0)
-    assert isinstance(method, Encodes) and isinstance(method, Decodes) and not isinstance(method, KeepsCodes)
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    made = latent_figures(job_of_codes(method, classes=0))
-    assert torch.equal(before, torch.get_rng_state())
-    assert set(made) == {"latent_plane.png", "interpolation.png"} and made == latent_figures(
-        job_of_codes(Coder(0), classes=0)
-    )
-    for content in made.values():
-        assert Image.open(io.BytesIO(content)).mode == "L" and len(content) < 100_000
-
-
-def test_a_conditional_method_shows_the_plane_of_a_two_and_lines_within_classes():
-    method = Coder(10)
-    latent_figures(job_of_codes(method))
-    assert set(method.encoded[0].tolist()) == {2} == set(method.decoded[0].tolist()) and len(method.decoded[0]) == 225
-    ends = method.encoded[1].reshape(8, 2)
-    assert ends[:, 0].tolist() == ends[:, 1].tolist() == list(range(8))
-    assert method.decoded[1].reshape(8, 10).tolist() == [[k] * 10 for k in range(8)]
-    two = Coder(2)
-    latent_figures(job_of_codes(two, classes=2))
-    assert set(two.encoded[0].tolist()) == {1}
-
-
-def test_codes_that_a_method_keeps_are_taken_as_they_are():
-    method = Keeper(10, 60)
-    assert set(latent_figures(job_of_codes(method))) == {"latent_plane.png", "interpolation.png"}
-    kept = []
-    method.decode_codes = lambda codes, labels: kept.append(codes) or Coder.decode_codes(method, codes, labels)
-    job = job_of_codes(method)
-    latent_figures(job)
-    ends = kept[1].reshape(8, 10, 2)[:, [0, 9]]
-    for label, pair in enumerate(ends):
-        of_class = method.codes[job.data.train.labels == label]
-        assert all((of_class == code).all(1).any() for code in pair)
-
-
-def test_too_few_images_give_no_figure():
-    assert latent_figures(job_of_codes(Coder(0), n=1, classes=0)) == {}
-    assert latent_figures(job_of_codes(Coder(10), n=0)) == {}
-    assert set(latent_figures(job_of_codes(Coder(0), n=2, classes=0))) == {"latent_plane.png", "interpolation.png"}
-
-
 # ---------------------------------------------------------------------------------------------------------- originality
 
 
@@ -187,3 +78,79 @@ def test_a_copy_is_shown_above_the_training_image_that_it_is_of(monkeypatch):
     assert torch.equal(shown[0], train.array[[5, 30, 17] * 3])
     pictures.originality_figure(job, samples, torch.tensor([-1, -1, -1]))  # an unconditional run's
     assert torch.equal(shown[1], train.array[[5, 30, 17] * 3])
+
+
+# ------------------------------------------------------------------------------------------------------- closest images
+
+
+class Rebuilds(Coder):
+    """Reconstructs an image by its negative, so that no reconstruction is its image."""
+
+    def reconstruct(self, images, labels=None):
+        assert (labels is not None) == bool(self.num_classes)
+        return 1 - images
+
+
+def groups_of(monkeypatch) -> list[dict[str, torch.Tensor]]:
+    """The matches that are drawn, of each figure."""
+    shown = []
+    monkeypatch.setattr(pictures, "matches", lambda _, __, found: shown.append(found) or Image.new("L", (1, 1)))
+    return shown
+
+
+@pytest.mark.parametrize("num_classes", [0, 10])
+def test_a_copy_of_a_training_image_is_its_closest_match_in_every_way(monkeypatch, num_classes):
+    job, shown = job_of_codes(Rebuilds(num_classes)), groups_of(monkeypatch)
+    samples = job.data.train.array[[40, 3]]
+    labels = job.data.train.labels[[40, 3]] if num_classes else torch.tensor([-1, -1])
+    order = torch.tensor([1, 0] if num_classes else [0, 1])  # of the classes
+    pictures.closest_training_figure(job, samples, labels)
+    originals, rebuilt = list(shown[0].values())[:3], list(shown[0].values())[3:]
+    assert [len(one) for one in (originals, rebuilt)] == [3, 2]
+    for found in originals:
+        assert found.shape == (2, 3, 1, 4, 4)
+        assert torch.equal(found[:, 0], samples[order].float() / 255)
+    for found in rebuilt:
+        assert not torch.equal(found[:, 0], samples[order].float() / 255)
+
+
+def test_reconstructions_of_a_method_that_keeps_codes_are_its_decoded_codes(monkeypatch):
+    method = Keeper(0, 60)
+    method.reconstruct = lambda images, labels=None: pytest.fail("there are stored codes")
+    monkeypatch.setattr(method, "encode", lambda images, labels=None: torch.zeros(len(images), 2))
+    job, shown = job_of_codes(method, classes=0), groups_of(monkeypatch)
+    pictures.closest_training_figure(job, job.data.train.array[:2], torch.full((2,), -1))
+    decoded = method.decode_codes(method.codes).flatten(1)
+    for found in list(shown[0].values())[3:]:
+        assert all((decoded == one).all(1).any() for one in found.flatten(0, 1).flatten(1))
+
+
+def test_a_sample_is_not_its_own_match_but_its_second_copy_is(monkeypatch):
+    job, shown = job_of_codes(Coder(0)), groups_of(monkeypatch)
+    samples = torch.cat([job.data.train.array[:20], job.data.train.array[:1]])
+    pictures.closest_samples_figure(job, samples, torch.full((21,), -1))
+    every = samples.float() / 255
+    for found in shown[0].values():
+        assert found.shape == (10, 5, 1, 4, 4)
+        assert torch.equal(found[0, 0], every[20]) and not torch.equal(found[1, 0], every[1])
+
+
+def test_one_sample_of_each_class_is_shown():
+    assert one_of_each(torch.tensor([2, 2, 0, 1, 0])).tolist() == [2, 3, 0]
+    assert one_of_each(torch.full((30,), -1)).tolist() == list(range(10))
+    assert one_of_each(torch.tensor([3])).tolist() == [0]
+
+
+# --------------------------------------------------------------------------------------------------------- several runs
+
+
+def test_codes_of_several_methods_are_drawn_beside_each_other():
+    class Other(Coder):
+        def encode(self, images, labels=None):
+            return super().encode(images, labels).flip(1) * 2
+
+    job = job_of_codes(Coder(10))
+    made = pictures.beside_codes(job, {"one": Coder(10), "two": Other(0)})
+    assert set(made) == {"beside_tsne.png", "beside_interpolation.png"}
+    assert pictures.beside_codes(job, {"one": Coder(10), "its refit": Coder(10)}) == {}
+    assert pictures.beside_codes(job, {"one": Coder(10), "of other images": Keeper(10, 50)}) == {}
