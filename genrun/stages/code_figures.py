@@ -201,7 +201,7 @@ def combination_figures(context: RunContext) -> dict[str, bytes]:
     if facts.num_classes > 1 and len(index):
         first = coded.codes(index.flatten()).unflatten(0, (-1, 2, 2)).mean(2)  # (K, 2, D)
         one, other = (coded.decoded(first[:, k], labels) for k in range(2))
-        groups = [[Band("two images", one), Band("two other images", other)]]
+        groups = [[Band("first: of two images", one), Band("first: of two others", other)]]
         groups.append([Band("from LS: of both codes", coded.decoded(first.mean(1), labels), ORANGE)])
         if isinstance(method, Encodes):
             again = [method.encode(shown.to(method.device), labels_for(labels, method)) for shown in (one, other)]
