@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
+from torch import Tensor
 
 from genrun.callbacks.checkpoint import RunCheckpoint
 from genrun.data.module import ImageData
 from genrun.errors import Refused
+from genrun.inference import training_codes
 from genrun.parts import build_judge, make_method
 from genrun.report.compare import check_beside
 from genrun.runs.folder import RunFolder
@@ -54,6 +57,12 @@ class RunContext:
     method: Method = field(init=False)
     trainer: Trainer = field(init=False)
     checkpoint: RunCheckpoint = field(init=False)
+
+    @cached_property
+    def training_codes(self) -> Tensor:
+        """The codes of all training images, on the CPU: (N, D). They are computed once, when the training is over."""
+        train = self.data.train
+        return training_codes(self.method, train, torch.arange(len(train)), self.cfg.sample.chunk).cpu()
 
     def enter(self, phase: Phase, earlier_weights: Path | None = None) -> None:
         """Build the method, the checkpoint callback and the trainer for a phase of the training.

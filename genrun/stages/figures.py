@@ -16,19 +16,17 @@ from genrun.figures.grid import beside, magnified, picture, png_bytes
 from genrun.figures.plots import code_scatter, curves
 from genrun.inference import seeded
 from genrun.methods.method import Method
+from genrun.stages.closest_figures import closest_figures
 from genrun.stages.code_figures import code_figures, combination_figures, has_codes, latent_figures, map_figures
 from genrun.stages.context import RunContext
 from genrun.stages.method_figures import (
     beside_figures,
-    closest_samples_figure,
-    closest_training_figure,
     noise_figures,
-    originality_figure,
     reconstruction_figure,
     trajectory_figures,
 )
 from genrun.system.files import write_atomic
-from genrun.types import Continuous, Encodes, KeepsCodes, Noises, Reconstructs, Trajectory
+from genrun.types import Continuous, KeepsCodes, Noises, Reconstructs, Trajectory
 
 SEARCHED_SAMPLES = 1000  # samples among which the figures look for one of each class
 LARGE_PIXELS = 300  # height and width of an image above its training resolution
@@ -53,20 +51,11 @@ def figures(context: RunContext) -> list[Path]:
         made |= trajectory_figures(context)
     if isinstance(context.method, Noises):
         made |= noise_figures(context)
-    samples, labels = first_samples(context)
     if has_codes(context.method):
         made |= latent_figures(context) | code_figures(context) | map_figures(context) | combination_figures(context)
-        made["closest_training.png"] = closest_training_figure(context, samples, labels)
-    if len(samples) > 1:
-        made["closest_samples.png"] = closest_samples_figure(context, samples, labels)
+    made |= closest_figures(context, *first_samples(context))
     if isinstance(context.method, Reconstructs) and len(context.data.test):
         made["reconstruction.png"] = reconstruction_figure(context)
-    if (
-        isinstance(context.method, Reconstructs)
-        and isinstance(context.method, Encodes)
-        and not isinstance(context.method, KeepsCodes)
-    ):
-        made["originality.png"] = originality_figure(context, samples, labels)
     made |= beside_figures(context)
     if context.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(context))

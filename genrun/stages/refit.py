@@ -11,7 +11,6 @@ import torch
 
 from genrun.callbacks.checkpoint import as_csv
 from genrun.errors import Failed
-from genrun.inference import training_codes
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import phases_of
 from genrun.runs.weights import read_weights, save_weights
@@ -36,7 +35,7 @@ def refit(context: RunContext) -> list[Path]:
 
     train = context.data.train
     labels = train.labels.to(context.method.device)
-    codes = training_codes(context.method, train, torch.arange(len(train)), context.cfg.sample.chunk)
+    codes = context.training_codes.to(context.method.device)
     try:
         context.method.refit_prior(codes, labels, progress=progress)
         if isinstance(context.method, Calibrates):
