@@ -64,8 +64,8 @@ def run(
     check(cfg)
     facts, data = read_facts(cfg)
     cfg = with_facts(cfg, facts)
-    for name in taken_phases(cfg.model):
-        cfg.model[name].from_run = os.path.abspath(os.path.expanduser(cfg.model[name].from_run))
+    for name, weights in taken_phases(cfg.model).items():
+        cfg.model[name].from_run = os.path.abspath(weights.parents[2])
     cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
     folder = RunFolder.of(cfg)
     if on_folder is not None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Generator, Tensor
 
@@ -110,10 +110,20 @@ class Refits(Protocol):
 @runtime_checkable
 class Calibrates(Protocol):
     def calibrate(self, images: Tensor, labels: Tensor) -> None:
-        """Set what sampling needs from held-out images (n, C, H, W) in [0, 1] and their labels (n,). It is called once, after training.
+        """Set what sampling needs from held-out images (n, C, H, W) in [0, 1] and their labels (n,), both on the CPU, after training.
 
         Raises:
             ValueError: there are too few images.
+        """
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Make room, in a part of a method, for saved tensors of these shapes, before they are loaded.
+
+        Args:
+            shapes: name of a tensor in this part → its shape.
         """
 
 
@@ -128,8 +138,10 @@ class Generations(NamedTuple):
 
     images: Tensor  # (n, C, H, W) in [0, 1]
     codes: Tensor  # (n, D)
-    latent_tries: Tensor  # (n,) int64, combinations drawn until one passed the latent check
-    tries: Tensor  # (n,) int64, combinations drawn until one passed both checks
+    latent_tries: (
+        Tensor | None
+    )  # (n,) int64, combinations drawn until one passed the latent check; None: there is no such check
+    tries: Tensor | None  # (n,) int64, combinations drawn until one passed every check; None: there is no check
 
 
 @runtime_checkable

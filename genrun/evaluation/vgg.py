@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WEIGHTS = "vgg16-397923af.pth"  # torchvision's file, in torch.hub's download folder
+from genrun.nn.perceptual import damaged, first_layer, path_of
+
 SIDE = 64  # pixels, side to which images are resized
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
 
 
 def vgg_weights() -> Path | None:
     """Return the file with VGG-16's weights, or None if it is not on disk."""
-    path = Path(torch.hub.get_dir(), "checkpoints", WEIGHTS)
+    path = path_of("vgg")
     return path if path.is_file() else None
 
 
@@ -29,6 +29,9 @@ class VGGFeatures(nn.Module):
 
     References:
         Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, 2015.
+
+    Raises:
+        Refused: the file is damaged, or holds other weights.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -37,14 +40,18 @@ class VGGFeatures(nn.Module):
 
         with torch.device("meta"):  # no random weights, which would change the global random state
             convolutions = vgg16(weights=None, init_weights=False).features
-        loaded = torch.load(weights, map_location="cpu", weights_only=True)
-        of_convolutions = {
-            name.removeprefix("features."): value for name, value in loaded.items() if name.startswith("features.")
-        }
-        convolutions.load_state_dict(of_convolutions, assign=True)
+        try:
+            loaded = torch.load(weights, map_location="cpu", weights_only=True)
+            of_convolutions = {
+                name.removeprefix("features."): value for name, value in loaded.items() if name.startswith("features.")
+            }
+            convolutions.load_state_dict(of_convolutions, assign=True)
+        except Exception as error:  # torch raises a dozen types for a damaged or foreign file
+            raise damaged(weights, "vgg", error, "delete it") from None
         self.convolutions = convolutions.eval().requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        of_imagenet = first_layer("vgg")
+        self.register_buffer("mean", torch.tensor(of_imagenet.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(of_imagenet.deviation).view(3, 1, 1), persistent=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from scipy.special import gammaincinv
@@ -63,11 +63,12 @@ class ConvexCombinations(Prior):
                 f"model.prior.weights: expected uniform, dirichlet or {n} numbers of at least 0, got {weights}"
             )
         self.n, self.weights, self.concentration, self.spread = n, weights, concentration, spread
-        # until they are fitted, the codes are standard normal, as those of the other priors are
-        start = torch.randn(num_classes, sources, size, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("codes", start)
-        self.register_buffer("counts", torch.full((num_classes,), sources))  # codes of each class
+        self.sources = sources
+        # empty until it is fitted, so that checkpoints of earlier phases stay small
+        self.register_buffer("codes", torch.zeros(num_classes, 0, size))
+        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))  # codes of each class
         self.register_buffer("means", torch.zeros(num_classes, size))  # μ
+        self.register_load_state_dict_pre_hook(make_room)
 
     def check(self, labels: Tensor) -> None:
         least, label = labels.cpu().bincount(minlength=self.num_classes).min(0)
@@ -85,17 +86,24 @@ class ConvexCombinations(Prior):
 
     def fit_roughly(self, codes: Tensor, labels: Tensor) -> None:
         labels = labels.to(codes.device)
+        most = min(self.sources, int(labels.bincount(minlength=self.num_classes).max()))
+        self.codes = self.codes.new_zeros(self.num_classes, most, self.size)
         for label in range(self.num_classes):
             own = codes[labels == label].detach()
-            if len(own) < self.n:
-                continue
-            kept = own[torch.linspace(0, len(own) - 1, min(len(own), self.codes.shape[1])).long().to(own.device)]
-            self.codes[label] = 0
+            kept = own[torch.linspace(0, len(own) - 1, min(len(own), most)).long().to(own.device)]
             self.codes[label, : len(kept)] = kept.to(self.codes)
             self.counts[label] = len(kept)
-            self.means[label] = own.double().mean(0)
+            self.means[label] = own.mean(0, dtype=torch.float64) if len(own) else 0
+
+    def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Make room for saved codes, whose number is known only when they are loaded; the shapes are those of the saved tensors."""
+        if len(shape := shapes.get("codes", ())) == 3:
+            self.codes = self.codes.new_zeros(self.num_classes, shape[1], self.size)
 
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
+        if not self.counts.any():  # not fitted yet: standard normal, as the other priors are
+            shape = len(labels), self.size
+            return torch.randn(shape, generator=generator, device=self.means.device, dtype=self.means.dtype)
         return self.combine(labels, generator=generator)
 
     def combine(
@@ -133,10 +141,17 @@ class ConvexCombinations(Prior):
     def draw_weights(self, m: int, generator: Generator | None) -> Tensor:
         """Draw θ of m combinations: (m, n), each row of which sums to 1."""
         if self.weights == "dirichlet":
-            # independent Gamma(α) numbers, by the inverse of their distribution function, divided by their sum
-            uniform = torch.rand(m, self.n, generator=generator, device=self.means.device, dtype=torch.float64)
-            gamma = torch.from_numpy(gammaincinv(self.concentration, uniform.cpu().numpy())).to(self.means)
-            gamma = gamma.clamp_min(torch.finfo(gamma.dtype).tiny)
-            return gamma / gamma.sum(1, keepdim=True)
+            # independent Gamma(α) numbers divided by their sum; G(α) = G(α + 1) U^(1/α) in logarithms, because for small α all
+            # of them would be 0 (Marsaglia and Tsang, A simple method for generating gamma variables, 2000, section 6)
+            uniform = torch.rand(2, m, self.n, generator=generator, device=self.means.device, dtype=torch.float64)
+            uniform = uniform.cpu().clamp_min(torch.finfo(torch.float64).tiny)
+            larger = torch.from_numpy(gammaincinv(self.concentration + 1, uniform[0].numpy()))
+            return (larger.log() + uniform[1].log() / self.concentration).softmax(1).to(self.means)
         numbers = [1.0] * self.n if self.weights == "uniform" else [float(one) for one in self.weights]
         return (self.means.new_tensor(numbers) / sum(numbers)).expand(m, -1)
+
+
+def make_room(prior: ConvexCombinations, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """Make room for the codes of a state dict before it is loaded; torch calls this with the prefix of the prior's names."""
+    if (codes := state.get(f"{prefix}codes")) is not None:
+        prior.resize({"codes": codes.shape})

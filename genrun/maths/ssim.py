@@ -48,6 +48,7 @@ def windowed(maps: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # the matrix is kept, and training cannot use a tensor of inference mode
 def band(size: int, side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the matrix that takes `size` pixels to the means of a Gaussian window of `side` pixels: (size - side + 1, size)."""
     place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2

@@ -37,6 +37,7 @@ class Method(LightningModule):
         best_by: the metric whose lowest value decides which weights `best.ckpt` holds.
         steps_per_batch: optimizer steps in one batch.
         schedule: the schedule of the learning rate over the training.
+        sampling_options: options of the model on which training does not depend; `genrun refit` may change them, besides the refitted part.
         phase: the current phase of the training, or the last one; empty if the training has one part.
     """
 
@@ -44,6 +45,7 @@ class Method(LightningModule):
     best_by = "val/score"
     steps_per_batch = 1
     schedule: LearningRateSchedule = "constant"
+    sampling_options: tuple[str, ...] = ()
     phase = ""
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:

@@ -12,34 +12,17 @@ from torch import Generator, Tensor, nn
 from genrun.errors import Failed, nearest
 from genrun.maths.classification import ClassificationLoss
 from genrun.maths.convex import ConvexCombinations
-from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.mixtures import Prior
 from genrun.maths.ssim import structural_similarity
 from genrun.methods.code_prior import CodePriorMethod
+from genrun.methods.phase_options import PhaseOptions, read_options
 from genrun.nn.perceptual import PerceptualLoss
+from genrun.nn.vgg import initialise
 from genrun.types import Batch, Generations
 
 CLASSIFIER = "classifier"  # the name of the first phase
 AT_ONCE = 1024  # images in a forward pass outside training
 PREVIEWED = 5000  # during training, combinations are of the codes of so many training images
-
-
-@dataclasses.dataclass(frozen=True)
-class PhaseOptions:
-    """The options of a phase, `model.phases.<name>`.
-
-    Args:
-        max_epochs: its budget.
-        lr: the learning rate, at its start or at its height.
-        schedule: how it changes over the phase.
-        drop, drop_every: the learning rate is multiplied by `drop` after every so many epochs.
-    """
-
-    max_epochs: int
-    lr: float
-    schedule: LearningRateSchedule = "constant"
-    drop: float = 1.0
-    drop_every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +98,13 @@ class ReGene(CodePriorMethod):
             raise ValueError("ReGene learns codes by classifying: it needs data with labels of at least two classes")
         if max_tries < 1:
             raise ValueError(f"model.max_tries: expected at least 1, got {max_tries}")
-        self.options = read_phases(phases)
+        self.options = read_phases(phases, num_classes)
         if unknown := set(classifier or {}) - {"from_run"}:
             raise ValueError(f"model.classifier.{min(unknown)}: no such option{nearest(min(unknown), ['from_run'])}")
         self.encoder = encoder(self.image_shape)
         size = self.encoder.num_features
         self.head = nn.Linear(size, num_classes)  # f_dis
+        initialise(self.head, getattr(self.encoder, "init", "torch"))
         self.decoder = decoder(size, self.image_shape)
         channels = self.image_shape[0]
         if self.decoder.channels != channels and channels != 1:
@@ -130,9 +114,11 @@ class ReGene(CodePriorMethod):
         self.prior = prior(num_classes, size)
         self.classifier_loss, self.optimizer, self.perceptual = classifier_loss, optimizer, perceptual
         self.filter_sources, self.latent_check, self.image_check = filter_sources, latent_check, image_check
-        self.kept_confidences, self.max_tries = thresholds, max_tries
+        self.counted_images, self.max_tries = thresholds, max_tries
         self.register_buffer("thresholds", torch.zeros(num_classes))  # of the image check; 0: not known yet
         self.perceptual_loss: PerceptualLoss | None = None
+
+    sampling_options = ("filter_sources", "latent_check", "image_check", "thresholds", "max_tries")
 
     # -------------------------------------------------------------------------------------------------------------- phases
 
@@ -186,21 +172,32 @@ class ReGene(CodePriorMethod):
 
     def decoder_step(self, batch: Batch) -> Tensor:
         options = self.options[self.phase]
+        images = self.of_decoded_classes(batch)
+        if not len(images):  # a step without a gradient
+            return sum(weight.sum() for weight in self.decoder.parameters()) * 0
         with torch.no_grad():
-            codes = self.codes_of(batch.image)  # z*
+            codes = self.codes_of(images)  # z*
         made = self.decoder(codes).to(codes).sigmoid()
-        images = batch.image.to(codes).expand_as(made)
-        terms = {"mae": (made - images).abs().flatten(1).mean(1)}
+        images = images.to(codes).expand_as(made)
+        terms = {"mae": (made - images).abs().mean()}
         if options.ssim:
-            terms["ssim"] = 1 - structural_similarity(made, images)
+            terms["ssim"] = 1 - structural_similarity(made, images).mean()
         if options.perceptual:
-            terms["perceptual"] = self.perceptual_loss(made, images)
-        seen = torch.ones_like(terms["mae"])
-        if options.classes is not None:
-            seen = torch.isin(batch.label, batch.label.new_tensor(list(options.classes))).to(seen)
-        means = {name: (term * seen).sum() / seen.sum().clamp_min(1) for name, term in terms.items()}
-        self.track(**means)
-        return sum(getattr(options, name) * mean for name, mean in means.items())  # (6)
+            terms["perceptual"] = self.perceptual_loss(made, images).mean()
+        self.track(**terms)
+        return sum(getattr(options, name) * term for name, term in terms.items())  # (6)
+
+    def of_decoded_classes(self, batch: Batch) -> Tensor:
+        """Return those images of a batch from which the decoder learns in this phase: (B, C, H, W) → (≤ B, C, H, W)."""
+        classes = self.options[self.phase].classes
+        if classes is None:
+            return batch.image
+        return batch.image[torch.isin(batch.label, batch.label.new_tensor(list(classes)))]
+
+    def not_shared(self) -> str | None:
+        if any(getattr(options, "classes", None) is not None for options in self.options.values()):
+            return "a decoder of some classes takes a mean over a number of images that differs between processes"
+        return super().not_shared()
 
     def on_train_start(self) -> None:
         """Before the last phase, prepare combinations for the grids after its epochs; the codes do not change any more."""
@@ -216,8 +213,8 @@ class ReGene(CodePriorMethod):
             logits = self.classify(batch.image)
             self.log("val/score", self.classifier_loss(logits, batch.label).mean(), batch_size=count)
             self.log("val/accuracy", (logits.argmax(1) == batch.label).float().mean(), batch_size=count)
-        else:
-            self.log("val/score", (self.reconstruct(batch.image) - batch.image).abs().mean(), batch_size=count)
+        elif len(images := self.of_decoded_classes(batch)):
+            self.log("val/score", (self.reconstruct(images) - images).abs().mean(), batch_size=len(images))
 
     def codes_of(self, images: Tensor) -> Tensor:
         """Return the codes f_enc(X), with gradients: (n, C, H, W) in [0, 1] → (n, D)."""
@@ -229,7 +226,7 @@ class ReGene(CodePriorMethod):
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the codes z* of images: (n, C, H, W) in [0, 1] → (n, D)."""
-        return torch.cat([self.codes_of(part) for part in images.split(AT_ONCE)])
+        return torch.cat([self.codes_of(part.to(self.device)) for part in images.split(AT_ONCE)])
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -254,13 +251,13 @@ class ReGene(CodePriorMethod):
         Raises:
             ValueError: there is no held-out image.
         """
-        logits, labels = self.classify(images), labels.to(images.device)
+        logits, labels = self.classify(images), labels.to(self.device)
         sure, right = logits.softmax(1).gather(1, labels[:, None]).squeeze(1), logits.argmax(1) == labels
-        counted = right if self.kept_confidences == "correct" else torch.ones_like(right)
+        counted = right if self.counted_images == "correct" else torch.ones_like(right)
         of_class = [sure[counted & (labels == label)] for label in range(self.num_classes)]
         means = [one.mean() for one in of_class if len(one)]
         if not means:
-            raise ValueError(f"thresholds need held-out images ({self.kept_confidences}), there is none")
+            raise ValueError(f"thresholds need held-out images ({self.counted_images}), there is none")
         other = torch.stack(means).mean()
         self.thresholds.copy_(torch.stack([one.mean() if len(one) else other for one in of_class]))
 
@@ -298,6 +295,10 @@ class ReGene(CodePriorMethod):
         """Generate an image of each label from combinations of `sources` codes with equal weights; see `genrun.types.Combines`."""
         if not isinstance(self.prior, ConvexCombinations):
             raise Failed(f"combinations of codes need model/prior=convex, this model has {type(self.prior).__name__}")
+        if (least := int(self.prior.counts.min())) < sources:
+            raise Failed(
+                f"combinations of {sources} codes: a class has {least}; raise model.prior.sources, or use more images"
+            )
         return self.accepted(
             labels, lambda wanted: self.prior.combine(wanted, sources, spread, generator=generator), checked=checked
         )
@@ -337,7 +338,8 @@ class ReGene(CodePriorMethod):
             left[kept] = False
             missing = missing[left]
             self.check_tries(labels, tries, in_class, missing)
-        return Generations(images, codes, latent_tries, tries)
+        checks = checks_code or checks_image
+        return Generations(images, codes, latent_tries if checks_code else None, tries if checks else None)
 
     def check_tries(self, labels: Tensor, tries: Tensor, in_class: Tensor, missing: Tensor) -> None:
         """Give up a class of which too few codes pass.
@@ -352,12 +354,12 @@ class ReGene(CodePriorMethod):
                 raise Failed(
                     f"class {label}: {accepted} of {drawn} combinations passed the checks, and {int(in_class[own].sum())} of "
                     f"{int(own.sum())} wanted images found a code that passed the latent check (the image check asks for a "
-                    f"confidence of {self.thresholds[label]:.3f}): train longer, raise model.max_tries, or draw without a check: "
-                    "genrun sample RUN model.image_check=false"
+                    f"confidence of {self.thresholds[label]:.3f}). `genrun refit RUN model.image_check=false` goes on without this "
+                    "check, and without another training"
                 )
 
 
-def read_phases(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, PhaseOptions]:
+def read_phases(phases: Mapping[str, Mapping[str, Any]], num_classes: int) -> dict[str, PhaseOptions]:
     """Read the options of all phases.
 
     Raises:
@@ -365,22 +367,13 @@ def read_phases(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, PhaseOptio
     """
     if list(phases)[:1] != [CLASSIFIER] or len(phases) < 2:
         raise ValueError(f"model.phases: expected {CLASSIFIER} first, then phases of the decoder, got {list(phases)}")
-    read: dict[str, PhaseOptions] = {}
-    for name, options in phases.items():
-        kind = PhaseOptions if name == CLASSIFIER else DecoderOptions
-        known = [field.name for field in dataclasses.fields(kind)]
-        for option, value in options.items():
-            if option not in known:
-                raise ValueError(f"model.phases.{name}.{option}: no such option{nearest(option, known)}")
-            if option in ("lr", "drop", "mae", "ssim", "perceptual") and not (
-                isinstance(value, int | float) and 0 <= value < float("inf")
-            ):
-                raise ValueError(f"model.phases.{name}.{option}: expected a number of at least 0, got {value!r}")
-        if "lr" not in options:
-            raise ValueError(f"model.phases.{name}.lr: expected a learning rate, got none")
-        read[name] = kind(**options)
-        if read[name].drop_every < 1:
-            raise ValueError(f"model.phases.{name}.drop_every: expected at least 1, got {read[name].drop_every}")
-        if read[name].drop != 1 and read[name].schedule != "constant":
-            raise ValueError(f"model.phases.{name}: drop and schedule={read[name].schedule} exclude each other")
+    read: dict[str, PhaseOptions] = {CLASSIFIER: read_options(PhaseOptions, CLASSIFIER, phases[CLASSIFIER])}
+    for name in list(phases)[1:]:
+        options = read[name] = read_options(DecoderOptions, name, phases[name])
+        if not options.mae + options.ssim + options.perceptual:
+            raise ValueError(f"model.phases.{name}: expected a weight above 0 for mae, ssim or perceptual, got none")
+        if wrong := [label for label in options.classes or () if not 0 <= label < num_classes]:
+            raise ValueError(
+                f"model.phases.{name}.classes: expected labels from 0 to {num_classes - 1}, got {wrong[0]}"
+            )
     return read

@@ -114,6 +114,29 @@ def first_layer(network: str) -> FirstLayer:
     return NETWORKS[network]
 
 
+def path_of(network: Network) -> Path:
+    """Return where the file with a network's weights belongs: in torch.hub's folder of downloads. It may be missing.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    return Path(torch.hub.get_dir(), "checkpoints", first_layer(network).file)
+
+
+def damaged(path: Path, network: Network, error: Exception, otherwise: str) -> Refused:
+    """Return the error for a file that does not hold a network's weights.
+
+    Args:
+        error: what reading it raised; torch has a dozen types for a damaged or foreign file.
+        otherwise: what else the user can do than replace the file.
+    """
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return Refused(
+        f"{path.absolute()} does not hold torchvision's weights of {network} ({reason}): replace it by "
+        f"{ADDRESS}{first_layer(network).file}, or {otherwise}"
+    )
+
+
 def find(network: Network) -> Path:
     """Return the file with a network's weights, in torch.hub's folder of downloads.
 
@@ -122,7 +145,7 @@ def find(network: Network) -> Path:
         ValueError: there is no such network.
     """
     file = first_layer(network).file
-    path = Path(torch.hub.get_dir(), "checkpoints", file)
+    path = path_of(network)
     if not path.is_file():
         raise Refused(
             f"the perceptual loss needs the weights of {network}, but there is no file {path.absolute()}: put torchvision's "
@@ -153,12 +176,8 @@ def load(network: Network) -> tuple[Tensor, Tensor]:
             )
             s = γ / (σ2 + INCEPTION_EPSILON).sqrt()
             weight, bias = s.view(-1, 1, 1, 1) * weight, β - s * μ
-    except Exception as error:  # torch raises a dozen types for a damaged or foreign file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Refused(
-            f"{path.absolute()} does not hold torchvision's weights of {network} ({reason}): replace it by "
-            f"{ADDRESS}{layer.file}, or set the weight of the perceptual term to 0"
-        ) from None
+    except Exception as error:
+        raise damaged(path, network, error, "set the weight of the perceptual term to 0") from None
     dtype = torch.get_default_dtype()
     return weight.to(dtype), bias.to(dtype)
 

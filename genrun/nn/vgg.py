@@ -56,13 +56,17 @@ class VGGEncoder(nn.Module):
         init: Init = "torch",
     ) -> None:
         super().__init__()
-        if len(filters) != 3 or width <= 0:
-            raise ValueError(f"model.encoder: expected three filters and a width above 0, got {filters} and {width}")
+        if len(filters) != 3 or min(filters) < 1 or width <= 0:
+            raise ValueError(
+                f"model.encoder: expected three numbers of filters, at least 1, and a width above 0, got {list(filters)} and {width}"
+            )
+        if convolutions is not None and convolutions < 1:
+            raise ValueError(f"model.encoder.convolutions: expected at least 1, got {convolutions}")
         sizes = halvings(image_shape, blocks)
         first, between, last = (max(1, round(width * count)) for count in filters)
         counts = [convolutions or (2 if place in (0, len(sizes) - 1) else 1) for place in range(len(sizes))]
         kernels = list(kernels or [3] * counts[-1])
-        if len(kernels) != counts[-1] or any(side % 2 == 0 for side in kernels):
+        if len(kernels) != counts[-1] or any(side < 1 or side % 2 == 0 for side in kernels):
             raise ValueError(
                 f"model.encoder.kernels: expected {counts[-1]} odd sides, one for each convolution of the last block, got {kernels}"
             )
@@ -77,7 +81,7 @@ class VGGEncoder(nn.Module):
                 layers += [nn.Conv2d(before, after, side, padding=side // 2)]
                 layers += [nn.BatchNorm2d(after, epsilon, momentum), nn.LeakyReLU(LEAK, inplace=True)]
                 before = after
-        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.layers, self.init = nn.Sequential(*layers, nn.Flatten()), init
         self.num_features = before * math.prod(sizes[-1])
         if outputs not in (None, self.num_features):
             raise ValueError(f"a code of this encoder has {self.num_features} numbers, got code_size {outputs}")
@@ -107,8 +111,10 @@ class VGGDecoder(nn.Module):
 
     Shape: (n, D) → (n, channels, H, W).
 
+    If D is not a multiple of the pixels of the smallest size, the decoder begins further down, at one pixel at last.
+
     Raises:
-        ValueError: D is not a multiple of the pixels of the smallest size.
+        ValueError: D has no such map either, or an option is out of range.
     """
 
     def __init__(
@@ -124,9 +130,15 @@ class VGGDecoder(nn.Module):
         init: Init = "torch",
     ) -> None:
         super().__init__()
-        if not filters or width <= 0:
-            raise ValueError(f"model.decoder: expected filters and a width above 0, got {filters} and {width}")
-        start, *larger = reversed(halvings(image_shape, blocks))
+        if not filters or min(filters) < 1 or width <= 0 or (channels is not None and channels < 1):
+            raise ValueError(
+                "model.decoder: expected numbers of filters and channels, at least 1, and a width above 0, "
+                f"got {list(filters)}, {channels} and {width}"
+            )
+        sizes = halvings(image_shape, blocks)
+        while blocks is None and inputs % math.prod(sizes[-1]) and min(sizes[-1]) > 1:
+            sizes.append(halved(sizes[-1]))  # a code that is no map, such as DenseNet's means over the pixels
+        start, *larger = reversed(sizes)
         if inputs % math.prod(start):
             raise ValueError(
                 f"the decoder begins at {start[0]}×{start[1]} pixels: a code of {inputs} numbers has no such map"
@@ -167,12 +179,17 @@ def halvings(image_shape: Sequence[int], blocks: int | None = None) -> list[Size
     """
     sizes = [(image_shape[1], image_shape[2])]
     while min(sizes[-1]) > SMALLEST_SIDE if blocks is None else len(sizes) < blocks:
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        sizes.append(halved(sizes[-1]))
     if (blocks is not None and blocks < 1) or not min(sizes[-1]):
         raise ValueError(
             f"model.encoder.blocks: an image of {image_shape[1]}×{image_shape[2]} pixels has no {blocks} blocks"
         )
     return sizes
+
+
+def halved(size: Size) -> Size:
+    """Return half of a size, rounded down."""
+    return size[0] // 2, size[1] // 2
 
 
 def uncropped(size: Size, larger: Size) -> int:

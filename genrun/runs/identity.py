@@ -114,7 +114,8 @@ def taken_phases(model: Any) -> dict[str, Path]:
     for name in model.get("phases") or {}:
         options = model.get(name)
         if hasattr(options, "get") and options.get("from_run"):
-            taken[str(name)] = Path(options.get("from_run")) / "checkpoints" / str(name) / "weights.safetensors"
+            run = Path(str(options.get("from_run"))).expanduser()
+            taken[str(name)] = run / "checkpoints" / str(name) / "weights.safetensors"
     return taken
 
 

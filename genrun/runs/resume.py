@@ -108,7 +108,7 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
 def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder:
     """Return the finished run whose networks run.refit_of takes over.
 
-    It may differ only in the part that the method refits, because its training did not use that part.
+    It may differ only in the part that the method refits and in options of sampling, because its training did not use these.
 
     Raises:
         Refused: it is not finished, it differs in another option, it is this run itself, or the method has no prior of codes.
@@ -119,10 +119,12 @@ def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     part = method.refitted_part()
     if parent.path.resolve() == folder.path.resolve():
         raise Refused(f"run.refit_of={parent.path}: this is the run's own {part}")
-    if parent.status()["state"] != "done" or not parent.weights.is_file():
-        raise Refused(f"run.refit_of={parent.path}: expected a finished run, it is {parent.status()['state']}")
+    status = parent.status()
+    if status["state"] == "running" or not is_trained(cfg, status) or not parent.weights.is_file():
+        raise Refused(f"run.refit_of={parent.path}: expected a trained run, it is {status['state']}")
     keys = differing_options(OmegaConf.load(parent.path / "config.yaml"), cfg)
-    if others := [key for key in keys if not f"{key}.".startswith(f"model.{part}.")]:
+    allowed = tuple(f"model.{option}." for option in (part, *method.sampling_options))
+    if others := [key for key in keys if not f"{key}.".startswith(allowed)]:
         raise Refused(
             f"run.refit_of={parent.path}: expected another {part} and nothing else, {', '.join(others)} differ"
         )

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 
 from genrun.errors import Refused
 from genrun.system.files import write_atomic
+from genrun.types import Resizes
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,12 @@ def load_weights(method: Method, file: Path, why: str) -> None:
         Refused: the file is missing or damaged, or belongs to another architecture or data set.
     """
     state = read_weights(file, why)
+    for name, part in method.named_modules():
+        if isinstance(part, Resizes):
+            prefix = f"{name}."
+            part.resize(
+                {key.removeprefix(prefix): value.shape for key, value in state.items() if key.startswith(prefix)}
+            )
     mine = method.state_dict()
     for name in sorted(mine.keys() | state.keys()):
         expected = tuple(mine[name].shape) if name in mine else "nothing"

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from genrun.data.images import Images, Stored
+from genrun.errors import Refused, one_line
 from genrun.evaluation.closest import SquaredError, StructuralDissimilarity, closest
 from genrun.evaluation.vgg import VGGFeatures, vgg_weights
 from genrun.figures.grid import image_grid, png_bytes
 from genrun.figures.matches import matches
 from genrun.inference import labels_for
 from genrun.stages.code_figures import has_codes
+from genrun.system.console import say
 from genrun.types import Encodes, KeepsCodes, Reconstructs
 
 if TYPE_CHECKING:
@@ -113,8 +115,7 @@ def closest_training(context: RunContext, shown: Tensor, labels: Tensor, rebuilt
         codes = SquaredError(method.encode(shown, labels_for(labels, method)))
         stored = (part.to(shown.device) for part in context.training_codes[:count].split(chunk))
         indices["squared error of codes"] = closest([codes], stored, MATCHES)[0]
-    if (weights := vgg_weights()) is not None:
-        features = VGGFeatures(weights).to(shown.device)
+    if (features := vgg_features(context)) is not None:
         found = closest([SquaredError(features(shown))], map(features, chunks(train)), MATCHES)
         indices["squared error of VGG-16's features"] = found[0]
     of = f"{count:,} training images" if count == len(train) else f"the first {count:,} training images"
@@ -123,6 +124,17 @@ def closest_training(context: RunContext, shown: Tensor, labels: Tensor, rebuilt
         for way, index in zip(WAYS, closest(by_pixels, chunks(rebuilt), MATCHES), strict=True):
             groups[f"closest of their reconstructions, {way}"] = images_at(rebuilt, index)
     return png_bytes(matches(shown.cpu(), "sample", groups))
+
+
+def vgg_features(context: RunContext) -> VGGFeatures | None:
+    """Return VGG-16's features, on the method's device; None if its file is not on disk, or is damaged, which a line then says."""
+    if (weights := vgg_weights()) is None:
+        return None
+    try:
+        return VGGFeatures(weights).to(context.method.device)
+    except Refused as error:  # the other figures do not need it
+        say(context.console, f"closest_training.png has no matches by VGG-16's features: {one_line(error)}")
+        return None
 
 
 def closest_samples(samples: Tensor, at: Tensor, chunk: int) -> bytes:

@@ -129,7 +129,7 @@ def prepare(
         raise Refused(str(error)) from error
     if isinstance(method, Calibrates) and not len(data.validation):
         raise Refused(
-            f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images for its thresholds"
+            f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images, which set what sampling needs"
         )
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)

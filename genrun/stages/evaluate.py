@@ -48,6 +48,8 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     rows += reconstruction_rows(method, data, judge.reconstructions, chunk)
     rows += likelihood_rows(method, data, judge.likelihoods, chunk, cfg.seed, judge.importance_samples)
     rows += code_rows(method, data, judge.linear_probe, chunk)
+    if isinstance(method, Classifies) and data.facts().num_classes and len(data.test):
+        rows.append(own_classifier_row(method, data, chunk))
     tables: dict[str, Any] = {}
     if judge.class_separation:
         of_codes, tables = separation(method, data, chunk)
@@ -88,12 +90,11 @@ def classifier_tables(
         samples: the samples with their labels; None if they have no labels.
     """
     chunk, real = cfg.sample.chunk, judge.real
-    rows = [own_classifier_row(method, real.data, chunk)] if isinstance(method, Classifies) else []
     combined = combinations(method, real, judge.classifier, judge.combinations, judge.reconstructions, chunk, cfg.seed)
     blended = blends(method, real, judge.classifier, min(judge.blends, judge.reconstructions), chunk)
     mixed = mixed_training(real, judge.recipe, samples, judge.mixed_training, judge.train_on_generated, judge.device)
     tables = {"combinations": combined[1], "blends": blended, "mixed training": mixed[1]}
-    return rows + combined[0] + mixed[0], {name: table for name, table in tables.items() if table}
+    return combined[0] + mixed[0], {name: table for name, table in tables.items() if table}
 
 
 def plots_of(tables: dict[str, Any]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from genrun.callbacks.checkpoint import as_csv
@@ -127,6 +128,12 @@ def take_part(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]
     method, option = context.method, f"model.{phase.name}.from_run={other.path}"
     if phase.name not in other.status().get("phases", {}):
         raise Refused(f"{option}: that run has not finished its phase {phase.name}")
+    facts = OmegaConf.load(other.path / "config.yaml").data.facts
+    for fact in ("image_shape", "class_names"):
+        if facts[fact] != context.cfg.data.facts[fact]:
+            raise Refused(
+                f"{option}: its data has the {fact} {list(facts[fact])}, expected {list(context.cfg.data.facts[fact])}"
+            )
     trained = {name.partition(".")[0] for name, weight in method.named_parameters() if weight.requires_grad}
     mine = method.state_dict()
     theirs = read_weights(other.phase(phase).weights, option)

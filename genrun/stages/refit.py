@@ -40,8 +40,7 @@ def refit(context: RunContext) -> list[Path]:
         context.method.refit_prior(codes, labels, progress=progress)
         if isinstance(context.method, Calibrates):
             held_out = context.data.validation
-            images = held_out.images(torch.arange(len(held_out))).to(context.method.device)
-            context.method.calibrate(images, held_out.labels.to(context.method.device))
+            context.method.calibrate(held_out.images(torch.arange(len(held_out))), held_out.labels)
     except ValueError as error:
         raise Failed(f"refit: {error}") from error
     save_weights(context.folder.weights, context.method)

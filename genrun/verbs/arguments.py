@@ -50,6 +50,7 @@ def open_checked(
     trust: bool,
     data: bool = False,
     finished: bool = False,
+    trained: bool = False,
 ) -> OpenRun:
     """Open a run with some options of its model changed, and check before torch is imported what can be checked by then.
 
@@ -59,17 +60,21 @@ def open_checked(
         trust: allow classes that are not of genrun or torch too, also from the current folder.
         data: whether the run's data will be read, and is checked as well.
         finished: whether the run must be finished.
+        trained: whether its training must be finished; a later stage may have failed.
 
     Raises:
         Refused: it is no run folder, it is not finished, an override is wrong, or a class is not trusted.
     """
     from genrun.config.compose import check_config_dir
     from genrun.runs.open import open_run
+    from genrun.runs.phases import is_trained
 
     check_config_dir(config_dir)
     run = open_run(path)
     if finished and run.status["state"] != "done":
         raise Refused(f"{path} is not finished ({run.status['state']}); give its command again first")
+    if trained and (run.status["state"] == "running" or not is_trained(run.config, run.status)):
+        raise Refused(f"{path}: its training is not finished ({run.status['state']}); give its command again first")
     run.override(overrides, config_dir)
     if not trust:
         run.check_trusted(data=data)

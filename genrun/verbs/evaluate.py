@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrun.errors import Refused
+from genrun.errors import Refused, one_line
 from genrun.verbs.arguments import Arguments, open_checked, output_path
 
 if TYPE_CHECKING:
@@ -80,28 +79,38 @@ def main(arguments: list[str]) -> int:
     for target in targets:
         if target.is_dir():
             moved = any(word.startswith("paths.data=") for word in overrides)
-            cfg = compose_for_run(target, overrides, asked.config_dir)
+            cfg = compose_for_run(target, overrides, asked.config_dir, console)
             judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
             judge_file(target, compose(overrides, asked.config_dir), console, out)
     return 0
 
 
-def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None) -> DictConfig:
+def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None, console: Console) -> DictConfig:
     """Compose the options for judging a run, with those that the YAML of its model or experiment sets: `evaluation.reconstructions`.
 
-    A model that is not found here, such as one of another `--config-dir`, sets none.
+    If they cannot be composed here, such as a model of another `--config-dir`, they set none, and a line on the console says so.
     """
     from omegaconf import OmegaConf
 
     from genrun.config.compose import compose
+    from genrun.system.console import say
 
     given = folder / "overrides.yaml"
     words = map(str, OmegaConf.load(given)) if given.is_file() else []
     chosen = [word for word in words if word.startswith(("model=", "experiment="))]
-    with contextlib.suppress(Refused):
+    try:
         return compose([*chosen, *overrides], config_dir)
-    return compose(overrides, config_dir)
+    except Refused as error:
+        cfg = compose(overrides, config_dir)  # refuses what is wrong with the overrides
+        if chosen:
+            default = [] if any(word.startswith("evaluation=") for word in overrides) else ["evaluation=full"]
+            say(
+                console,
+                f"{folder}: the options that {' and '.join(chosen)} may set for the judge are not known here "
+                f"({one_line(error)}); used instead: {' '.join([*default, *overrides])}",
+            )
+        return cfg
 
 
 def make_judge(cfg: DictConfig, console: Console) -> Judge:

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_intermixed_args(arguments)
     if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
         raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
-    run = open_checked(asked.run, trust=asked.trust, data=True, finished=True)
+    run = open_checked(asked.run, trust=asked.trust, data=True, trained=True)
 
     from genrun.parts import read_facts, with_facts
     from genrun.report.tables import show
@@ -41,9 +41,13 @@ def main(arguments: list[str]) -> int:
     if not isinstance(method, Refits) or method.refitted_part() not in run.config.model:
         raise Refused(f"{asked.run}: its model ({run.config.model.name}) has no prior of codes to fit")
     part = method.refitted_part()
-    if wrong := [text for text in asked.overrides if not text.startswith((f"model/{part}=", f"model.{part}."))]:
+    others = tuple(f"model.{option}=" for option in method.sampling_options)
+    if wrong := [
+        text for text in asked.overrides if not text.startswith((f"model/{part}=", f"model.{part}.", *others))
+    ]:
+        named = "".join(f", {option}…" for option in others)
         raise Refused(
-            f"{wrong[0]}: expected model/{part}=choice or model.{part}.option=value, the rest is the run's own"
+            f"{wrong[0]}: expected model/{part}=choice or model.{part}.option=value{named}; the rest is the run's own"
         )
     run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust, data=True)
     cfg = refit_config(run)

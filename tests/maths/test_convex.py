@@ -66,11 +66,13 @@ def test_the_spread_is_kept_or_shrinks_by_the_squared_weights(n, weights):
     torch.testing.assert_close(theta.sum(1), torch.ones(60_000, dtype=torch.float64))
 
 
-def test_dirichlet_weights_have_the_distributions_moments():
-    prior = ConvexCombinations(1, 2, n=3, weights="dirichlet", concentration=0.5).double()
-    theta = prior.draw_weights(200_000, seeded())
-    torch.testing.assert_close(theta.mean(0), torch.full((3,), 1 / 3).double(), rtol=0, atol=0.003)
-    torch.testing.assert_close(theta.var(0), torch.full((3,), 2 / 9 / 2.5).double(), rtol=0.02, atol=0)
+@pytest.mark.parametrize("concentration", [2.0, 0.5, 0.02, 0.001])
+def test_dirichlet_weights_have_the_distributions_moments(concentration):
+    prior = ConvexCombinations(1, 2, n=3, weights="dirichlet", concentration=concentration)
+    theta = prior.draw_weights(200_000, seeded()).double()
+    torch.testing.assert_close(theta.mean(0), torch.full((3,), 1 / 3).double(), rtol=0, atol=0.004)
+    variance = 2 / 9 / (3 * concentration + 1)  # (1/n)(1 - 1/n) / (n α + 1)
+    torch.testing.assert_close(theta.var(0), torch.full((3,), variance).double(), rtol=0.02, atol=0)
 
 
 def test_sources_are_spread_over_the_class():
@@ -98,6 +100,9 @@ def test_draws_repeat_and_leave_the_global_stream_alone():
 def test_saved_sources_are_drawn_from_again():
     prior = fitted(torch.randn(30, 3, generator=seeded()), torch.arange(30) % 2)
     other = ConvexCombinations(2, 3)
+    assert other.codes.numel() == 0  # nothing is stored before it is fitted, and codes are standard normal
+    drawn = other.sample(torch.zeros(20_000, dtype=torch.int64), generator=seeded())
+    torch.testing.assert_close(drawn.T.cov(), torch.eye(3), rtol=0, atol=0.03)
     other.load_state_dict(prior.state_dict())
     asked = torch.tensor([0, 1, 1])
     assert torch.equal(prior.sample(asked, generator=seeded(4)), other.sample(asked, generator=seeded(4)))

@@ -12,6 +12,7 @@ from genrun import types
 from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.inference import balanced_labels
+from genrun.maths.convex import ConvexCombinations
 from genrun.parts import build_method
 from genrun.run import run
 from genrun.runs.open import open_run
@@ -99,6 +100,11 @@ def build(model: str, asked=(), shape=(1, 8, 8), classes=10):
         for layer in method.modules():  # a dozen factors near 0 would leave nothing of the input
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.weight.add_(1)
+    if isinstance(
+        getattr(method, "prior", None), ConvexCombinations
+    ):  # there is nothing to draw from before it is fitted
+        size = method.prior.size
+        method.prior.fit(torch.randn(60, size), torch.arange(60) % max(1, classes))
     return method
 
 
@@ -188,7 +194,7 @@ def test_each_capability_answers_in_its_shapes(model, asked, shape, classes, bit
     if "Combines" in has:
         made = method.combine(labels, sources=3, spread="averaged", generator=generator)
         assert made.images.shape == images.shape and made.codes.shape == (n, codes.shape[1])
-        assert made.tries.shape == made.latent_tries.shape == (n,) and (made.tries >= made.latent_tries).all()
+        assert made.tries is None and made.latent_tries is None  # both checks are off, see SMALL
     if "Continuous" in has:
         large = method.sample_at(n, 20, labels, generator=seeded())
         assert large.shape == (n, shape[0], 20, 20)

@@ -117,7 +117,10 @@ def test_a_decoder_may_learn_from_some_classes_only():
     error = (method.decoder(method.encoder(data.image)).sigmoid() - data.image).abs().flatten(1).mean(1)
     torch.testing.assert_close(loss, 2 * error[data.label != 1].mean())
     none = Batch(data.image[:3], torch.ones(3, dtype=torch.int64), data.index[:3])
-    assert method.training_step(none, 0) == 0
+    loss = method.training_step(none, 0)
+    loss.backward()
+    assert loss == 0 and all(not weight.grad.any() for weight in method.decoder.parameters())
+    assert "differs between processes" in method.not_shared()
 
 
 def test_grey_images_are_repeated_for_three_channels_and_averaged_at_the_end():
@@ -146,9 +149,28 @@ def test_grey_images_are_repeated_for_three_channels_and_averaged_at_the_end():
             PHASES | {"pixels": {"max_epochs": 1, "lr": -1}},
             r"model\.phases\.pixels\.lr: expected a number of at least 0",
         ),
-        (PHASES | {"pixels": {"max_epochs": 1}}, r"model\.phases\.pixels\.lr: expected a learning rate"),
+        (PHASES | {"pixels": {"max_epochs": 1}}, r"model\.phases\.pixels\.lr: expected a value, got none"),
         (PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "drop": 0.5, "schedule": "cosine"}}, "exclude each other"),
-        (PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "drop_every": 0}}, r"drop_every: expected at least 1"),
+        (
+            PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "schedule": "cosin"}},
+            "schedule: expected one of .*cosine, got 'cosin'",
+        ),
+        (
+            PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "classes": 3}},
+            r"classes: expected a list of whole numbers, or null",
+        ),
+        (
+            PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "classes": [3]}},
+            r"classes: expected labels from 0 to 2, got 3",
+        ),
+        (
+            PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "mae": 0}},
+            r"expected a weight above 0 for mae, ssim or perceptual",
+        ),
+        (
+            PHASES | {"pixels": {"max_epochs": 1, "lr": 1, "drop_every": 0}},
+            r"drop_every: expected a whole number of at least 1, got 0",
+        ),
     ],
 )
 def test_a_wrong_schedule_is_refused(phases, words):
@@ -174,6 +196,31 @@ def test_a_missing_network_of_the_perceptual_term_is_told_before_the_first_phase
         method.begin_phase("classifier")
 
 
+def test_the_learning_rate_drops_after_some_epochs(monkeypatch):
+    method = regene(phases=PHASES | {"classifier": {"max_epochs": 9, "lr": 0.1, "drop": 0.5, "drop_every": 2}})
+    method.begin_phase("classifier")
+    optimizer = method.configure_optimizers()
+    monkeypatch.setattr(method, "optimizers", lambda: optimizer)
+    rates = []
+    for epoch in range(5):
+        monkeypatch.setattr(ReGene, "current_epoch", epoch)
+        method.on_train_epoch_start()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [0.1, 0.1, 0.05, 0.05, 0.025]
+
+
+def test_the_perceptual_term_is_part_of_the_loss():
+    phases = PHASES | {"pixels": {"max_epochs": 1, "lr": 0.1, "perceptual": 3.0}}
+    method = regene(phases=phases, channels=3)
+    method.phase = "pixels"
+    method.perceptual_loss = lambda made, images: (made - images).square().flatten(1).sum(1)  # any
+    data = batch()
+    made = method.eval().decoder(method.encoder(data.image)).sigmoid()
+    error = made - data.image.expand_as(made)
+    expected = error.abs().mean() + 3 * error.square().flatten(1).sum(1).mean()
+    torch.testing.assert_close(method.training_step(data, 0), expected)
+
+
 # ------------------------------------------------------------------------------------------------------------ thresholds
 
 
@@ -189,7 +236,7 @@ def test_thresholds_are_mean_confidences_on_a_made_example():
     method.calibrate(data.image, data.label)
     expected = [p[[0, 3, 6], 0].mean(), p[[1, 4, 7], 1].mean(), p[[2, 5, 8], 2].mean()]
     np.testing.assert_allclose(method.thresholds, expected, rtol=1e-6)
-    method.kept_confidences = "correct"
+    method.counted_images = "correct"
     method.calibrate(data.image, data.label)
     expected = [p[[0, 3, 6], 0].mean(), p[[1, 4, 7], 1].mean(), p[[2, 8], 2].mean()]  # the sixth is wrong
     np.testing.assert_allclose(method.thresholds, expected, rtol=1e-6)
@@ -249,14 +296,16 @@ def test_tries_are_counted_for_each_image():
 def test_checks_can_be_left_out():
     draws = {1: [(0, 0.1)] * 3}
     labels = torch.tensor([1, 1, 1])
-    assert scripted().accepted(labels, Scripted(draws), checked=False).tries.tolist() == [1, 1, 1]
-    assert scripted(latent_check=False, image_check=False).accepted(labels, Scripted(draws)).tries.tolist() == [1, 1, 1]
-    only_image = scripted(latent_check=False)
-    found = only_image.accepted(torch.tensor([1]), Scripted({1: [(0, 0.1), (0, 0.9)]}))
-    assert found.tries.tolist() == [2]
     unknown = scripted()
     unknown.thresholds.zero_()  # during training
-    assert unknown.accepted(labels, Scripted(draws)).tries.tolist() == [1, 1, 1]
+    for found in (
+        scripted().accepted(labels, Scripted(draws), checked=False),
+        scripted(latent_check=False, image_check=False).accepted(labels, Scripted(draws)),
+        unknown.accepted(labels, Scripted(draws)),
+    ):
+        assert found.codes[:, 0].tolist() == [0, 0, 0] and found.tries is None and found.latent_tries is None
+    found = scripted(latent_check=False).accepted(torch.tensor([1]), Scripted({1: [(0, 0.1), (0, 0.9)]}))
+    assert found.tries.tolist() == [2] and found.latent_tries is None
 
 
 def test_a_class_whose_every_try_fails_ends_in_an_error():
@@ -306,5 +355,7 @@ def test_combinations_have_their_own_number_of_sources_and_spread():
     assert varies[2, "kept"] > 1.5 * varies[2, "averaged"] and varies[5, "kept"] > 3 * varies[5, "averaged"]
     again = method.combine(labels, sources=2, spread="kept", generator=seeded())
     assert torch.equal(again.codes, method.combine(labels, sources=2, spread="kept", generator=seeded()).codes)
+    with pytest.raises(Failed, match=r"combinations of 11 codes: a class has 10; raise model\.prior\.sources"):
+        method.combine(labels, sources=11, spread="kept")
     with pytest.raises(Failed, match="combinations of codes need model/prior=convex, this model has ClassMixture"):
         regene(prior=ClassMixture).combine(labels, sources=2, spread="kept")

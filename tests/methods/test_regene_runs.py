@@ -14,7 +14,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from genrun.config.compose import compose
-from genrun.errors import Interrupted, Refused
+from genrun.errors import Failed, Interrupted, Refused
 from genrun.run import run
 from genrun.runs.folder import RunFolder
 from genrun.runs.open import open_run
@@ -93,7 +93,9 @@ def test_other_weights_of_the_losses_do_not_train_the_classifier_again(finished)
 
 
 def test_no_held_out_images_are_refused_before_training(tmp_path):
-    with pytest.raises(Refused, match=r"data\.validation=0: regene needs held-out images for its thresholds"):
+    with pytest.raises(
+        Refused, match=r"data\.validation=0: regene needs held-out images, which set what sampling needs"
+    ):
         train(tmp_path, "data.validation=0")
 
 
@@ -104,6 +106,51 @@ def test_a_refit_combines_other_numbers_of_codes(finished):
     theirs, mine = open_run(other), open_run(finished.path)
     assert torch.equal(theirs.method().thresholds, mine.method().thresholds)
     assert not np.array_equal(theirs.samples()[0], mine.samples()[0])
+
+
+def test_what_a_run_draws_passes_its_checks(tmp_path):
+    """The real checks, on shapes that a short training learns, and the tables that they fill."""
+    folder = train(
+        tmp_path,
+        *("data.limit=null", "model.image_check=true", "model.encoder.width=0.4", "model.decoder.width=0.3"),
+        *("model.phases.classifier.max_epochs=10", "model.phases.decoder_outline.max_epochs=8", "sample.n=200"),
+        *("evaluation=full", "evaluation.combinations=150", "evaluation.blends=150", "evaluation.linear_probe=300"),
+        *("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6"),
+        *("evaluation.train_on_generated=0", "evaluation.memorisation=false", "evaluation.epoch_samples=0"),
+        *("evaluation.classifier.network.num_features=32", "evaluation.random=false"),
+    )
+    method = open_run(folder.path).method()
+    images, labels = (torch.from_numpy(one) for one in open_run(folder.path).samples())
+    logits = method.classify(images.permute(0, 3, 1, 2).float() / 255)
+    sure = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
+    assert (sure >= method.thresholds[labels] - 0.02).all()  # the samples were rounded to 8 bits
+    tables = open_run(folder.path).results()["tables"]
+    checked = [line for line in tables["combinations"] if line.get("checked")]
+    assert len(checked) == 6 and all(line["tries a generation"] >= 1 for line in checked)
+    assert {len(line["tries by class"]) for line in checked} == {10} and len(tables["blends"]) == 11
+
+
+def test_a_run_whose_sampling_fails_goes_on_without_the_check_and_without_training(tmp_path):
+    with pytest.raises(Failed, match="combinations passed the checks"):
+        train(tmp_path, "model.image_check=true", "model.phases.decoder_outline.max_epochs=1", "model.max_tries=1")
+    (path,) = (tmp_path / "regene-digits").iterdir()
+    assert refit.main([str(path), "model.image_check=false", "model.max_tries=1000"]) == 0
+    (other,) = (one for one in (tmp_path / "regene-digits").iterdir() if one != path)
+    assert RunFolder(other).status()["state"] == "done" and not RunFolder(other).has_checkpoint()
+    with pytest.raises(Refused, match=r"model\.decoder\.width=1: expected model/prior=choice .* model\.image_check=…"):
+        refit.main([str(path), "model.decoder.width=1"])
+
+
+def test_a_code_without_a_map_is_decoded_from_one_pixel(tmp_path):
+    words = [word for word in SHORT if not word.startswith("model.encoder.")]
+    words += ["model/encoder=densenet", "model.encoder.depth=10", "model.encoder.growth=4", f"paths.outputs={tmp_path}"]
+    words += ["model.filter_sources=false", "model.latent_check=false"]
+    folder = run(compose(words), words, Console(quiet=True))
+    method = open_run(folder.path).method()
+    assert method.head.in_features == method.encoder.num_features and method.decoder.layers[0].unflattened_size[1:] == (
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize("model", ["autoencoder", "vae", "csgm"])

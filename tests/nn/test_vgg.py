@@ -77,6 +77,12 @@ def test_any_size_is_decoded_to_itself(shape, blocks):
     assert decoder(codes).shape == images.shape
 
 
+@pytest.mark.parametrize(("shape", "start"), [((3, 32, 32), (1, 1)), ((1, 28, 28), (3, 3)), ((3, 8, 12), (2, 3))])
+def test_a_code_that_is_no_map_is_decoded_from_fewer_pixels(shape, start):
+    decoder = VGGDecoder(342, shape, width=1 / 64)
+    assert decoder.layers[0].unflattened_size[1:] == start and decoder(torch.rand(2, 342)).shape == (2, *shape)
+
+
 def test_halvings():
     assert halvings((1, 28, 28)) == [(28, 28), (14, 14), (7, 7), (3, 3)]
     assert halvings((3, 128, 128))[-1] == (4, 4) and len(halvings((3, 128, 128))) == 6
@@ -112,8 +118,14 @@ def test_glorot():
         (lambda: VGGEncoder((1, 28, 28), 32), "a code of this encoder has 1152 numbers, got code_size 32"),
         (lambda: VGGEncoder((1, 28, 28), kernels=[3]), "expected 2 odd sides"),
         (lambda: VGGEncoder((1, 28, 28), kernels=[3, 4]), "expected 2 odd sides"),
-        (lambda: VGGEncoder((1, 28, 28), filters=(8, 8)), "expected three filters"),
-        (lambda: VGGDecoder(1000, (1, 28, 28)), "begins at 3×3 pixels: a code of 1000 numbers has no such map"),
+        (lambda: VGGEncoder((1, 28, 28), filters=(8, 8)), "expected three numbers of filters"),
+        (lambda: VGGEncoder((1, 28, 28), kernels=[3, -1]), "expected 2 odd sides"),
+        (lambda: VGGEncoder((1, 28, 28), convolutions=0), r"model\.encoder\.convolutions: expected at least 1, got 0"),
+        (
+            lambda: VGGDecoder(1000, (1, 28, 28), blocks=4),
+            "begins at 3×3 pixels: a code of 1000 numbers has no such map",
+        ),
+        (lambda: VGGDecoder(1152, (1, 28, 28), channels=0), "expected numbers of filters and channels, at least 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, words):

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from genrun.data.images import Stored
 from genrun.errors import Failed, one_line
 from genrun.evaluation.features import Space
 from genrun.evaluation.metrics.predictions import inception_score
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.images import as_pixels, distance_of, reconstructed
-from genrun.evaluation.rows.recognition import SPLITS, logits_of
+from genrun.evaluation.rows.recognition import SPLITS, logits_of, own_classes
 from genrun.evaluation.rows.row import Row
 from genrun.inference import balanced_labels, seeded
 from genrun.report.tables import number
 from genrun.system.console import with_progress
-from genrun.types import Combines, Reconstructs
+from genrun.types import Classifies, Combines, Reconstructs
 
 if TYPE_CHECKING:
     from genrun.methods.method import Method
 
 DRAWS = 3  # of each setting, each with its own seed
-STRIDE = (
-    100_000  # from the random stream of a draw to that of the next one; stream 0 and those after it draw the samples
-)
-ACCURACY, SCORE = "label accuracy", "inception score"
+# from the random stream of a draw to that of the next one; stream 0 and those after it draw the samples
+STRIDE = 100_000
+ACCURACY, OWN, SCORE = "label accuracy", "own classifier, accuracy", "inception score"
 TO_TEST, TO_RECONSTRUCTIONS = "Fréchet distance to test", "Fréchet distance to reconstructions"
 PASSES, TRIES = "latent check passes", "tries a generation"
-METRICS = (ACCURACY, SCORE, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES)
-BEST = {ACCURACY: "high", TO_TEST: "low", TO_RECONSTRUCTIONS: "low", PASSES: "high", TRIES: "low"}
+METRICS = (ACCURACY, OWN, SCORE, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES)
+BEST = {ACCURACY: "high", OWN: "high", TO_TEST: "low", TO_RECONSTRUCTIONS: "low", PASSES: "high", TRIES: "low"}
+OF_SOME = (OWN, PASSES, TRIES)  # metrics that only a method with a classifier, or with checks, has
 REAL, RECONSTRUCTIONS, COMBINATIONS = "real images", "reconstructions", "combinations"
 
 
@@ -53,18 +54,20 @@ SETTINGS = (
 )
 # the metrics of each setting that are rows of the results; the table has all of them
 SHOWN = {setting: [ACCURACY, TO_TEST] for setting in SETTINGS} | {
-    Setting(2, "averaged"): [ACCURACY, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES],
+    Setting(2, "averaged"): [ACCURACY, OWN, TO_TEST, TO_RECONSTRUCTIONS, PASSES, TRIES],
+    Setting(2, "averaged", checked=False): [ACCURACY, OWN, TO_TEST],
     Setting(3, "kept"): [TO_TEST],
     Setting(5, "kept"): [TO_TEST],
 }
 
 
 class Draw(NamedTuple):
-    """The classifier's features of n images of a draw, and the tries that each of them took."""
+    """What is kept of the n images of a draw: how the classifiers see them, and the tries that each of them took."""
 
-    features: Tensor  # (n, d)
-    latent_tries: Tensor  # (n,) int64
-    tries: Tensor  # (n,) int64
+    features: Tensor  # (n, d), of the reference classifier
+    own: Tensor | None  # (n,) int64, the classes that the method's own classifier assigns; None: it has none
+    latent_tries: Tensor | None  # (n,) int64, see `genrun.types.Generations`
+    tries: Tensor | None  # (n,) int64
 
 
 def combinations(
@@ -92,13 +95,17 @@ def combinations(
         return [], []
     test, train = (real.features(classifier, split) for split in ("test", "train"))
     floor = predictions(classifier, test, real.labels("test"), count) | {TO_TEST: distance_of(train[:count], test)}
-    note = "accuracy and score of test images; distance of training images"
+    if isinstance(method, Classifies):
+        images = real.images("test")
+        floor[OWN] = share_of(own_classes(method, images, chunk), images.labels)
+    note = "accuracies and score of test images; distance of training images"
     lines, of_rebuilt = [{"images": REAL, "count": min(count, len(train)), "note": note} | floor], test[:0]
     if rebuilt and isinstance(method, Reconstructs):
         images = real.images("test", rebuilt)
-        parts = [classifier(as_pixels(part)) for _, part in reconstructed(method, images, chunk)]
-        of_rebuilt = torch.cat(parts)
+        parts = [seen(method, classifier, as_pixels(part)) for _, part in reconstructed(method, images, chunk)]
+        of_rebuilt, own = (joined(each) for each in zip(*parts, strict=True))
         judged = predictions(classifier, of_rebuilt, images.labels, count) | {TO_TEST: distance_of(of_rebuilt, test)}
+        judged[OWN] = share_of(own, images.labels)
         lines.append({"images": RECONSTRUCTIONS, "count": len(of_rebuilt)} | judged)
     labels = balanced_labels(count, real.facts.num_classes)
     what = f"combinations of codes, {DRAWS} draws of {count:,} for each of {len(SETTINGS)} settings"
@@ -113,11 +120,12 @@ def combinations(
         line["draws"] = len(draws)
         for metric in METRICS:
             line |= mean_and_deviation(metric, [values[metric] for values in judged])
-        if setting.checked:
-            for name in ("latent_tries", "tries"):
-                per_draw = [tries_by_class(getattr(draw, name), labels, real.facts.num_classes) for draw in draws]
-                key = f"{name.replace('_', ' ')} by class"
-                line[key] = [statistics.fmean(of_class) for of_class in zip(*per_draw, strict=True)]
+        for name in ("latent_tries", "tries") if setting.checked else ():
+            if any(getattr(draw, name) is None for draw in draws):
+                continue
+            per_draw = [tries_by_class(getattr(draw, name), labels, real.facts.num_classes) for draw in draws]
+            key = f"{name.replace('_', ' ')} by class"
+            line[key] = [statistics.fmean(of_class) for of_class in zip(*per_draw, strict=True)]
         lines.append(line)
     return rows_of(lines, len(test)), lines
 
@@ -136,8 +144,29 @@ def drawn(
         for place, part in enumerate(labels.split(chunk)):
             generator = seeded(seed, (draw + 1) * STRIDE + place, method.device)
             made = method.combine(part.to(method.device), **setting._asdict(), generator=generator)
-            parts.append((classifier(as_pixels(made.images)), made.latent_tries.cpu(), made.tries.cpu()))
-        yield Draw(*(torch.cat(each) for each in zip(*parts, strict=True)))
+            parts.append((*seen(method, classifier, as_pixels(made.images)), made.latent_tries, made.tries))
+        yield Draw(*(joined(each) for each in zip(*parts, strict=True)))
+
+
+def seen(method: object, classifier: Space, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return how two classifiers see images (n, C, H, W) uint8.
+
+    Returns:
+        The reference classifier's features (n, d), and the classes (n,) that the method's own classifier assigns, None if it has none.
+    """
+    images = Stored(array=pixels, labels=torch.full((len(pixels),), -1))
+    own = own_classes(method, images, len(pixels)) if isinstance(method, Classifies) else None
+    return classifier(pixels), own
+
+
+def joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the parts as one tensor on the CPU; None if a part is None."""
+    return None if any(part is None for part in parts) else torch.cat(list(parts)).cpu()
+
+
+def share_of(predicted: Tensor | None, labels: Tensor) -> float | None:
+    """Return the share of predicted classes (n,) that are the labels (n,); None without predictions."""
+    return None if predicted is None else (predicted == labels).double().mean().item()
 
 
 def predictions(classifier: Space, features: Tensor, labels: Tensor, most: int) -> dict[str, float | None]:
@@ -148,7 +177,7 @@ def predictions(classifier: Space, features: Tensor, labels: Tensor, most: int) 
     """
     logits = logits_of(classifier, features)
     score = inception_score(logits[:most], SPLITS)[0] if min(len(logits), most) >= 2 * SPLITS else None
-    return {ACCURACY: (logits.argmax(1) == labels).double().mean().item(), SCORE: score}
+    return {ACCURACY: share_of(logits.argmax(1), labels), SCORE: score}
 
 
 def judge_draw(
@@ -156,19 +185,22 @@ def judge_draw(
 ) -> dict[str, float | None]:
     """Return all metrics of a draw.
 
-    The latent check passes in n of the Σ latent_tries combinations that it saw, and a generation takes Σ tries / n combinations. Both are
-    None if nothing is checked.
+    The latent check passes in n of Σ latent_tries combinations: for each image, those up to and with the first whose code passes. What
+    is drawn for the image after that, because the image itself failed its check, is not counted. A generation takes Σ tries / n
+    combinations. A number is None if the setting or the method makes no such check.
 
     Args:
         labels: (n,), the classes that the images were drawn for.
         test, of_rebuilt: features of test images and of reconstructions.
     """
     n = len(labels)
+    latent_tries, tries = (draw.latent_tries, draw.tries) if setting.checked else (None, None)
     return predictions(classifier, draw.features, labels, n) | {
+        OWN: share_of(draw.own, labels),
         TO_TEST: distance_of(draw.features, test),
         TO_RECONSTRUCTIONS: distance_of(draw.features, of_rebuilt),
-        PASSES: n / draw.latent_tries.sum().item() if setting.checked else None,
-        TRIES: draw.tries.sum().item() / n if setting.checked else None,
+        PASSES: None if latent_tries is None else n / latent_tries.sum().item(),
+        TRIES: None if tries is None else tries.sum().item() / n,
     }
 
 
@@ -206,6 +238,8 @@ def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
             name, shown = str(setting), SHOWN[setting]
             protocol = f"{line['draws']} × {line['count']:,}" if "draws" in line else ""
         for metric in shown:
+            if line[metric] is None and metric in OF_SOME:
+                continue
             row = Row(
                 f"{name}: {metric}",
                 line[metric],

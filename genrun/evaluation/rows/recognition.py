@@ -149,13 +149,7 @@ def own_classifier_row(method: Classifies, data: ImageData, chunk: int) -> Row:
         chunk: images at a time.
     """
     facts, test = data.facts(), data.test
-    with torch.no_grad():
-        predicted = torch.cat(
-            [
-                method.classify(test.images(part).to(method.device)).argmax(1).cpu()
-                for part in torch.arange(len(test)).split(chunk)
-            ]
-        )
+    predicted = own_classes(method, test, chunk)
     by_class = accuracy_by_class(predicted, test.labels, facts.num_classes)
     value = (predicted == test.labels).double().mean().item()
     return Row(
@@ -167,6 +161,13 @@ def own_classifier_row(method: Classifies, data: ImageData, chunk: int) -> Row:
         best="high",
         detail=by_class,
     )
+
+
+@torch.no_grad()
+def own_classes(method: Classifies, images: Images, chunk: int) -> Tensor:
+    """Return the classes (n,) that a method's own classifier assigns to images, on the CPU; `chunk` images at a time."""
+    parts = torch.arange(len(images)).split(chunk)
+    return torch.cat([method.classify(images.images(part).to(method.device)).argmax(1).cpu() for part in parts])
 
 
 def weakest(by_class: list[float | None], names: Sequence[str]) -> str:
