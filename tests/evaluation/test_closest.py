@@ -7,6 +7,7 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from genrun.evaluation.closest import SquaredError, StructuralDissimilarity, closest
+from genrun.maths.ssim import structural_similarity
 
 
 def images(n: int, *shape: int, seed: int = 0) -> torch.Tensor:
@@ -40,6 +41,13 @@ def test_the_search_finds_what_measuring_every_pair_finds(shape, threads):
     torch.testing.assert_close(1 - distances, expected, atol=2e-5, rtol=0)
     assert torch.equal(by_similarity, expected.topk(3).indices)
     assert torch.equal(by_error, (x[:, None] - y).square().flatten(2).sum(2).topk(3, largest=False).indices)
+
+
+def test_the_similarities_are_those_of_the_pairs_by_themselves():
+    """Some windows are dark and flat, as in MNIST; the queries fill no whole number of tiles."""
+    x, y = (images(n, 3, 33, 30, seed=n).sub(0.5).clamp(0, 1) for n in (5, 140))
+    expected = torch.stack([structural_similarity(one.expand_as(y), y) for one in x])
+    torch.testing.assert_close(1 - StructuralDissimilarity(x)(y), expected, atol=1e-5, rtol=0)
 
 
 def test_small_images_have_a_smaller_window_and_a_copy_is_the_closest():

@@ -8,8 +8,10 @@ import pytest
 import torch
 from helpers.codes import Coder, Keeper, job_of_codes
 from PIL import Image
+from rich.console import Console
 
 from genrun.inference import training_codes
+from genrun.nn.perceptual import NETWORKS
 from genrun.stages import closest_figures as pictures
 from genrun.stages.closest_figures import one_of_each
 
@@ -114,6 +116,22 @@ def test_a_large_set_is_searched_in_part_and_the_caption_says_so(groups, monkeyp
     job = job_of(Rebuilds(0))
     pictures.closest_figures(job, job.data.train.array[:2], torch.full((2,), -1))
     assert all("the first 20 training images" in caption for caption in list(groups[1])[:3])
+
+
+def test_a_damaged_file_of_vgg_is_named_in_a_line_and_the_other_matches_are_drawn(
+    groups, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    file = tmp_path / "checkpoints" / NETWORKS["vgg"].file
+    file.parent.mkdir()
+    file.write_text("<html>not found</html>")
+    job = job_of(Rebuilds(0))
+    job.console = Console()
+    made = pictures.closest_figures(job, job.data.train.array[:2], torch.full((2,), -1))
+    said = capsys.readouterr().out
+    assert said.startswith("closest_training.png has no matches by VGG-16's features: ") and said.count("\n") == 1
+    assert str(file) in said
+    assert "closest_training.png" in made and len(groups[1]) == 5
 
 
 def test_one_sample_of_each_class_is_shown():

@@ -64,6 +64,7 @@ def test_a_method_that_combines_reconstructs_and_classifies_has_its_tables_and_p
     rows, tables = {row["name"]: row for row in results["rows"]}, results["tables"]
     zeros = (data.test.labels == 0).double().mean().item()
     assert rows["own classifier, accuracy"]["value"] == zeros
+    assert rows["combinations of 2, averaged: own classifier, accuracy"]["floor"] == zeros
     assert (
         rows["linear probe of codes, accuracy"]["value"] > 0.8
         and rows["linear probe of codes, accuracy"]["count"] == 200
@@ -78,3 +79,13 @@ def test_a_method_that_combines_reconstructs_and_classifies_has_its_tables_and_p
     assert "# Combinations of codes" in text and "| combinations | 5 | averaged |" in text
     plots = [run_folder.figures / name for name in ("blends.png", "mixed_training.png")]
     assert files[2:] == plots and all(Image.open(plot).size[0] > 400 for plot in plots)
+
+
+def test_a_methods_own_classifier_is_judged_without_a_reference_classifier(run_folder):
+    run = open_run(run_folder.path)
+    cfg = config_to_judge_by(run, compose(["evaluation=none"]))
+    judge = judge_of(run, cfg, Console(quiet=True), trust=False)
+    data = judge.real.data
+    evaluate(run_folder, cfg, data, Classifying(data.train.images(torch.arange(200)), data.train.labels[:200]), judge)
+    (row, *others) = json.loads((run_folder.path / "results.json").read_text())["rows"]
+    assert row["name"] == "own classifier, accuracy" and "training, s" in [other["name"] for other in others]

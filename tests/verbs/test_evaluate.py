@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from conftest import SHORT, genrun
 from helpers.judge import options
+from rich.console import Console
 
+from genrun.errors import Refused
 from genrun.verbs.evaluate import compose_for_run
 
 
@@ -136,12 +138,21 @@ def test_evaluate_trains_on_mixed_sets_and_draws_them(run_folder, monkeypatch):
     assert "figures/mixed_training.png" in run_folder.status()["stages"]["evaluate"]["outputs"]
 
 
-def test_a_run_is_judged_with_the_options_that_its_model_sets(tmp_path):
+def test_a_run_is_judged_with_the_options_that_its_model_sets(tmp_path, capsys):
+    console = Console()
     (tmp_path / "overrides.yaml").write_text("- model=autoencoder\n- data=digits\n")
-    assert compose_for_run(tmp_path, [], None).evaluation.reconstructions == 10000
-    assert compose_for_run(tmp_path, ["evaluation.reconstructions=7"], None).evaluation.reconstructions == 7
+    assert compose_for_run(tmp_path, [], None, console).evaluation.reconstructions == 10000
+    assert compose_for_run(tmp_path, ["evaluation.reconstructions=7"], None, console).evaluation.reconstructions == 7
+    assert not capsys.readouterr().out
     (tmp_path / "overrides.yaml").write_text("- model=of_another_folder\n")
-    assert compose_for_run(tmp_path, [], None).evaluation.reconstructions == 200
+    for words, used in (([], "evaluation=full"), (["evaluation=full", "seed=1"], "evaluation=full seed=1")):
+        assert compose_for_run(tmp_path, words, None, console).evaluation.reconstructions == 200
+        said = capsys.readouterr().out
+        assert said.count("\n") == 1 and said.endswith(f"; used instead: {used}\n")
+        assert "model=of_another_folder may set" in said and "no such choice" in said
+    with pytest.raises(Refused, match="evaluation=fast: no such choice"):
+        compose_for_run(tmp_path, ["evaluation=fast"], None, console)
+    assert not capsys.readouterr().out
 
 
 def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch, capsys):

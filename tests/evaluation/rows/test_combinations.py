@@ -8,7 +8,7 @@ from helpers.combining import Averages
 from helpers.judge import by_name, make_judge
 
 from genrun.errors import Failed
-from genrun.evaluation.rows.combinations import METRICS, TO_TEST, combination_lines, combinations
+from genrun.evaluation.rows.combinations import METRICS, OWN, TO_TEST, combination_lines, combinations
 from genrun.evaluation.rows.images import as_pixels, distance_of
 
 
@@ -88,6 +88,49 @@ def test_a_method_that_can_combine_nothing_has_one_row_for_it(judged):
     rows, lines = combinations(Never(method.images, method.labels), judge.real, judge.classifier, 30, 0, 100, 0)
     assert [(row.name, row.value, row.note) for row in rows] == [("combinations of codes", None, "needs another prior")]
     assert len(lines) == 8
+
+
+class Reads(Averages):
+    """Also classifies: it is wrong about class 0."""
+
+    def classify(self, images):
+        distances = torch.cdist(
+            images.flatten(1), torch.stack([self.images[self.labels == k].mean(0) for k in range(3)]).flatten(1)
+        )
+        return -distances - 100 * torch.eye(3)[0]
+
+
+def test_a_methods_own_classifier_judges_real_images_reconstructions_and_draws(judged):
+    judge, method, *_ = judged
+    rows, lines = combinations(Reads(method.images, method.labels), judge.real, judge.classifier, 150, 300, 100, 0)
+    assert [line[OWN] for line in lines[2:] if line[OWN] is not None] == [2 / 3] * 6
+    for line, images in zip(lines, (judge.real.images("test"), judge.real.images("test", 300)), strict=False):
+        assert 0.5 < line[OWN] <= (images.labels != 0).double().mean().item()
+    named = {name: row for name, row in by_name(rows).items() if OWN in name}
+    assert set(named) == {f"combinations of 2, averaged{checked}: {OWN}" for checked in ("", ", unchecked")}
+    assert all(row.value == 2 / 3 and row.floor == lines[0][OWN] for row in named.values())
+    headings, text = combination_lines(lines)
+    assert headings[4] == OWN and text[2][4] == "0.6667 ± 0"
+
+
+@pytest.mark.parametrize("missing", [["latent_tries"], ["latent_tries", "tries"]])
+def test_a_check_that_the_method_does_not_make_has_no_numbers(judged, missing):
+    judge, method, *_ = judged
+
+    class Unchecked(Averages):
+        def combine(self, labels, **options):
+            return super().combine(labels, **options)._replace(**dict.fromkeys(missing))
+
+    rows, lines = combinations(Unchecked(method.images, method.labels), judge.real, judge.classifier, 30, 0, 10, 0)
+    line, named = lines[1], by_name(rows)
+    assert line["latent check passes"] is None and "latent tries by class" not in line
+    assert "combinations of 2, averaged: latent check passes" not in named
+    if "tries" in missing:
+        assert line["tries a generation"] is None and "tries by class" not in line
+        assert "combinations of 2, averaged: tries a generation" not in named
+    else:
+        assert line["tries a generation"] == named["combinations of 2, averaged: tries a generation"].value == 3
+        assert line["tries by class"] == [20, 30, 40]
 
 
 def test_equal_seeds_give_equal_tables(judged):
