@@ -138,10 +138,10 @@ class Generations(NamedTuple):
 
     images: Tensor  # (n, C, H, W) in [0, 1]
     codes: Tensor  # (n, D)
-    latent_tries: (
-        Tensor | None
-    )  # (n,) int64, combinations drawn until one passed the latent check; None: there is no such check
-    tries: Tensor | None  # (n,) int64, combinations drawn until one passed every check; None: there is no check
+    # (n,) int64, combinations drawn until one passed the latent check; None: there is no such check
+    latent_tries: Tensor | None
+    # (n,) int64, combinations drawn until one passed every check; None: there is no check
+    tries: Tensor | None
 
 
 @runtime_checkable
