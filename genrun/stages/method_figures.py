@@ -130,15 +130,16 @@ def beside_codes(context: RunContext, methods: Mapping[str, Method]) -> dict[str
         if coded.kept and len(method.stored_codes()) != len(coded.split):
             continue  # that run had other training images
         codes = coded.codes(coded.order[:MAX_TSNE_CODES]).float().cpu().numpy()
-        if any(np.array_equal(codes, other) for other, _ in clouds.values()):
-            continue  # a refit has the same codes as its parent
-        clouds[name] = (codes, coded.labels[:MAX_TSNE_CODES].numpy())
+        if not any(np.array_equal(codes, other) for other, _ in clouds.values()):  # runs may share an encoder
+            clouds[name] = (codes, coded.labels[:MAX_TSNE_CODES].numpy())
         if isinstance(method, Encodes) and len(pair) == 2:
             ends = codes_of_images(method, test, pair, chunk)  # (2, D)
             weights = torch.linspace(0, 1, COLUMNS, device=ends.device)[:, None]
             between = coded.decoded((1 - weights) * ends[0] + weights * ends[1], torch.full((COLUMNS,), label))
             images = test.images(pair)
-            lines.append(Band(name, torch.cat([images[:1], between, images[1:]])))
+            line = torch.cat([images[:1], between, images[1:]])
+            if not any(torch.equal(line, other.images) for other in lines):  # a refit has its parent's networks
+                lines.append(Band(name, line))
     made = {}
     if len(clouds) > 1 and all(len(codes) >= FEWEST for codes, _ in clouds.values()):
         made["beside_tsne.png"] = png_bytes(tsne(clouds, facts.class_names))

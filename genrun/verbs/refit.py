@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
     if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
-        raise Refused(f"{wrong[0]}: expected model/prior=choice or model.prior.option=value, the rest is the run's own")
+        raise Refused(
+            f"{wrong[0]}: expected an option of how codes are drawn, such as model/prior=choice; the rest is the run's own"
+        )
     run = open_checked(asked.run, trust=asked.trust, data=True, trained=True)
 
     from genrun.parts import read_facts, with_facts

@@ -69,7 +69,13 @@ def test_codes_of_several_methods_are_drawn_beside_each_other():
         def encode(self, images, labels=None):
             return super().encode(images, labels).flip(1) * 2
 
+    class Darker(Coder):
+        def decode_codes(self, codes, labels=None):
+            return super().decode_codes(codes, labels) / 2
+
     job = job_of_codes(Coder(10))
+    shared = pictures.beside_codes(job, {"one": Coder(10), "another decoder of the same codes": Darker(10)})
+    assert set(shared) == {"beside_interpolation.png"}
     made = pictures.beside_codes(job, {"one": Coder(10), "two": Other(0)})
     assert set(made) == {"beside_tsne.png", "beside_interpolation.png"}
     assert pictures.beside_codes(job, {"one": Coder(10), "its refit": Coder(10)}) == {}

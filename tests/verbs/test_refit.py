@@ -103,8 +103,8 @@ def test_a_child_can_be_refitted_too(gaussian):
     ("overrides", "why"),
     [
         (["model.code_size=3"], "expected model/prior=choice or model.prior.option=value"),
-        (["sample.n=10"], "expected model/prior=choice or model.prior.option=value"),
-        (["model/prior=gausian"], r"expected gaussian, .*, normal \(did you mean 'gaussian'"),
+        (["sample.n=10"], "expected an option of how codes are drawn, such as model/prior=choice"),
+        (["model/prior=gausian"], r"expected .*gaussian, .*, normal \(did you mean 'gaussian'"),
         (["model.prior.componets=3"], "componets.*did you mean.*components"),
         (["model.prior.components=0"], "model.prior.components: expected at least 1, got 0"),
         (["model/prior=mixture", "model.prior.components=36"], "at least 36 codes in class"),
