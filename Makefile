@@ -70,5 +70,5 @@ autoencoder: install  ## the autoencoder on MNIST, and five other priors for its
 	$(GENRUN) model=autoencoder data=mnist run.name=reference
 	for k in 1 10 100 250 500; do $(GENRUN) refit outputs/autoencoder-mnist/reference model.prior.components=$$k || exit; done
 
-regene: install  ## ReGene on MNIST, Fashion-MNIST and 10,000 images of CIFAR-10, an hour and a half on two cores
+regene: install  ## ReGene on MNIST, Fashion-MNIST and 10,000 images of CIFAR-10, three hours on two cores that are busy besides
 	for data in mnist fashion_mnist cifar10; do $(GENRUN) experiment=regene_$${data}_small || exit; done

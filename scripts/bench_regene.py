@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 from bench import PAIRS, ROOT, median_pair
+from bench_generators import build
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -58,11 +59,7 @@ def our_epoch(outputs: str) -> float:
 
 def plain_epoch(images: Stored) -> float:
     """Return the seconds of an epoch of the decoder in a hand-written loop over a DataLoader."""
-    cfg = compose(["model=regene"])
-    cfg.data.facts = {"image_shape": [1, 28, 28], "num_classes": 10, "class_names": [], "train_size": 0, "checksum": ""}
-    from genrun.parts import build_method
-
-    method = build_method(cfg)
+    method, _ = build("regene", images)
     encoder = method.encoder.to(memory_format=torch.contiguous_format).eval()
     decoder = method.decoder.to(memory_format=torch.contiguous_format)
     optimizer = torch.optim.Adam(decoder.parameters())

@@ -75,6 +75,8 @@ class ReGene(CodePriorMethod):
         ValueError: the data has no classes, or an option is wrong.
     """
 
+    sampling_options = ("filter_sources", "latent_check", "image_check", "thresholds", "max_tries")
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -117,8 +119,6 @@ class ReGene(CodePriorMethod):
         self.counted_images, self.max_tries = thresholds, max_tries
         self.register_buffer("thresholds", torch.zeros(num_classes))  # of the image check; 0: not known yet
         self.perceptual_loss: PerceptualLoss | None = None
-
-    sampling_options = ("filter_sources", "latent_check", "image_check", "thresholds", "max_tries")
 
     # -------------------------------------------------------------------------------------------------------------- phases
 
