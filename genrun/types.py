@@ -199,6 +199,15 @@ class Trajectory(Protocol):
 
 
 @runtime_checkable
+class MovesParticles(Protocol):
+    def fitted_particles(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """Return at most n of the samples to which training fitted the method, (n, C, H, W) in [0, 1], and their labels (n,).
+
+        The labels are None if the method is unconditional. These samples may look better than new ones.
+        """
+
+
+@runtime_checkable
 class Noises(Protocol):
     def noise_trajectory(self, images: Tensor, *, frames: int = 40, generator: Generator | None = None) -> Tensor:
         """Return how images turn to noise: (n, C, H, W) in [0, 1] → (frames, n, C, H, W) in [0, 1].

@@ -50,6 +50,9 @@ def build(node: DictConfig, path: str, **extra: Any) -> Any:
 
 def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
     """Check the arguments of every node that has a `_target_`: this node and the nodes nested in it."""
+    if isinstance(node, list):
+        for place, value in enumerate(node):
+            _check_node(value, f"{path}.{place}", {})
     if isinstance(node, Mapping):
         for key, value in node.items():
             _check_node(value, f"{path}.{key}", {})

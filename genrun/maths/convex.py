@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from scipy.special import gammaincinv
 from torch import Generator, Tensor
 
+from genrun.maths.growing import Growing
 from genrun.maths.mixtures import Prior, Progress
 
 Spread = Literal["averaged", "kept"]
 Weights = Literal["uniform", "dirichlet"]
 
 
-class ConvexCombinations(Prior):
+class ConvexCombinations(Growing, Prior):
     r"""Convex combinations of n codes of one class ("Classify and generate", section 3.4).
 
         z = Σ_i θ_i z_i,   θ_i ≥ 0,   Σ_i θ_i = 1                              (11)
@@ -68,7 +69,6 @@ class ConvexCombinations(Prior):
         self.register_buffer("codes", torch.zeros(num_classes, 0, size))
         self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))  # codes of each class
         self.register_buffer("means", torch.zeros(num_classes, size))  # μ
-        self.register_load_state_dict_pre_hook(make_room)
 
     def check(self, labels: Tensor) -> None:
         least, label = labels.cpu().bincount(minlength=self.num_classes).min(0)
@@ -149,9 +149,3 @@ class ConvexCombinations(Prior):
             return (larger.log() + uniform[1].log() / self.concentration).softmax(1).to(self.means)
         numbers = [1.0] * self.n if self.weights == "uniform" else [float(one) for one in self.weights]
         return (self.means.new_tensor(numbers) / sum(numbers)).expand(m, -1)
-
-
-def make_room(prior: ConvexCombinations, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-    """Make room for the codes of a state dict before it is loaded; torch calls this with the prefix of the prior's names."""
-    if (codes := state.get(f"{prefix}codes")) is not None:
-        prior.resize({"codes": codes.shape})

@@ -97,6 +97,7 @@ class ClassMixture(Prior):
         covariance_scale: s, used in samples and in `log_prob`, not in the fit.
         reg_covar: is added to every variance, because a component with fewer than D codes has a singular covariance.
         relative: multiply `reg_covar` by the mean variance of the class's codes; False: use it as it is, like scikit-learn.
+        em_steps: largest number of EM steps after k-means.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ClassMixture(Prior):
         covariance_scale: float = 1.0,
         reg_covar: float = 1e-4,
         relative: bool = True,
+        em_steps: int = 100,
     ) -> None:
         super().__init__(num_classes, size)
         choices = [components] if isinstance(components, int) else list(components)
@@ -118,7 +120,7 @@ class ClassMixture(Prior):
         if not 0 <= reg_covar < math.inf:
             raise ValueError(f"model.prior.reg_covar: expected a finite number, at least 0, got {reg_covar}")
         self.choices, self.covariance, self.covariance_scale = choices, covariance, covariance_scale
-        self.reg_covar, self.relative = reg_covar, relative
+        self.reg_covar, self.relative, self.em_steps = reg_covar, relative, em_steps
         most = max(choices)
         # F, with Σ = F Fᵀ: full (classes, K, D, D), tied (classes, 1, D, D), diagonal (classes, K, D)
         factors = torch.ones(size) if covariance == "diagonal" else torch.eye(size)
@@ -147,7 +149,7 @@ class ClassMixture(Prior):
         codes, labels = codes.detach().double().cpu(), labels.cpu()
         jobs = (delayed(self.fit_class)(label, codes[labels == label].numpy()) for label in range(self.num_classes))
         with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-            # EM that has not converged after its hundred steps is good enough to draw from
+            # EM that has not converged after its steps is good enough to draw from
             warnings.simplefilter("ignore", ConvergenceWarning)
             done = Parallel(min(self.num_classes, cpu_count()), prefer="threads", return_as="generator_unordered")(jobs)
             for label, weights, means, factors in progress(done, self.num_classes) if progress else done:
@@ -189,7 +191,7 @@ class ClassMixture(Prior):
                 if components == 1:
                     mean, factors = self.gaussian(codes, reg)
                     return label, np.ones(1), mean[None], factors[None]
-                mixture = em(codes, components, kind, reg)
+                mixture = em(codes, components, kind, reg, self.em_steps)
                 covariances = mixture.covariances_[None] if kind == "tied" else mixture.covariances_
                 factors = np.sqrt(covariances) if kind == "diag" else np.linalg.cholesky(covariances)
             except (ValueError, np.linalg.LinAlgError) as error:
@@ -208,7 +210,7 @@ class ClassMixture(Prior):
         scores = []
         for components in self.choices:
             try:
-                scores.append(em(rest, components, kind, reg).score(held_out))
+                scores.append(em(rest, components, kind, reg, self.em_steps).score(held_out))
             except ValueError:
                 scores.append(-math.inf)
         return self.choices[int(np.argmax(scores))]
@@ -241,6 +243,6 @@ class ClassMixture(Prior):
         return result
 
 
-def em(codes: np.ndarray, components: int, kind: str, reg: float) -> GaussianMixture:
+def em(codes: np.ndarray, components: int, kind: str, reg: float, steps: int) -> GaussianMixture:
     """Fit scikit-learn's mixture of Gaussians, always with the same seed."""
-    return GaussianMixture(components, covariance_type=kind, reg_covar=reg, random_state=0).fit(codes)
+    return GaussianMixture(components, covariance_type=kind, reg_covar=reg, max_iter=steps, random_state=0).fit(codes)

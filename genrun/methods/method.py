@@ -125,6 +125,10 @@ class Method(LightningModule):
         train = self.trainer.datamodule.train
         return train, torch.linspace(0, len(train) - 1, min(len(train), most)).long()
 
+    def num_parameters(self) -> int:
+        """Return how many numbers were learned, without the codes of training images."""
+        return sum(weight.numel() for weight in self.parameters())
+
     def not_compiled(self) -> str | None:
         """Return why the networks cannot be compiled by `torch.compile`; None if they can."""
         return f"{type(self).__name__} has no networks to compile" if next(self.children(), None) is None else None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from omegaconf import DictConfig
-from torch import nn
 
 from genrun.evaluation.rows.row import Row
+from genrun.methods.method import Method
 from genrun.runs.folder import RunFolder
 
 
-def cost_rows(folder: RunFolder, cfg: DictConfig, method: nn.Module) -> list[Row]:
+def cost_rows(folder: RunFolder, cfg: DictConfig, method: Method) -> list[Row]:
     """Return rows of the time, speed, memory and parameters of a run."""
     status = folder.status()
     trained, sampled = status["training_seconds"], status["sampling_seconds"]
     rate = status["training_images"] / max(trained, 1e-9)
-    parameters = sum(weight.numel() for weight in method.parameters())
     drawn = f"{cfg.sample.n / sampled:,.0f} images/s" if sampled else "at once"
     return [
         Row(
@@ -28,5 +27,5 @@ def cost_rows(folder: RunFolder, cfg: DictConfig, method: nn.Module) -> list[Row
             status["peak_memory_gib"],
             note="of the process until training ended, with the sample checks after epochs",
         ),
-        Row("parameters", parameters, note="without stored codes"),
+        Row("parameters", method.num_parameters(), note="without stored codes"),
     ]

@@ -1,0 +1,81 @@
+"""Directions on which distributions are projected: random rotations, and the slices on which two distributions differ most."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from genrun.maths.transport.marginal_maps import at_ranks, sort_rows
+
+
+def haar(count: int, rows: int, size: int, generator: Generator | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    """Draw matrices (count, rows, size) with orthonormal rows, uniformly (by Haar's measure), on the CPU.
+
+    Each is the first rows of a product of Householder reflections at independent Gaussian vectors of decreasing length.
+
+    References:
+        Stewart, The efficient generation of random orthogonal matrices, 1980.
+    """
+    x = torch.randn(count, rows, size, generator=generator, dtype=dtype).mT.tril()  # column k begins at its row k
+    first = x.diagonal(dim1=1, dim2=2)  # (count, rows)
+    signs = torch.where(first < 0, -1.0, 1.0).to(x)
+    lengths = x.square().sum(1).sqrt()
+    # H = I - τ v vᵀ carries x to -sign(x_1) ‖x‖ e_1, with v_1 = 1
+    v = x / (first + signs * lengths).unsqueeze(1)
+    tau = 1 + first.abs() / lengths
+    return (torch.linalg.householder_product(v, tau) * -signs.unsqueeze(1)).mT
+
+
+def largest_slices(
+    x: Tensor, y: Tensor, count: int, iterations: int = 20, generator: Generator | None = None
+) -> Tensor:
+    r"""Find orthonormal directions on which two sets of points differ most (max-K-sliced Wasserstein distance): (count, D).
+
+        max_W Σ_k W₂²(w_kᵀ x, w_kᵀ y),     W Wᵀ = I
+
+    For a fixed pairing of the sorted projections, W₂² is a convex quadratic w_kᵀ A_k w_k, so that w_k ← A_k w_k does not decrease it;
+    the rows are made orthonormal after each such step.
+
+    Args:
+        x: (D, M).
+        y: (D, N).
+        iterations: number of these steps, from random directions.
+
+    References:
+        Dai and Seljak, Sliced iterative normalizing flows, 2021, section 2 and algorithm 1 (the distance, and its use).
+    """
+    W = haar(1, count, len(x), generator)[0].to(x)
+    ranks = torch.linspace(0, y.shape[1] - 1, x.shape[1], device=x.device).round().long()
+    for _ in range(iterations):
+        from_, to = (W @ x).argsort(1), (W @ y).argsort(1)[:, ranks]  # (count, M)
+        G = torch.stack([direction(w, x[:, i], y[:, j]) for w, i, j in zip(W, from_, to, strict=True)])
+        W = torch.linalg.qr(G.mT).Q.mT.contiguous()
+    return W
+
+
+def direction(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return A w for the pairs x, y (D, M): A = (x - y)(x - y)ᵀ / M, so wᵀ A w is their mean squared distance along w."""
+    difference = x - y
+    return difference @ (w @ difference) / x.shape[1]
+
+
+def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
+    r"""Return the sliced Wasserstein distance of two sets of points.
+
+        SW₂² = mean_k ∫ (F⁻¹_{w_kᵀx}(u) - F⁻¹_{w_kᵀy}(u))² du
+
+    Args:
+        x: (D, M).
+        y: (D, N).
+        directions: (K, D), of length 1.
+
+    References:
+        Bonneel et al., Sliced and Radon Wasserstein barycenters of measures, 2015.
+    """
+    a, b = sort_rows(directions @ x), sort_rows(directions @ y)
+    if a.shape[1] != b.shape[1]:
+        u = (torch.arange(max(a.shape[1], b.shape[1]), device=x.device, dtype=torch.float64) + 0.5) / max(
+            a.shape[1], b.shape[1]
+        )
+        a, b = (at_ranks(one, (u * one.shape[1] - 0.5).clamp(0, one.shape[1] - 1)) for one in (a, b))
+    return (a - b).square().mean().sqrt()

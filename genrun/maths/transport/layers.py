@@ -1,0 +1,383 @@
+"""Layers of a flow without gradients: each step projects the points, carries every marginal to that of the data, and turns back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from genrun.maths.growing import Growing
+from genrun.maths.transport.directions import haar, largest_slices
+from genrun.maths.transport.marginal_maps import Extrapolate, MarginalMap, Monotone
+
+Shape = tuple[int, int, int]
+Rebuild = Literal["centre", "median"]
+
+BLOCK = 2**20  # values that are mapped at a time: a larger number needs more memory, a smaller one more calls
+SLICE_POINTS = 4000  # points among which optimised slices are searched
+POOLED = 2**21  # values to which the map of overlapping patches is fitted, at most
+
+
+def step_generator(seed: int, layer: int, step: int) -> Generator:
+    """Return the generator of the random choices of one step; they do not depend on other steps."""
+    state = np.random.SeedSequence((seed, layer, step)).generate_state(2, np.uint32)
+    return Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+class Layer(Growing):
+    """Some steps of one kind. Points are columns: (D, M) with D = C·H·W.
+
+    Args:
+        steps: number of steps.
+        map: the family of one-dimensional maps; None: monotone.
+        size: height and width of the images in this layer; None: those of the data. Between layers of different sizes the images
+            are resized (bicubic).
+
+    Attributes:
+        maps: parameters of the steps that are fitted, (fitted, S, P).
+    """
+
+    invertible = False
+
+    def __init__(self, steps: int = 1, map: MarginalMap | None = None, size: int | None = None) -> None:
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"steps: expected at least 1, got {steps}")
+        if size is not None and size < 1:
+            raise ValueError(f"size: expected at least 1, got {size}")
+        self.steps, self.map, self.size = steps, map or Monotone(), size
+        self.register_buffer("maps", torch.zeros(0, 0, 0))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.fitted} of {self.steps} steps fitted)"
+
+    @property
+    def fitted(self) -> int:
+        """Number of steps that are fitted."""
+        return len(self.maps)
+
+    def check(self, shape: Shape) -> None:
+        """Check that the layer can work on images of this shape.
+
+        Raises:
+            ValueError: a patch is larger than the image.
+        """
+
+    def axes(self, shape: Shape) -> int:
+        """Return S, the number of one-dimensional maps in a step."""
+        raise NotImplementedError
+
+    def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        if shapes.get("maps", (0,))[0] > self.steps:
+            raise ValueError(f"weights of another architecture: {shapes['maps'][0]} steps in a layer of {self.steps}")
+        super().resize(shapes)
+
+    def fit_step(self, x: Tensor, data: Tensor, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
+        """Fit the next step, which carries the points x (D, M) towards the data (D, N), and move x in place."""
+        raise NotImplementedError
+
+    def apply_step(
+        self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate
+    ) -> None:
+        """Move the points x (D, M) by a fitted step, in place."""
+        raise NotImplementedError
+
+    def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
+        """Move points (D, M) back through a fitted step, in place; return the log determinant of the step's Jacobian there: (M,)."""
+        raise NotImplementedError
+
+    def keep(self, parameters: Tensor) -> None:
+        """Add the parameters (S, P) of a fitted step."""
+        self.maps = torch.cat([self.maps.view(-1, *parameters.shape), parameters[None].to(self.maps)])
+
+
+class Tiled(Layer):
+    r"""Steps on separate patches of the image, with a rotation and maps for each patch.
+
+        x ← x + Rᵀ (ψ(R x) - R x)                                  (NOTA, "Core idea"), for each tile x
+
+    ψ maps each coordinate of R x by its own one-dimensional map. The grid of tiles is shifted by a random number of pixels in every
+    step, around the edges. If the patch does not divide the image, a strip without tiles remains; the shift moves it.
+
+    Args:
+        patch: height and width of a tile; None: the whole image is one tile.
+        slices: number of directions in each tile; None: as many as it has values, which is a rotation.
+        optimised: the directions are those on which the points and the data differ most, instead of random ones.
+        steps, map, size: see `Layer`.
+
+    Attributes:
+        directions: (fitted, tiles, slices, C·p·p) if they are optimised; otherwise empty: they are drawn again from the seed.
+
+    References:
+        Dai and Seljak, Sliced iterative normalizing flows, 2021, section 3 (patches with random shifts).
+    """
+
+    invertible = True
+
+    def __init__(
+        self,
+        patch: int | None,
+        steps: int = 1,
+        map: MarginalMap | None = None,
+        size: int | None = None,
+        slices: int | None = None,
+        optimised: bool = False,
+    ) -> None:
+        super().__init__(steps, map, size)
+        if patch is not None and patch < 1:
+            raise ValueError(f"patch: expected at least 1, got {patch}")
+        if slices is not None and slices < 1:
+            raise ValueError(f"slices: expected at least 1, got {slices}")
+        self.patch, self.slices, self.optimised = patch, slices, optimised
+        self.register_buffer("directions", torch.zeros(0, 0, 0, 0))
+
+    def check(self, shape: Shape) -> None:
+        if self.patch is not None and self.patch > min(shape[1:]):
+            raise ValueError(f"patch={self.patch} is larger than the image, {shape[1]}×{shape[2]}")
+        if self.slices is not None and self.slices > (values := self.values(shape)):
+            raise ValueError(f"slices={self.slices}: a tile has only {values} values")
+
+    def values(self, shape: Shape) -> int:
+        """Return the number of values in a tile."""
+        return math.prod(shape) if self.patch is None else shape[0] * self.patch**2
+
+    def tiles(self, shape: Shape) -> int:
+        """Return the number of tiles."""
+        return 1 if self.patch is None else (shape[1] // self.patch) * (shape[2] // self.patch)
+
+    def axes(self, shape: Shape) -> int:
+        return self.tiles(shape) * (self.slices or self.values(shape))
+
+    def places(self, shape: Shape, generator: Generator) -> Tensor:
+        """Return the places of the values of each tile: (tiles, C·p·p) int64; the shift of the grid is drawn."""
+        all_places = torch.arange(math.prod(shape)).view(shape)
+        if self.patch is None:
+            return all_places.view(1, -1)
+        C, H, W = shape
+        down, right = (int(torch.randint(side, (), generator=generator)) for side in (H, W))
+        p, rows, columns = self.patch, H // self.patch, W // self.patch
+        shifted = all_places.roll((-down, -right), (1, 2))[:, : rows * p, : columns * p]
+        return shifted.reshape(C, rows, p, columns, p).permute(1, 3, 0, 2, 4).reshape(rows * columns, C * p * p)
+
+    def geometry(self, shape: Shape, seed: int, layer: int, step: int, like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the places of the tiles of a step, and their directions (tiles, K, C·p·p); None for those not found yet."""
+        generator = step_generator(seed, layer, step)
+        places = self.places(shape, generator).to(like.device)
+        if self.optimised:
+            return places, self.directions[step].to(like) if step < len(self.directions) else None
+        values = self.values(shape)
+        return places, haar(len(places), self.slices or values, values, generator).to(like)
+
+    def blocks(self, places: Tensor, slices: int, points: int) -> Iterator[tuple[slice, slice]]:
+        """Yield the parts of a step that are done at a time: some tiles, and of a large tile only some directions.
+
+        Directions are orthonormal, so moving the points along some of them does not change their projections on the others.
+        """
+        tiles = max(1, BLOCK // (places.shape[1] * points))
+        rows = slices if tiles > 1 else max(1, BLOCK // points)
+        for first in range(0, len(places), tiles):
+            for row in range(0, slices, rows):
+                yield slice(first, min(first + tiles, len(places))), slice(row, min(row + rows, slices))
+
+    def fit_step(self, x: Tensor, data: Tensor, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
+        places, R = self.geometry(shape, seed, layer, self.fitted, x)
+        if R is None:
+            R = self.search(x, data, places, step_generator(seed, layer, self.fitted))
+            self.directions = torch.cat([self.directions.view(-1, *R.shape), R[None].to(self.directions)])
+        parameters: list[list[Tensor]] = []
+        for tiles, rows in self.blocks(places, R.shape[1], x.shape[1]):
+            of_data = project(R[tiles, rows], data, places[tiles])
+            if rows.start == 0:
+                parameters.append([])
+            parameters[-1].append(self.move(x, places[tiles], R[tiles, rows], extrapolate, of_data=of_data))
+        self.keep(torch.cat([torch.cat(of_tiles, 1).flatten(0, 1) for of_tiles in parameters]))
+
+    def apply_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
+        places, R = self.geometry(shape, seed, layer, step, x)
+        maps = self.maps[step].view(*R.shape[:2], -1).to(x)
+        for tiles, rows in self.blocks(places, R.shape[1], x.shape[1]):
+            self.move(x, places[tiles], R[tiles, rows], extrapolate, parameters=maps[tiles, rows])
+
+    def move(
+        self,
+        x: Tensor,
+        places: Tensor,
+        R: Tensor,
+        extrapolate: Extrapolate,
+        *,
+        of_data: Tensor | None = None,
+        parameters: Tensor | None = None,
+    ) -> Tensor:
+        """Carry the marginals of some tiles of x along the directions R (T, K, d), in place; return the parameters (T, K, P).
+
+        Args:
+            of_data: the projections of the data (T, K, N), to which the maps are fitted; or
+            parameters: the parameters of maps that are fitted already.
+        """
+        y = project(R, x, places)  # (T, K, M)
+        flat = y.view(-1, y.shape[2])
+        if parameters is None:
+            parameters = self.map.fit(flat, of_data.reshape(-1, of_data.shape[2])).view(*R.shape[:2], -1)
+        change = self.map(parameters.reshape(len(flat), -1), flat, extrapolate).sub_(flat).view_as(y)
+        unproject_(x, places, R, change)
+        return parameters
+
+    def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
+        places, R = self.geometry(shape, seed, layer, step, x)
+        maps = self.maps[step].view(*R.shape[:2], -1).to(x)
+        log_det = x.new_zeros(x.shape[1])
+        for tiles, rows in self.blocks(places, R.shape[1], x.shape[1]):
+            y = project(R[tiles, rows], x, places[tiles])
+            flat = y.view(-1, y.shape[2])
+            before, log_slopes = self.map.inverse(maps[tiles, rows].reshape(len(flat), -1), flat)
+            log_det += log_slopes.sum(0)
+            unproject_(x, places[tiles], R[tiles, rows], before.sub_(flat).view_as(y))
+        return log_det
+
+    def search(self, x: Tensor, data: Tensor, places: Tensor, generator: Generator) -> Tensor:
+        """Find the directions on which some of the points and of the data differ most: (tiles, K, C·p·p)."""
+        some = [
+            points[:, torch.randperm(points.shape[1], generator=generator)[:SLICE_POINTS].to(points.device)]
+            for points in (x, data)
+        ]
+        count = self.slices or places.shape[1]
+        return torch.stack(
+            [largest_slices(some[0][at], some[1][at], count, generator=generator) for at in places]
+        )
+
+
+class Linear(Tiled):
+    """Steps on the whole image: `Tiled` with one tile.
+
+    Args:
+        steps, map, size: see `Layer`.
+        slices, optimised: see `Tiled`.
+    """
+
+    def __init__(
+        self,
+        steps: int = 1,
+        map: MarginalMap | None = None,
+        size: int | None = None,
+        slices: int | None = None,
+        optimised: bool = False,
+    ) -> None:
+        super().__init__(None, steps, map, size, slices, optimised)
+
+
+class Conv(Layer):
+    r"""Steps on all overlapping patches, which share a rotation and maps (NOTA's layer "Conv").
+
+    Every pixel has the patch around it, with zeros beyond the edges. The patches of all places are one set of points. They are rotated,
+    their marginals are carried to those of the data's patches, and they are turned back. The image is rebuilt from them:
+
+        from the centre of each patch                `centre`
+        by the median of what all patches say        `median`
+
+    Args:
+        patch: height and width of a patch, an odd number.
+        rebuild: as above.
+        steps, map, size: see `Layer`.
+    """
+
+    def __init__(
+        self,
+        patch: int,
+        steps: int = 1,
+        map: MarginalMap | None = None,
+        size: int | None = None,
+        rebuild: Rebuild = "centre",
+    ) -> None:
+        super().__init__(steps, map, size)
+        if patch < 1 or patch % 2 == 0:
+            raise ValueError(f"patch: expected an odd number for patches around a pixel, got {patch}")
+        self.patch, self.rebuild = patch, rebuild
+
+    def check(self, shape: Shape) -> None:
+        if self.patch > min(shape[1:]):
+            raise ValueError(f"patch={self.patch} is larger than the image, {shape[1]}×{shape[2]}")
+
+    def axes(self, shape: Shape) -> int:
+        return shape[0] * self.patch**2
+
+    def kernels(self, shape: Shape, seed: int, layer: int, step: int, like: Tensor) -> Tensor:
+        """Return the rotation of a step as kernels of a convolution: (C·p·p, C, p, p)."""
+        d = self.axes(shape)
+        R = haar(1, d, d, step_generator(seed, layer, step))[0]
+        return R.view(d, shape[0], self.patch, self.patch).to(like)
+
+    def fit_step(self, x: Tensor, data: Tensor, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
+        R = self.kernels(shape, seed, layer, self.fitted, x)
+        most = max(1, POOLED // (shape[1] * shape[2]))
+        generator = step_generator(seed, layer, self.fitted)
+        some = [
+            points[:, torch.randperm(points.shape[1], generator=generator)[:most].to(points.device)]
+            for points in (x, data)
+        ]
+        axes = max(1, BLOCK // (shape[1] * shape[2] * max(points.shape[1] for points in some)))
+        fitted = []
+        for kernels in R.split(axes):
+            of_x, of_data = (self.pooled(self.projected(points.T.reshape(-1, *shape), kernels)) for points in some)
+            fitted.append(self.map.fit(of_x, of_data))
+        self.keep(torch.cat(fitted))
+        self.apply_step(x, self.fitted - 1, shape, seed, layer, extrapolate)
+
+    def apply_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
+        R, maps = self.kernels(shape, seed, layer, step, x), self.maps[step].to(x)
+        for part in x.split(max(1, BLOCK // (len(R) * shape[1] * shape[2])), 1):
+            images = part.T.reshape(-1, *shape)
+            y = self.projected(images, R)  # (m, d, H, W)
+            pooled = self.pooled(y)
+            change = self.map(maps, pooled, extrapolate).sub_(pooled).view(len(R), len(images), *shape[1:]).transpose(0, 1)
+            part.copy_(self.rebuilt(images, change, R).flatten(1).T)
+
+    def projected(self, images: Tensor, kernels: Tensor) -> Tensor:
+        """Return the coordinates of all patches: (m, C, H, W) → (m, K, H, W)."""
+        return F.conv2d(images, kernels, padding=self.patch // 2)
+
+    @staticmethod
+    def pooled(y: Tensor) -> Tensor:
+        """Return each coordinate of all patches of all images as a row: (m, K, H, W) → (K, m·H·W)."""
+        return y.transpose(0, 1).reshape(y.shape[1], -1)
+
+    def rebuilt(self, images: Tensor, change: Tensor, R: Tensor) -> Tensor:
+        """Return images (m, C, H, W) rebuilt from their patches, whose coordinates change by (m, d, H, W)."""
+        p, middle = self.patch, self.patch // 2
+        if self.rebuild == "centre":
+            return images + torch.einsum("mkhw,kc->mchw", change, R[:, :, middle, middle])
+        m, C, H, W = images.shape
+        said = F.unfold(images, p, padding=middle).view(m, C, p, p, H, W)  # by the patch around (h, w), of its pixel (i, j)
+        said = said + torch.einsum("mkhw,kcij->mcijhw", change, R)
+        of_pixel = images.new_full((p * p, m, C, H, W), math.nan)
+        for i in range(p):
+            for j in range(p):
+                down, right = i - middle, j - middle  # that pixel is (h + down, w + right)
+                to = [slice(max(0, by), side + min(0, by)) for by, side in ((down, H), (right, W))]
+                of = [slice(max(0, -by), side + min(0, -by)) for by, side in ((down, H), (right, W))]
+                of_pixel[i * p + j][..., to[0], to[1]] = said[:, :, i, j, of[0], of[1]]
+        return of_pixel.nanmedian(0).values
+
+
+def project(R: Tensor, x: Tensor, places: Tensor) -> Tensor:
+    """Return the coordinates of tiles: R (T, K, d), x (D, M), places (T, d) → (T, K, M)."""
+    return R @ tiles_of(x, places)
+
+
+def tiles_of(x: Tensor, places: Tensor) -> Tensor:
+    """Return the tiles of points (D, M) at these places (T, d): (T, d, M); a view if one tile is the whole."""
+    if len(places) == 1 and len(x) == places.shape[1]:
+        return x[None]
+    return x.index_select(0, places.flatten()).view(*places.shape, -1)
+
+
+def unproject_(x: Tensor, places: Tensor, R: Tensor, change: Tensor) -> None:
+    """Add Rᵀ change to the tiles of x (D, M) at these places, in place: R (T, K, d), change (T, K, M)."""
+    if len(places) == 1 and len(x) == places.shape[1]:
+        x.addmm_(R[0].T, change[0])
+    else:
+        x.index_add_(0, places.flatten(), (R.mT @ change).view(places.numel(), -1))
