@@ -93,7 +93,7 @@ class NOTA(Method):
         self.x, _ = self.flow.particles()
         generator = Generator(self.device).manual_seed(self.flow.init_seed + 1)
         labels = self.flow.start.labels(FRESH, generator)
-        self.fresh = self.flow.through(self.flow.start.sample(labels, self.flow.start_size(), generator).T.contiguous())
+        self.fresh = self.flow.through(self.flow.drawn(labels, generator))
 
     @torch.no_grad()
     def training_step(self, batch: Batch, _: int) -> None:
@@ -112,8 +112,10 @@ class NOTA(Method):
 
     def dequantised(self, images: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [0, 1] as points (x + u)/256 of the flow: (D, N)."""
-        x = images.flatten(1).T * 255
-        return x.add_(torch.rand_like(x)).div_(256)
+        x = images.flatten(1).T.contiguous()  # rows are contiguous, because a step sorts rows
+        for rows in x.split(100):  # noise of all images at once would take as much memory as they do
+            rows.mul_(255).add_(torch.rand_like(rows)).div_(256)
+        return x
 
     def distance(self, x: Tensor, data: Tensor) -> Tensor:
         """Return the sliced Wasserstein distance of points of the flow (D, M) to data (D, N)."""
@@ -161,7 +163,7 @@ class NOTA(Method):
         self.check_labels(n, labels)
         flow, states = self.flow, []
         of_class = torch.zeros(n, dtype=torch.long, device=self.device) if labels is None else labels
-        x = flow.start.sample(of_class, flow.start_size(), generator).T.contiguous()
+        x = flow.drawn(of_class, generator)
         stops = torch.linspace(0, flow.fitted_steps, min(frames, flow.fitted_steps + 1)).round().long().tolist()
         for before, stop in zip([0, *stops], stops, strict=False):
             x = flow.through(x, before, stop)

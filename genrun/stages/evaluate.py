@@ -15,6 +15,7 @@ from genrun.evaluation.rows.blends import blends
 from genrun.evaluation.rows.codes import code_rows
 from genrun.evaluation.rows.combinations import combination_lines, combinations
 from genrun.evaluation.rows.cost import cost_rows
+from genrun.evaluation.rows.fitted import fitted_rows
 from genrun.evaluation.rows.held_out import likelihood_rows, reconstruction_rows
 from genrun.evaluation.rows.mixed_training import mixed_training
 from genrun.evaluation.rows.recognition import own_classifier_row
@@ -45,6 +46,7 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     samples = read_npz(folder.path / "samples.npz")
     labels = judge.labels_of(samples, str(folder.path / "samples.npz"))
     rows = judge.judge(samples.array, labels)
+    rows += fitted_rows(method, judge, cfg.sample.n)
     rows += reconstruction_rows(method, data, judge.reconstructions, chunk)
     rows += likelihood_rows(method, data, judge.likelihoods, chunk, cfg.seed, judge.importance_samples)
     rows += code_rows(method, data, judge.linear_probe, chunk)

@@ -15,6 +15,7 @@ from genrun.maths.transport.marginal_maps import Extrapolate
 from genrun.maths.transport.starts import StandardNormal, Start
 
 CHUNK = 4096  # points that are moved through all layers at a time
+PART = 1000  # points that are drawn from the start at a time
 
 
 class GenFlow(nn.Module):
@@ -153,8 +154,15 @@ class GenFlow(nn.Module):
         """
         generator = Generator(self.shape.device).manual_seed(self.init_seed)
         labels = self.start.labels(self.n_gen_samples, generator)
-        x = self.start.sample(labels, self.start_size(), generator, fresh=False)[:n].T.contiguous()
-        return self.through(x), labels[:n]
+        return self.through(self.drawn(labels[:n], generator, fresh=False)), labels[:n]
+
+    def drawn(self, labels: Tensor, generator: Generator | None, *, fresh: bool = True) -> Tensor:
+        """Draw a point of the start for each label (n,), in parts that need little memory: (D, n)."""
+        size = self.start_size()
+        x = torch.empty(size, len(labels), device=self.shape.device)
+        for part, of_class in zip(x.split(PART, 1), labels.split(PART), strict=True):
+            part.copy_(self.start.sample(of_class, size, generator, fresh=fresh).T)
+        return x
 
     def start_size(self) -> int:
         """Return the number of values of a point of the start."""
@@ -257,8 +265,7 @@ class GenFlow(nn.Module):
         """
         if labels is None:
             labels = torch.zeros(n, dtype=torch.long, device=self.shape.device)
-        x = self.start.sample(labels, self.start_size(), generator).T.contiguous()
-        return self.as_images(self.through(x))
+        return self.as_images(self.through(self.drawn(labels, generator)))
 
     @torch.no_grad()
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -173,70 +173,71 @@ class Tiled(Layer):
         values = self.values(shape)
         return places, haar(len(places), self.slices or values, values, generator).to(like)
 
-    def blocks(self, places: Tensor, slices: int, points: int) -> Iterator[tuple[slice, slice]]:
-        """Yield the parts of a step that are done at a time: some tiles, and of a large tile only some directions.
+    def parts(self, x: Tensor, places: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield some tiles at a time, as a slice of the tiles and their values (T, C·p·p, M); changes of the values go back into x.
 
-        Directions are orthonormal, so moving the points along some of them does not change their projections on the others.
+        If one tile is the whole image, its values are x itself.
         """
-        tiles = max(1, BLOCK // (places.shape[1] * points))
-        rows = slices if tiles > 1 else max(1, BLOCK // points)
+        if len(places) == 1 and len(x) == places.shape[1]:
+            yield slice(0, 1), x[None]
+            return
+        tiles = max(1, BLOCK // (places.shape[1] * x.shape[1]))
         for first in range(0, len(places), tiles):
-            for row in range(0, slices, rows):
-                yield slice(first, min(first + tiles, len(places))), slice(row, min(row + rows, slices))
+            some = slice(first, min(first + tiles, len(places)))
+            at = places[some].flatten()
+            values = x.index_select(0, at)
+            yield some, values.view(-1, places.shape[1], x.shape[1])
+            x.index_copy_(0, at, values)
+
+    @staticmethod
+    def rows(R: Tensor, points: int) -> Iterator[slice]:
+        """Yield some of the directions R (T, K, d) at a time.
+
+        They are orthonormal, so moving points along some of them does not change their coordinates along the others.
+        """
+        rows = max(1, BLOCK // (len(R) * points))
+        for first in range(0, R.shape[1], rows):
+            yield slice(first, min(first + rows, R.shape[1]))
 
     def fit_step(self, x: Tensor, data: Tensor, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
         places, R = self.geometry(shape, seed, layer, self.fitted, x)
         if R is None:
             R = self.search(x, data, places, step_generator(seed, layer, self.fitted))
             self.directions = torch.cat([self.directions.view(-1, *R.shape), R[None].to(self.directions)])
-        parameters: list[list[Tensor]] = []
-        for tiles, rows in self.blocks(places, R.shape[1], x.shape[1]):
-            of_data = project(R[tiles, rows], data, places[tiles])
-            if rows.start == 0:
-                parameters.append([])
-            parameters[-1].append(self.move(x, places[tiles], R[tiles, rows], extrapolate, of_data=of_data))
-        self.keep(torch.cat([torch.cat(of_tiles, 1).flatten(0, 1) for of_tiles in parameters]))
+        maps = []
+        for tiles, values in self.parts(x, places):
+            of_data, fitted = tiles_of(data, places[tiles]), []
+            for rows in self.rows(R[tiles], x.shape[1]):
+                y, targets = R[tiles, rows] @ values, R[tiles, rows] @ of_data  # (T, K, M), (T, K, N)
+                fitted.append(self.map.fit(y.flatten(0, 1), targets.flatten(0, 1)).view(*y.shape[:2], -1))
+                self.move(values, R[tiles, rows], y, fitted[-1], extrapolate)
+            maps.append(torch.cat(fitted, 1))
+        self.keep(torch.cat(maps).flatten(0, 1))
 
     def apply_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
         places, R = self.geometry(shape, seed, layer, step, x)
         maps = self.maps[step].view(*R.shape[:2], -1).to(x)
-        for tiles, rows in self.blocks(places, R.shape[1], x.shape[1]):
-            self.move(x, places[tiles], R[tiles, rows], extrapolate, parameters=maps[tiles, rows])
+        for tiles, values in self.parts(x, places):
+            for rows in self.rows(R[tiles], x.shape[1]):
+                self.move(values, R[tiles, rows], R[tiles, rows] @ values, maps[tiles, rows], extrapolate)
 
-    def move(
-        self,
-        x: Tensor,
-        places: Tensor,
-        R: Tensor,
-        extrapolate: Extrapolate,
-        *,
-        of_data: Tensor | None = None,
-        parameters: Tensor | None = None,
-    ) -> Tensor:
-        """Carry the marginals of some tiles of x along the directions R (T, K, d), in place; return the parameters (T, K, P).
-
-        Args:
-            of_data: the projections of the data (T, K, N), to which the maps are fitted; or
-            parameters: the parameters of maps that are fitted already.
-        """
-        y = project(R, x, places)  # (T, K, M)
+    def move(self, values: Tensor, R: Tensor, y: Tensor, parameters: Tensor, extrapolate: Extrapolate) -> None:
+        """Carry the coordinates y (T, K, M) of tiles along R (T, K, d) by maps (T, K, P); change the tiles (T, d, M) in place."""
         flat = y.view(-1, y.shape[2])
-        if parameters is None:
-            parameters = self.map.fit(flat, of_data.reshape(-1, of_data.shape[2])).view(*R.shape[:2], -1)
-        change = self.map(parameters.reshape(len(flat), -1), flat, extrapolate).sub_(flat).view_as(y)
-        unproject_(x, places, R, change)
-        return parameters
+        change = self.map(parameters.reshape(len(flat), -1), flat, extrapolate).sub_(flat)
+        values.baddbmm_(R.mT, change.view_as(y))
 
     def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
         places, R = self.geometry(shape, seed, layer, step, x)
         maps = self.maps[step].view(*R.shape[:2], -1).to(x)
         log_det = x.new_zeros(x.shape[1])
-        for tiles, rows in self.blocks(places, R.shape[1], x.shape[1]):
-            y = project(R[tiles, rows], x, places[tiles])
-            flat = y.view(-1, y.shape[2])
-            before, log_slopes = self.map.inverse(maps[tiles, rows].reshape(len(flat), -1), flat)
-            log_det += log_slopes.sum(0)
-            unproject_(x, places[tiles], R[tiles, rows], before.sub_(flat).view_as(y))
+        for tiles, values in self.parts(x, places):
+            for rows in self.rows(R[tiles], x.shape[1]):
+                y = R[tiles, rows] @ values
+                flat = y.view(-1, y.shape[2])
+                before, log_slopes = self.map.inverse(maps[tiles, rows].reshape(len(flat), -1), flat)
+                log_det += log_slopes.sum(0)
+                values.baddbmm_(R[tiles, rows].mT, before.sub_(flat).view_as(y))
         return log_det
 
     def search(self, x: Tensor, data: Tensor, places: Tensor, generator: Generator) -> Tensor:
@@ -363,21 +364,8 @@ class Conv(Layer):
         return of_pixel.nanmedian(0).values
 
 
-def project(R: Tensor, x: Tensor, places: Tensor) -> Tensor:
-    """Return the coordinates of tiles: R (T, K, d), x (D, M), places (T, d) → (T, K, M)."""
-    return R @ tiles_of(x, places)
-
-
 def tiles_of(x: Tensor, places: Tensor) -> Tensor:
     """Return the tiles of points (D, M) at these places (T, d): (T, d, M); a view if one tile is the whole."""
     if len(places) == 1 and len(x) == places.shape[1]:
         return x[None]
     return x.index_select(0, places.flatten()).view(*places.shape, -1)
-
-
-def unproject_(x: Tensor, places: Tensor, R: Tensor, change: Tensor) -> None:
-    """Add Rᵀ change to the tiles of x (D, M) at these places, in place: R (T, K, d), change (T, K, M)."""
-    if len(places) == 1 and len(x) == places.shape[1]:
-        x.addmm_(R[0].T, change[0])
-    else:
-        x.index_add_(0, places.flatten(), (R.mT @ change).view(places.numel(), -1))

@@ -48,9 +48,9 @@ class MarginalMap:
 
     The parameters of S maps are a tensor (S, P). Outside the range of the values that a map was fitted to, its support, the map is
 
-        constant               `clamp`
-        a straight line        `linear`
-        what its formula says  `free`
+        constant                        `clamp`
+        a line of slope 1               `linear`
+        what its formula says           `free`; the same as `linear` where the formula ends at the support
     """
 
     monotone = False
@@ -141,11 +141,7 @@ class Polynomial(MarginalMap):
         inside = t if extrapolate == "free" else t.clamp(-1, 1)
         result = self.clenshaw(c, inside)
         if extrapolate == "linear":
-            # T_k'(±1) = (±1)^(k-1) k²
-            k = torch.arange(c.shape[1], dtype=c.dtype, device=c.device)
-            slopes = [(c * k.square() * end ** (k - 1)).sum(1, keepdim=True) for end in (-1.0, 1.0)]
-            beyond = t - inside
-            result = torch.addcmul(result, beyond, torch.where(beyond < 0, *slopes))
+            result += x - torch.minimum(torch.maximum(x, lo), hi)
         return result
 
     @staticmethod
@@ -238,10 +234,8 @@ class Monotone(MarginalMap):
         below = torch.addcmul(s, c, both)
         result = torch.addcmul(y_k, h, (d * both + s * theta * theta) / below)
         if extrapolate != "clamp":
-            ends = pieces[2][:, :1], pieces[2][:, -1:]
-            beyond = x - inside
-            result = torch.addcmul(result, beyond, torch.where(beyond < 0, *ends))
-        return result, self.log_slope(theta, s, d, c) if slopes else None
+            result += x - inside
+        return result, torch.where(inside == x, self.log_slope(theta, s, d, c), 0) if slopes else None
 
     @staticmethod
     def log_slope(theta: Tensor, s: Tensor, d: Tensor, c: Tensor) -> Tensor:
@@ -262,9 +256,8 @@ class Monotone(MarginalMap):
         first, second = h * (s - d) + v * c, h * d - v * c
         root = (second.square() + 4 * first * s * v).clamp_min_(0).sqrt_()
         theta = (2 * s * v / (second + root)).clamp_(0, 1)
-        beyond = y - inside
-        ends = torch.where(beyond < 0, pieces[2][:, :1], pieces[2][:, -1:])
-        return torch.addcmul(x_k, theta, 1 / per_w) + beyond / ends, self.log_slope(theta, s, d, c)
+        log_slopes = torch.where(inside == y, self.log_slope(theta, s, d, c), 0)
+        return torch.addcmul(x_k, theta, 1 / per_w) + (y - inside), log_slopes
 
 
 def piece_of(knots: Tensor, x: Tensor) -> Tensor:
