@@ -25,6 +25,7 @@ TRUSTED_DATA = (
     "genrun.data.sources.mnist",
     "genrun.data.sources.fashion_mnist",
     "genrun.data.sources.cifar10",
+    "genrun.data.sources.swiss_roll",
     "genrun.data.numbers.NumbersData",
     "genrun.data.numbers.mnist_numbers",
     "genrun.data.folders.celeba",

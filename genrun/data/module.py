@@ -27,7 +27,8 @@ class ImageData(LightningDataModule):
     Args:
         source: reads the data set (one of genrun.data.sources, .folders or .arrays).
         batch_size: images in a batch.
-        validation: number of images held out of the training split or, below 1, their share of it.
+        validation: number of images held out of the training split or, below 1, their share of it. If only some classes are kept, the
+            number is reduced in proportion.
         limit: largest number of images in each split, the first of a fixed shuffle.
         classes: keep only these labels, renumbered 0, 1, … in this order.
         resize: side to which the largest centred square of every image is resized.
@@ -91,7 +92,7 @@ class ImageData(LightningDataModule):
             train, test = _only(train, self.classes), _only(test, self.classes)
             names = tuple(names[label] for label in self.classes)
         order = shuffled(len(train))
-        count = self._validation_images(len(train))
+        count = self._validation_images(len(train), len(source.train))
         chosen = {
             "train": (train, order[count:]),
             "validation": (train, order[:count]),
@@ -120,9 +121,10 @@ class ImageData(LightningDataModule):
             if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(names):
                 raise Refused(f"data.classes: there is no class {label!r}; the classes are {there}")
 
-    def _validation_images(self, train_size: int) -> int:
-        share = 0 < self.held_out < 1
-        count = max(1, round(self.held_out * train_size)) if share else int(self.held_out)
+    def _validation_images(self, train_size: int, whole: int) -> int:
+        """Return the number of images to hold out of `train_size`, which are those of the chosen classes among `whole`."""
+        share = self.held_out if self.held_out < 1 else self.held_out / whole
+        count = max(1, round(share * train_size)) if self.held_out else 0
         if count >= train_size:
             raise Refused(
                 f"data.validation={self.held_out} leaves nothing to train on: expected fewer than the {train_size} "

@@ -1,4 +1,4 @@
-"""Read the data sets that fit in memory: MNIST, Fashion-MNIST, CIFAR-10 and scikit-learn's digits.
+"""Read the data sets that fit in memory: MNIST, Fashion-MNIST, CIFAR-10, scikit-learn's digits and its Swiss roll.
 
 Folders of images are in folders.py, arrays in arrays.py. Every function returns a `Source` or refuses in one line.
 """
@@ -127,6 +127,28 @@ def digits() -> Source:
     splits = whole.take(train), whole.take(test)
     file = Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
     return Source(*splits, tuple("0123456789"), checksum_of_images(*splits), [file] if file.is_file() else [])
+
+
+def swiss_roll(points: int = 20_000, noise: float = 0.3) -> Source:
+    """Draw points of scikit-learn's Swiss roll, as images of one pixel with three channels; a sixth of them again for the test.
+
+    The coordinates a become v = (a - centre) / 30 + 1/2, with the centres 2, 10.5 and 2, and then round(255 v): a level is 0.12 wide.
+
+    Args:
+        points: number of training points.
+        noise: standard deviation of Gaussian noise in each coordinate.
+
+    References:
+        Marsland, Machine learning: an algorithmic perspective, 2nd edition, 2014, chapter 6.
+    """
+    if points < 12 or noise < 0:
+        raise Refused(f"data.source: expected at least 12 points and noise of at least 0, got {points} and {noise}")
+    read, _ = sklearn.datasets.make_swiss_roll(points + points // 6, noise=noise, random_state=SPLIT_SEED)
+    v = (read - np.array([2, 10.5, 2])) / 30 + 0.5
+    array = torch.from_numpy(np.round(255 * v.clip(0, 1)).astype(np.uint8))[:, :, None, None]  # (N, 3, 1, 1)
+    whole = Stored(array=array, labels=torch.full((len(array),), -1))
+    splits = whole.take(torch.arange(points)), whole.take(torch.arange(points, len(array)))
+    return Source(*splits, (), checksum_of_images(*splits), [])
 
 
 def _stratified(labels: np.ndarray) -> torch.Tensor:

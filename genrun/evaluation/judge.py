@@ -23,6 +23,7 @@ from genrun.evaluation.rows.copying import copying_rows
 from genrun.evaluation.rows.mixed_training import check_shares
 from genrun.evaluation.rows.recognition import logits_of, recognition_rows, training_rows
 from genrun.evaluation.rows.row import Row
+from genrun.evaluation.rows.sliced import sliced_row
 from genrun.inference import seeded
 from genrun.types import Facts
 
@@ -46,6 +47,7 @@ class Judge:
         kernel_size: images in a subset.
         at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
         memorisation: whether to look for copies of training images.
+        sliced: number of random directions of the sliced Wasserstein distance of pixels; 0: without it.
         train_on_generated: training steps of a classifier that is trained on samples and tested on real images; 0: none.
         reconstructions: number of test images to reconstruct, if the method can.
         likelihoods: number of test images for bits per dimension or nats, if the method has a likelihood or a bound of it.
@@ -78,6 +80,7 @@ class Judge:
         kernel_size: int = 1000,
         at_infinity: bool = False,
         memorisation: bool = False,
+        sliced: int = 0,
         train_on_generated: int = 0,
         reconstructions: int = 0,
         likelihoods: int = 0,
@@ -94,6 +97,7 @@ class Judge:
             ("neighbours", neighbours, 1),
             ("kernel_draws", kernel_draws, 3),
             ("kernel_size", kernel_size, 2),
+            ("sliced", sliced, 0),
             ("reconstructions", reconstructions, 0),
             ("likelihoods", likelihoods, 0),
             ("importance_samples", importance_samples, 1),
@@ -123,7 +127,7 @@ class Judge:
         self.hashes: dict[str, str] = {}  # name → hash of each network that was used
         self.random, self.inception, self.memorisation = random, inception, memorisation
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
-        self.train_on_generated = train_on_generated
+        self.sliced, self.train_on_generated = sliced, train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
         self.class_separation, self.linear_probe = class_separation, linear_probe
         self.combinations, self.blends = combinations, blends
@@ -240,6 +244,8 @@ class Judge:
         for space in self.spaces():
             for binary in which:
                 rows += self.comparison.rows(self.real, space, features[space.name], binary)
+        if self.sliced:
+            rows.append(sliced_row(self.real, images, self.sliced, self.seed))
         if self.recipe and self.train_on_generated:
             samples = None if labels is None else Stored(array=images, labels=labels)
             rows += training_rows(self.real, self.recipe, samples, self.train_on_generated, self.device)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from genrun.maths.transport import GenFlow, Layer, StandardNormal, Start, haar, sliced_wasserstein
+from genrun.maths.transport import GenFlow, Layer, StandardNormal, Start, random_directions, sliced_wasserstein
 from genrun.maths.transport.marginal_maps import Extrapolate
 from genrun.methods.method import Method
 from genrun.types import Batch
@@ -34,7 +34,7 @@ class NOTA(Method):
         num_classes: number of classes of the data.
         layers: the architecture; see `genrun.maths.transport`.
         particles: number of particles. With few of them the maps fit these and not their distribution.
-        start: makes the distribution before the first layer from the number of classes.
+        start: makes the distribution before the first layer from (its number of values, number of classes).
         conditional: draw by label; the start must depend on the class, the layers are shared by all classes. None: if the data has
             labels and the start can.
         steps_per_epoch: number of steps that one batch of training fits; an epoch has one batch if it holds all images.
@@ -48,13 +48,16 @@ class NOTA(Method):
         num_classes: int,
         layers: Sequence[Layer],
         particles: int = 60_000,
-        start: Callable[..., Start] = StandardNormal,
+        start: Callable[[int, int], Start] = StandardNormal,
         conditional: bool | None = None,
         steps_per_epoch: int = 1,
         extrapolate: Extrapolate = "clamp",
         init_seed: int = 0,
     ) -> None:
-        by_class = start(num_classes=1).by_class
+        if not layers:
+            raise ValueError("model.layers: expected at least one layer")
+        size = math.prod(layers[0].shape_in(tuple(image_shape)))
+        by_class = start(size).by_class
         if conditional and not by_class:
             raise ValueError("model.conditional=true needs a start that depends on the class: model/start=mixture")
         conditional = bool(num_classes) and by_class if conditional is None else conditional
@@ -66,12 +69,16 @@ class NOTA(Method):
             raise ValueError(f"model.extrapolate: expected clamp, linear or free, got {extrapolate}")
         self.automatic_optimization = False
         self.steps_per_epoch = steps_per_epoch
-        self.flow = GenFlow(layers, particles, init_seed, start(num_classes=max(1, self.num_classes)), extrapolate)
+        self.flow = GenFlow(layers, particles, init_seed, start(size, max(1, self.num_classes)), extrapolate)
         try:
             self.flow.begin(self.image_shape)
         except ValueError as error:
             raise ValueError(f"model.layers: {error}") from error
-        self.register_buffer("directions", haar_directions(math.prod(self.image_shape)), persistent=False)
+        self.register_buffer(
+            "directions",
+            random_directions(DIRECTIONS, math.prod(self.image_shape), Generator().manual_seed(0)),
+            persistent=False,
+        )
         self.x: Tensor | None = None  # the particles, while training: (D, M)
         self.fresh: Tensor | None = None  # new draws that take the same steps: (D, FRESH)
 
@@ -183,14 +190,19 @@ class MonotoneNOTA(NOTA):
     def __init__(self, *positional: Any, **options: Any) -> None:
         super().__init__(*positional, **options)
         if not self.flow.invertible:
-            raise ValueError("model.layers: MonotoneNOTA needs monotone maps, and Linear or Tiled layers without a size")
+            raise ValueError(
+                "model.layers: MonotoneNOTA needs monotone maps, and Linear or Tiled layers without a size"
+            )
         if self.flow.extrapolate != "linear":
-            raise ValueError(f"model.extrapolate: MonotoneNOTA has a density with linear only, got {self.flow.extrapolate}")
+            raise ValueError(
+                f"model.extrapolate: MonotoneNOTA has a density with linear only, got {self.flow.extrapolate}"
+            )
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the points of the start that become the images, taken in the middle of their grey levels: (n, C, H, W) → (n, D)."""
-        return self.flow.inverse((images.flatten(1) * 255 + 0.5) / 256)[0]
+        z, _ = self.flow.inverse((images.flatten(1).double() * 255 + 0.5) / 256)  # rounding grows on the way back
+        return z.to(images)
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -199,11 +211,4 @@ class MonotoneNOTA(NOTA):
 
     def log_prob(self, images: Tensor) -> Tensor:
         """Return the log density of images on [0, 1]^D, of all classes together, in nats: (n, C, H, W) → (n,)."""
-        return self.flow.log_prob(images.flatten(1))
-
-
-def haar_directions(size: int) -> Tensor:
-    """Return the fixed directions of the logged distances: (K, D)."""
-    generator = Generator().manual_seed(0)
-    count = min(DIRECTIONS, size) if size > 3 else 1
-    return torch.cat([haar(1, count, size, generator)[0] for _ in range(-(-DIRECTIONS // count))])
+        return self.flow.log_prob(images.flatten(1).double())  # rounding grows on the way back

@@ -22,11 +22,13 @@ from genrun.stages.context import RunContext
 from genrun.stages.method_figures import (
     beside_figures,
     noise_figures,
+    particles_figure,
+    points_figure,
     reconstruction_figure,
     trajectory_figures,
 )
 from genrun.system.files import write_atomic
-from genrun.types import Continuous, KeepsCodes, Noises, Reconstructs, Trajectory
+from genrun.types import Continuous, KeepsCodes, MovesParticles, Noises, Reconstructs, Trajectory
 
 SEARCHED_SAMPLES = 1000  # samples among which the figures look for one of each class
 LARGE_PIXELS = 300  # height and width of an image above its training resolution
@@ -53,7 +55,12 @@ def figures(context: RunContext) -> list[Path]:
         made |= noise_figures(context)
     if has_codes(context.method):
         made |= latent_figures(context) | code_figures(context) | map_figures(context) | combination_figures(context)
-    made |= closest_figures(context, *first_samples(context))
+    samples, labels = first_samples(context)
+    if samples.shape[1:] == (3, 1, 1):
+        made["points.png"] = points_figure(context, samples)
+    elif isinstance(context.method, MovesParticles):
+        made["particles.png"] = particles_figure(context, samples, labels)
+    made |= closest_figures(context, samples, labels)
     if isinstance(context.method, Reconstructs) and len(context.data.test):
         made["reconstruction.png"] = reconstruction_figure(context)
     made |= beside_figures(context)

@@ -16,7 +16,7 @@ TABLE_VERSION = 2  # raise it when the same samples would give another table; fi
 
 # Options of the evaluation that were added later, with the value that gives the table as before. An option with this value is left out
 # of the key, so that finished runs are not judged again.
-NEUTRAL: dict[str, Any] = {"linear_probe": 0, "combinations": 0, "blends": 0, "mixed_training": []}
+NEUTRAL: dict[str, Any] = {"sliced": 0, "linear_probe": 0, "combinations": 0, "blends": 0, "mixed_training": []}
 
 
 def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:

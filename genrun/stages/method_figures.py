@@ -14,14 +14,15 @@ from torch import Tensor
 from genrun.data.images import Images, shuffled
 from genrun.figures.bands import Band, bands
 from genrun.figures.compared import compared
-from genrun.figures.grid import image_grid, png_bytes
+from genrun.figures.grid import beside, image_grid, png_bytes
+from genrun.figures.points import point_clouds
 from genrun.figures.processes import film, schedule, strip
 from genrun.figures.tsne import FEWEST, tsne
 from genrun.inference import balanced_labels, codes_of_images, labels_for, seeded
 from genrun.report.compare import distinguishing_options, option_label, runs_beside, sort_key
 from genrun.runs.open import OpenRun, open_run
 from genrun.stages.code_figures import MAX_TSNE_CODES, CodedImages, has_codes
-from genrun.types import Encodes, Noises, Reconstructs
+from genrun.types import Encodes, MovesParticles, Noises, Reconstructs, Trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,50 @@ def trajectory_figures(context: RunContext) -> dict[str, bytes]:
     ).cpu()
     name = "denoising" if isinstance(method, Noises) else "sampling"
     return {f"{name}.gif": film(states), f"{name}.png": png_bytes(strip(states))}
+
+
+@torch.no_grad()
+def particles_figure(context: RunContext, samples: Tensor, labels: Tensor) -> bytes:
+    """Draw particles to which the method was fitted beside new samples, as a PNG; the classes are in the same order on both sides.
+
+    Args:
+        samples: the first samples of the run, (n, C, H, W) uint8.
+        labels: (n,); -1 where there are none.
+    """
+    method, n = context.method, COLUMNS**2
+    fitted, of_fitted = method.fitted_particles(len(samples))
+    sides = []
+    for images, of_class in ((fitted.cpu(), of_fitted), (samples, labels if method.num_classes else None)):
+        order = torch.arange(len(images)) if of_class is None else in_turn(of_class.cpu())
+        sides.append(image_grid(images[order[:n]], COLUMNS))
+    return png_bytes(beside(sides, ["fitted particles", "new draws"]))
+
+
+def in_turn(labels: Tensor) -> Tensor:
+    """Return an order of the labels (n,) in which the first hundred are ten of the first class, ten of the second, and so on."""
+    chosen = [(labels == label).nonzero().flatten()[:COLUMNS] for label in labels.unique()]
+    return torch.cat(chosen)
+
+
+@torch.no_grad()
+def points_figure(context: RunContext, samples: Tensor) -> bytes:
+    """Draw data of points (images of one pixel with three channels) and samples in space and in a plane, as a PNG.
+
+    Args:
+        samples: (n, 3, 1, 1) uint8.
+    """
+    method, test = context.method, context.data.test
+    clouds = {"data": test.images(shuffled(len(test))[: len(samples)])}
+    if isinstance(method, Trajectory):
+        labels = balanced_labels(len(samples), method.num_classes) if method.num_classes else None
+        states = method.sample_trajectory(
+            len(samples), labels, frames=2, generator=seeded(context.cfg.seed, device=method.device)
+        )
+        clouds["start"] = states[0]
+    clouds["new draws"] = samples.float() / 255
+    if isinstance(method, MovesParticles):
+        clouds["fitted particles"] = method.fitted_particles(len(samples))[0]
+    return png_bytes(point_clouds({name: images.flatten(1).cpu().numpy() for name, images in clouds.items()}))
 
 
 @torch.no_grad()

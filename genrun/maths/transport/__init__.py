@@ -1,10 +1,10 @@
 """Flows without gradients: random projections and one-dimensional maps. They work on any array, without the rest of genrun.
 
-    from genrun.maths.transport import GenFlow, Linear
-    flow = GenFlow([Linear(steps=50)]).fit(data)
+from genrun.maths.transport import GenFlow, Linear
+flow = GenFlow([Linear(steps=50)]).fit(data)
 """
 
-from genrun.maths.transport.directions import haar, largest_slices, sliced_wasserstein
+from genrun.maths.transport.directions import haar, largest_slices, random_directions, sliced_wasserstein
 from genrun.maths.transport.flow import GenFlow
 from genrun.maths.transport.layers import Conv, Layer, Linear, Tiled
 from genrun.maths.transport.marginal_maps import MarginalMap, Monotone, Polynomial
@@ -24,5 +24,6 @@ __all__ = [
     "Tiled",
     "haar",
     "largest_slices",
+    "random_directions",
     "sliced_wasserstein",
 ]

@@ -8,15 +8,20 @@ from torch import Generator, Tensor
 from genrun.maths.transport.marginal_maps import at_ranks, sort_rows
 
 
-def haar(count: int, rows: int, size: int, generator: Generator | None = None, dtype: torch.dtype | None = None) -> Tensor:
+def haar(
+    count: int, rows: int, size: int, generator: Generator | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """Draw matrices (count, rows, size) with orthonormal rows, uniformly (by Haar's measure), on the CPU.
 
-    Each is the first rows of a product of Householder reflections at independent Gaussian vectors of decreasing length.
+    Each is the first rows of a product of Householder reflections at independent Gaussian vectors of decreasing length. The vectors are
+    drawn in single precision, so that the matrices of both precisions are the same but for rounding.
 
     References:
         Stewart, The efficient generation of random orthogonal matrices, 1980.
     """
-    x = torch.randn(count, rows, size, generator=generator, dtype=dtype).mT.tril()  # column k begins at its row k
+    x = (
+        torch.randn(count, rows, size, generator=generator).to(dtype or torch.float32).mT.tril()
+    )  # column k begins at its row k
     first = x.diagonal(dim1=1, dim2=2)  # (count, rows)
     signs = torch.where(first < 0, -1.0, 1.0).to(x)
     lengths = x.square().sum(1).sqrt()
@@ -24,6 +29,12 @@ def haar(count: int, rows: int, size: int, generator: Generator | None = None, d
     v = x / (first + signs * lengths).unsqueeze(1)
     tau = 1 + first.abs() / lengths
     return (torch.linalg.householder_product(v, tau) * -signs.unsqueeze(1)).mT
+
+
+def random_directions(count: int, size: int, generator: Generator) -> Tensor:
+    """Draw directions of length 1: rows of random rotations, or of parts of them, (count, size)."""
+    rows = min(count, size)
+    return haar(-(-count // rows), rows, size, generator).flatten(0, 1)[:count]
 
 
 def largest_slices(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,9 +56,17 @@ class GenFlow(nn.Module):
             raise ValueError(f"n_gen_samples: expected at least 2, got {n_gen_samples}")
         self.layers = nn.ModuleList(layers)
         self.n_gen_samples, self.init_seed, self.extrapolate = n_gen_samples, init_seed, extrapolate
-        self.start = start or StandardNormal()
-        self.register_buffer("shape", torch.zeros(3, dtype=torch.int64))  # (C, H, W) of the data; (D, 1, 1) of plain points
+        self.start = start
+        self.register_buffer(
+            "shape", torch.zeros(3, dtype=torch.int64)
+        )  # (C, H, W) of the data; (D, 1, 1) of plain points
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))  # whether the start is fitted
+        self.register_load_state_dict_pre_hook(GenFlow.begin_as_saved)
+
+    def begin_as_saved(self, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+        """Set the shape of the data to that of a saved flow, before its tensors are loaded."""
+        if (shape := state.get(f"{prefix}shape")) is not None and shape[0]:
+            self.begin(tuple(shape.tolist()))
 
     # ------------------------------------------------------------------------------------------------------ architecture
 
@@ -97,8 +106,7 @@ class GenFlow(nn.Module):
 
     def shape_in(self, layer: Layer) -> Shape:
         """Return the shape of the images in a layer."""
-        C, H, W = self.image_shape
-        return (C, H, W) if layer.size is None else (C, layer.size, layer.size)
+        return layer.shape_in(self.image_shape)
 
     def begin(self, shape: Shape) -> None:
         """Set the shape of the data and check the architecture for it.
@@ -111,6 +119,10 @@ class GenFlow(nn.Module):
         if not self.layers:
             raise ValueError("layers: expected at least one")
         self.shape.copy_(torch.tensor(shape))
+        if self.start is None:
+            self.start = StandardNormal(self.start_size())
+        if self.start.size != (size := self.start_size()):
+            raise ValueError(f"start: it has points of {self.start.size} values, the first layer has {size}")
         for number, layer in enumerate(self.layers):
             try:
                 layer.check(self.shape_in(layer))
@@ -123,7 +135,7 @@ class GenFlow(nn.Module):
         Raises:
             ValueError: there are too few particles or images.
         """
-        self.start.check(self.image_shape, labels)
+        self.start.check(labels)
         for number, layer in enumerate(self.layers):
             try:
                 layer.map.check(self.n_gen_samples, len(labels))
@@ -158,10 +170,9 @@ class GenFlow(nn.Module):
 
     def drawn(self, labels: Tensor, generator: Generator | None, *, fresh: bool = True) -> Tensor:
         """Draw a point of the start for each label (n,), in parts that need little memory: (D, n)."""
-        size = self.start_size()
-        x = torch.empty(size, len(labels), device=self.shape.device)
+        x = torch.empty(self.start_size(), len(labels), device=self.shape.device)
         for part, of_class in zip(x.split(PART, 1), labels.split(PART), strict=True):
-            part.copy_(self.start.sample(of_class, size, generator, fresh=fresh).T)
+            part.copy_(self.start.sample(of_class, generator, fresh=fresh).T)
         return x
 
     def start_size(self) -> int:
@@ -200,7 +211,7 @@ class GenFlow(nn.Module):
         """Fit every step that is not fitted, and return the flow.
 
         Args:
-            data: (N, D) or (N, C, H, W) floats.
+            data: (N, D) or (N, C, H, W) floats; they are fitted in single precision.
             labels: (N,) int64, for a start with classes; the particles have the classes in the same shares.
             progress: called with the number of fitted steps and of all steps.
 
@@ -222,7 +233,7 @@ class GenFlow(nn.Module):
 
         They are what the steps were fitted to; judge a flow by new draws.
         """
-        points = self.as_points(data)
+        points = self.as_points(data).float()
         self.begin(self.image_shape if self.image_shape[0] else points.shape[1:])
         if not points.isfinite().all():
             raise ValueError("data: expected finite numbers, got NaN or Inf")
@@ -254,7 +265,9 @@ class GenFlow(nn.Module):
     def transform(self, z: np.ndarray | Tensor) -> np.ndarray | Tensor:
         """Move points of the start through the fitted steps: (n, …) in the shape of the data."""
         points = self.as_points(z)
-        return self.as_given(torch.cat([self.through(part.flatten(1).T.contiguous()) for part in points.split(CHUNK)], 1), z)
+        return self.as_given(
+            torch.cat([self.through(part.flatten(1).T.contiguous()) for part in points.split(CHUNK)], 1), z
+        )
 
     @torch.no_grad()
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -324,4 +337,3 @@ def resized(x: Tensor, shape: Shape, to: Shape) -> Tensor:
         return x
     images = F.interpolate(x.T.reshape(-1, *shape), size=to[1:], mode="bicubic", antialias=to[1] < shape[1])
     return images.flatten(1).T.contiguous()
-

@@ -35,8 +35,8 @@ class Layer(Growing):
     Args:
         steps: number of steps.
         map: the family of one-dimensional maps; None: monotone.
-        size: height and width of the images in this layer; None: those of the data. Between layers of different sizes the images
-            are resized (bicubic).
+        size: height and width of the images in this layer, in pixels; below 1: their share of the data's; None: those of the data.
+            Between layers of different sizes the images are resized (bicubic).
 
     Attributes:
         maps: parameters of the steps that are fitted, (fitted, S, P).
@@ -44,12 +44,11 @@ class Layer(Growing):
 
     invertible = False
 
-    def __init__(self, steps: int = 1, map: MarginalMap | None = None, size: int | None = None) -> None:
+    def __init__(self, steps: int = 1, map: MarginalMap | None = None, size: float | None = None) -> None:
         super().__init__()
         if steps < 1:
             raise ValueError(f"steps: expected at least 1, got {steps}")
-        if size is not None and size < 1:
-            raise ValueError(f"size: expected at least 1, got {size}")
+        check_length("size", size)
         self.steps, self.map, self.size = steps, map or Monotone(), size
         self.register_buffer("maps", torch.zeros(0, 0, 0))
 
@@ -61,16 +60,18 @@ class Layer(Growing):
         """Number of steps that are fitted."""
         return len(self.maps)
 
+    def shape_in(self, shape: Shape) -> Shape:
+        """Return the shape of the images in this layer, if the data has this shape."""
+        if self.size is None:
+            return shape
+        return shape[0], *(round(self.size * side) if self.size < 1 else int(self.size) for side in shape[1:])
+
     def check(self, shape: Shape) -> None:
         """Check that the layer can work on images of this shape.
 
         Raises:
             ValueError: a patch is larger than the image.
         """
-
-    def axes(self, shape: Shape) -> int:
-        """Return S, the number of one-dimensional maps in a step."""
-        raise NotImplementedError
 
     def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
         if shapes.get("maps", (0,))[0] > self.steps:
@@ -81,9 +82,7 @@ class Layer(Growing):
         """Fit the next step, which carries the points x (D, M) towards the data (D, N), and move x in place."""
         raise NotImplementedError
 
-    def apply_step(
-        self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate
-    ) -> None:
+    def apply_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
         """Move the points x (D, M) by a fitted step, in place."""
         raise NotImplementedError
 
@@ -105,7 +104,7 @@ class Tiled(Layer):
     step, around the edges. If the patch does not divide the image, a strip without tiles remains; the shift moves it.
 
     Args:
-        patch: height and width of a tile; None: the whole image is one tile.
+        patch: height and width of a tile, in pixels; below 1: their share of the image's smaller side; None: the whole image is one tile.
         slices: number of directions in each tile; None: as many as it has values, which is a rotation.
         optimised: the directions are those on which the points and the data differ most, instead of random ones.
         steps, map, size: see `Layer`.
@@ -121,37 +120,33 @@ class Tiled(Layer):
 
     def __init__(
         self,
-        patch: int | None,
+        patch: float | None,
         steps: int = 1,
         map: MarginalMap | None = None,
-        size: int | None = None,
+        size: float | None = None,
         slices: int | None = None,
         optimised: bool = False,
     ) -> None:
         super().__init__(steps, map, size)
-        if patch is not None and patch < 1:
-            raise ValueError(f"patch: expected at least 1, got {patch}")
+        check_length("patch", patch)
         if slices is not None and slices < 1:
             raise ValueError(f"slices: expected at least 1, got {slices}")
         self.patch, self.slices, self.optimised = patch, slices, optimised
         self.register_buffer("directions", torch.zeros(0, 0, 0, 0))
 
     def check(self, shape: Shape) -> None:
-        if self.patch is not None and self.patch > min(shape[1:]):
-            raise ValueError(f"patch={self.patch} is larger than the image, {shape[1]}×{shape[2]}")
+        if self.patch is not None and not 1 <= self.side(shape) <= min(shape[1:]):
+            raise ValueError(f"patch={self.patch}: the image has only {shape[1]}×{shape[2]} pixels")
         if self.slices is not None and self.slices > (values := self.values(shape)):
             raise ValueError(f"slices={self.slices}: a tile has only {values} values")
 
+    def side(self, shape: Shape) -> int:
+        """Return the height and width of a tile in pixels."""
+        return round(self.patch * min(shape[1:])) if self.patch < 1 else int(self.patch)
+
     def values(self, shape: Shape) -> int:
         """Return the number of values in a tile."""
-        return math.prod(shape) if self.patch is None else shape[0] * self.patch**2
-
-    def tiles(self, shape: Shape) -> int:
-        """Return the number of tiles."""
-        return 1 if self.patch is None else (shape[1] // self.patch) * (shape[2] // self.patch)
-
-    def axes(self, shape: Shape) -> int:
-        return self.tiles(shape) * (self.slices or self.values(shape))
+        return math.prod(shape) if self.patch is None else shape[0] * self.side(shape) ** 2
 
     def places(self, shape: Shape, generator: Generator) -> Tensor:
         """Return the places of the values of each tile: (tiles, C·p·p) int64; the shift of the grid is drawn."""
@@ -160,7 +155,8 @@ class Tiled(Layer):
             return all_places.view(1, -1)
         C, H, W = shape
         down, right = (int(torch.randint(side, (), generator=generator)) for side in (H, W))
-        p, rows, columns = self.patch, H // self.patch, W // self.patch
+        p = self.side(shape)
+        rows, columns = H // p, W // p
         shifted = all_places.roll((-down, -right), (1, 2))[:, : rows * p, : columns * p]
         return shifted.reshape(C, rows, p, columns, p).permute(1, 3, 0, 2, 4).reshape(rows * columns, C * p * p)
 
@@ -171,7 +167,7 @@ class Tiled(Layer):
         if self.optimised:
             return places, self.directions[step].to(like) if step < len(self.directions) else None
         values = self.values(shape)
-        return places, haar(len(places), self.slices or values, values, generator).to(like)
+        return places, haar(len(places), self.slices or values, values, generator, like.dtype).to(like.device)
 
     def parts(self, x: Tensor, places: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yield some tiles at a time, as a slice of the tiles and their values (T, C·p·p, M); changes of the values go back into x.
@@ -247,9 +243,7 @@ class Tiled(Layer):
             for points in (x, data)
         ]
         count = self.slices or places.shape[1]
-        return torch.stack(
-            [largest_slices(some[0][at], some[1][at], count, generator=generator) for at in places]
-        )
+        return torch.stack([largest_slices(some[0][at], some[1][at], count, generator=generator) for at in places])
 
 
 class Linear(Tiled):
@@ -264,7 +258,7 @@ class Linear(Tiled):
         self,
         steps: int = 1,
         map: MarginalMap | None = None,
-        size: int | None = None,
+        size: float | None = None,
         slices: int | None = None,
         optimised: bool = False,
     ) -> None:
@@ -291,7 +285,7 @@ class Conv(Layer):
         patch: int,
         steps: int = 1,
         map: MarginalMap | None = None,
-        size: int | None = None,
+        size: float | None = None,
         rebuild: Rebuild = "centre",
     ) -> None:
         super().__init__(steps, map, size)
@@ -301,16 +295,13 @@ class Conv(Layer):
 
     def check(self, shape: Shape) -> None:
         if self.patch > min(shape[1:]):
-            raise ValueError(f"patch={self.patch} is larger than the image, {shape[1]}×{shape[2]}")
-
-    def axes(self, shape: Shape) -> int:
-        return shape[0] * self.patch**2
+            raise ValueError(f"patch={self.patch}: the image has only {shape[1]}×{shape[2]} pixels")
 
     def kernels(self, shape: Shape, seed: int, layer: int, step: int, like: Tensor) -> Tensor:
         """Return the rotation of a step as kernels of a convolution: (C·p·p, C, p, p)."""
-        d = self.axes(shape)
-        R = haar(1, d, d, step_generator(seed, layer, step))[0]
-        return R.view(d, shape[0], self.patch, self.patch).to(like)
+        d = shape[0] * self.patch**2
+        R = haar(1, d, d, step_generator(seed, layer, step), like.dtype)[0]
+        return R.view(d, shape[0], self.patch, self.patch).to(like.device)
 
     def fit_step(self, x: Tensor, data: Tensor, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
         R = self.kernels(shape, seed, layer, self.fitted, x)
@@ -334,7 +325,9 @@ class Conv(Layer):
             images = part.T.reshape(-1, *shape)
             y = self.projected(images, R)  # (m, d, H, W)
             pooled = self.pooled(y)
-            change = self.map(maps, pooled, extrapolate).sub_(pooled).view(len(R), len(images), *shape[1:]).transpose(0, 1)
+            change = (
+                self.map(maps, pooled, extrapolate).sub_(pooled).view(len(R), len(images), *shape[1:]).transpose(0, 1)
+            )
             part.copy_(self.rebuilt(images, change, R).flatten(1).T)
 
     def projected(self, images: Tensor, kernels: Tensor) -> Tensor:
@@ -352,7 +345,9 @@ class Conv(Layer):
         if self.rebuild == "centre":
             return images + torch.einsum("mkhw,kc->mchw", change, R[:, :, middle, middle])
         m, C, H, W = images.shape
-        said = F.unfold(images, p, padding=middle).view(m, C, p, p, H, W)  # by the patch around (h, w), of its pixel (i, j)
+        said = F.unfold(images, p, padding=middle).view(
+            m, C, p, p, H, W
+        )  # by the patch around (h, w), of its pixel (i, j)
         said = said + torch.einsum("mkhw,kcij->mcijhw", change, R)
         of_pixel = images.new_full((p * p, m, C, H, W), math.nan)
         for i in range(p):
@@ -362,6 +357,16 @@ class Conv(Layer):
                 of = [slice(max(0, -by), side + min(0, -by)) for by, side in ((down, H), (right, W))]
                 of_pixel[i * p + j][..., to[0], to[1]] = said[:, :, i, j, of[0], of[1]]
         return of_pixel.nanmedian(0).values
+
+
+def check_length(name: str, length: float | None) -> None:
+    """Check a length in pixels, or below 1 as a share.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if length is not None and (length <= 0 or (length > 1 and length % 1)):
+        raise ValueError(f"{name}: expected a whole number of pixels, or a share below 1, got {length}")
 
 
 def tiles_of(x: Tensor, places: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where a flow starts: distributions of the points before the first layer. They work on rows: (n, D)."""
+"""Where a flow starts: distributions of the points before the first layer. Points are rows here: (n, D)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import math
 
 import torch
 from sklearn.decomposition import PCA
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from genrun.maths.growing import Growing
 from genrun.maths.mixtures import ClassMixture
-from genrun.maths.transport.layers import Shape
 
 
-class Start(Growing):
+class Start(nn.Module):
     """A distribution of points in D dimensions, for each class.
 
     Args:
+        size: D.
         num_classes: number of classes, at least 1 (an unconditional flow has one).
 
     Attributes:
@@ -26,13 +25,13 @@ class Start(Growing):
 
     by_class = False
 
-    def __init__(self, num_classes: int = 1) -> None:
+    def __init__(self, size: int, num_classes: int = 1) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.size, self.num_classes = size, num_classes
         self.register_buffer("shares", torch.full((num_classes,), 1 / num_classes))
 
-    def check(self, shape: Shape, labels: Tensor) -> None:
-        """Check that the start can be fitted to images of this shape with these labels (N,).
+    def check(self, labels: Tensor) -> None:
+        """Check that the start can be fitted to images with these labels (N,).
 
         Raises:
             ValueError: it cannot.
@@ -45,14 +44,15 @@ class Start(Growing):
     def labels(self, n: int, generator: Generator) -> Tensor:
         """Return n labels with the shares of the data, in random order: (n,) int64."""
         ends = (self.shares.double().cumsum(0) * n).round().long()
-        labels = torch.searchsorted(ends, torch.arange(n, device=ends.device), right=True).clamp_(max=self.num_classes - 1)
+        labels = torch.searchsorted(ends, torch.arange(n, device=ends.device), right=True).clamp_(
+            max=self.num_classes - 1
+        )
         return labels[torch.randperm(n, generator=generator, device=generator.device).to(labels.device)]
 
-    def sample(self, labels: Tensor, size: int, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
+    def sample(self, labels: Tensor, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
         """Draw a point for each label: (n,) → (n, D).
 
         Args:
-            size: D.
             fresh: whether these are new draws, instead of the particles to which the layers are fitted.
         """
         raise NotImplementedError
@@ -66,19 +66,18 @@ class StandardNormal(Start):
     """N(0, I), as NOTA has it ("Latent gaussian assumption").
 
     Args:
-        num_classes: see `Start`; all classes share the distribution.
+        size, num_classes: see `Start`; all classes share the distribution.
         fresh_scale: σ, fresh draws start at N(0, σ² I); the published code has 0.9.
     """
 
-    def __init__(self, num_classes: int = 1, fresh_scale: float = 1.0) -> None:
-        super().__init__(num_classes)
+    def __init__(self, size: int, num_classes: int = 1, fresh_scale: float = 1.0) -> None:
+        super().__init__(size, num_classes)
         if not 0 < fresh_scale < math.inf:
             raise ValueError(f"fresh_scale: expected a finite number above 0, got {fresh_scale}")
         self.fresh_scale = fresh_scale
 
-    def sample(self, labels: Tensor, size: int, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
-        device = "cpu" if generator is None else generator.device
-        z = torch.randn(len(labels), size, generator=generator, device=device).to(labels.device)
+    def sample(self, labels: Tensor, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
+        z = torch.randn(len(labels), self.size, generator=generator, device=self.shares.device)
         return z * self.fresh_scale if fresh else z
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -94,9 +93,9 @@ class Mixture(Start):
     data if it has many components: compare the metrics of copying for several numbers of them.
 
     Args:
-        num_classes: see `Start`; each class has a mixture of its own.
+        size, num_classes: see `Start`; each class has a mixture of its own.
         cells: number of Gaussians, of all classes together; each class has the same number.
-        scores: q, below the number of values in an image.
+        scores: q, or D if that is less.
         em_steps: largest number of EM steps after k-means.
         reg_covar: is added to the variances of a Gaussian, as a multiple of the mean variance of its class.
 
@@ -107,24 +106,31 @@ class Mixture(Start):
     by_class = True
 
     def __init__(
-        self, num_classes: int = 1, cells: int = 300, scores: int = 100, em_steps: int = 100, reg_covar: float = 1e-3
+        self,
+        size: int,
+        num_classes: int = 1,
+        cells: int = 300,
+        scores: int = 100,
+        em_steps: int = 100,
+        reg_covar: float = 1e-3,
     ) -> None:
-        super().__init__(num_classes)
+        super().__init__(size, num_classes)
         if scores < 1:
             raise ValueError(f"model.start.scores: expected at least 1, got {scores}")
         if cells < num_classes:
             raise ValueError(f"model.start.cells: expected at least one for each of {num_classes} classes, got {cells}")
-        self.scores = scores
-        self.prior = ClassMixture(num_classes, scores, cells // num_classes, reg_covar=reg_covar, em_steps=em_steps)
-        self.register_buffer("mean", torch.zeros(0))  # μ (D,)
-        self.register_buffer("basis", torch.zeros(0, scores))  # V (D, q)
+        self.scores = min(scores, size)
+        self.prior = ClassMixture(
+            num_classes, self.scores, cells // num_classes, reg_covar=reg_covar, em_steps=em_steps
+        )
+        self.register_buffer("mean", torch.zeros(size))  # μ (D,)
+        self.register_buffer("basis", torch.eye(size)[:, : self.scores].contiguous())  # V (D, q)
         self.register_buffer("scale", torch.ones(()))  # σ
 
-    def check(self, shape: Shape, labels: Tensor) -> None:
-        values = math.prod(shape)
-        if min(values, len(labels)) <= self.scores:
+    def check(self, labels: Tensor) -> None:
+        if len(labels) <= self.scores:
             raise ValueError(
-                f"model.start.scores={self.scores}: expected fewer than the {values} values of an image and the {len(labels)} images"
+                f"model.start.scores={self.scores} principal components need more images than that, got {len(labels)}"
             )
         least, label = labels.bincount(minlength=self.num_classes).min(0)
         if least < (each := max(2, self.prior.choices[0])):
@@ -135,24 +141,25 @@ class Mixture(Start):
     def fit(self, data: Tensor, labels: Tensor) -> None:
         super().fit(data, labels)
         components = PCA(self.scores, svd_solver="randomized", random_state=0).fit(data.cpu().numpy())
-        self.mean = torch.from_numpy(components.mean_).to(data)
-        self.basis = torch.from_numpy(components.components_.T.copy()).to(data)
-        self.scale = self.scale.new_tensor(math.sqrt(max(components.noise_variance_, 1e-12)))
-        self.prior.fit((data - self.mean) @ self.basis, labels)
+        self.mean.copy_(torch.from_numpy(components.mean_))
+        self.basis.copy_(torch.from_numpy(components.components_.T))
+        self.scale.fill_(math.sqrt(max(components.noise_variance_, 1e-12)))
+        self.prior.fit((data - self.mean.to(data)) @ self.basis.to(data), labels)
 
-    def sample(self, labels: Tensor, size: int, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
+    def sample(self, labels: Tensor, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
         s = self.prior.sample(labels, generator=generator)  # (n, q)
-        if not len(self.mean):  # not fitted yet
-            return torch.randn(len(labels), size, generator=generator, device=s.device)
-        noise = torch.randn(len(labels), size, generator=generator, device=s.device)
+        noise = torch.randn(len(labels), self.size, generator=generator, device=s.device)
         noise -= noise @ self.basis @ self.basis.T
         return self.mean + s @ self.basis.T + self.scale * noise
 
     def log_prob(self, x: Tensor) -> Tensor:
         centred = x - self.mean
-        s = centred @ self.basis
+        s = centred @ self.basis.to(x)
         rest = (centred.square().sum(1) - s.square().sum(1)).clamp(min=0)
         free = x.shape[1] - self.scores
         outside = -0.5 * (rest / self.scale**2 + free * math.log(2 * math.pi)) - free * self.scale.log()
-        of_class = [self.prior.log_prob(s, torch.full_like(s[:, 0], y, dtype=torch.long)) for y in range(len(self.shares))]
-        return outside + torch.logsumexp(torch.stack(of_class, 1) + self.shares.log(), 1)
+        s = s.to(self.prior.means)
+        of_class = [
+            self.prior.log_prob(s, torch.full_like(s[:, 0], y, dtype=torch.long)) for y in range(self.num_classes)
+        ]
+        return outside + torch.logsumexp(torch.stack(of_class, 1) + self.shares.log(), 1).to(x)
