@@ -74,11 +74,8 @@ class NOTA(Method):
             self.flow.begin(self.image_shape)
         except ValueError as error:
             raise ValueError(f"model.layers: {error}") from error
-        self.register_buffer(
-            "directions",
-            random_directions(DIRECTIONS, math.prod(self.image_shape), Generator().manual_seed(0)),
-            persistent=False,
-        )
+        directions = random_directions(DIRECTIONS, math.prod(self.image_shape), Generator().manual_seed(0))
+        self.register_buffer("directions", directions, persistent=False)
         self.x: Tensor | None = None  # the particles, while training: (D, M)
         self.fresh: Tensor | None = None  # new draws that take the same steps: (D, FRESH)
 
@@ -210,5 +207,8 @@ class MonotoneNOTA(NOTA):
         return self.to_images(self.flow.as_images(self.flow.through(codes.T.contiguous().clone())))
 
     def log_prob(self, images: Tensor) -> Tensor:
-        """Return the log density of images on [0, 1]^D, of all classes together, in nats: (n, C, H, W) → (n,)."""
+        """Return the log density of images on [0, 1]^D, of all classes together, in nats: (n, C, H, W) → (n,).
+
+        It is NaN where the inverse is lost in rounding; see `GenFlow.log_prob`.
+        """
         return self.flow.log_prob(images.flatten(1).double())  # rounding grows on the way back

@@ -13,6 +13,7 @@ from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.inference import balanced_labels
 from genrun.maths.convex import ConvexCombinations
+from genrun.methods.nota import NOTA
 from genrun.parts import build_method
 from genrun.run import run
 from genrun.runs.open import open_run
@@ -31,6 +32,8 @@ OF_AUTOENCODER = {"Decodes", "Encodes", "Reconstructs", "Refits"}
 OF_VAE = {"Bounded", "Decodes", "Encodes", "Reconstructs", "Refits"}
 OF_DIFFUSION = {"Noises", "Trajectory"}
 OF_REGENE = {"Calibrates", "Classifies", "Combines", "Decodes", "Encodes", "Reconstructs", "Refits"}
+OF_NOTA = {"MovesParticles", "Trajectory"}
+OF_MONOTONE_NOTA = {"Decodes", "Density", "Encodes", "MovesParticles", "Trajectory"}
 NEED_LABELS = {"regene", "regene_paper", "regene_paper_colour"}
 CAPABILITIES = {
     "autoencoder": OF_AUTOENCODER,
@@ -45,6 +48,10 @@ CAPABILITIES = {
     "flow_matching": OF_DIFFUSION,
     "gan": {"Decodes"},
     "gan_paper": {"Decodes"},
+    "nota": OF_MONOTONE_NOTA,
+    "nota_linear": OF_NOTA,
+    "nota_poster": OF_NOTA,
+    "nota_tiled": OF_MONOTONE_NOTA,
     "rbm": {"Density", "Diagnoses", "Reconstructs", "Trajectory"},
     "rbm_paper": {"Density", "Diagnoses", "Reconstructs", "Trajectory"},
     "regene": OF_REGENE,
@@ -62,6 +69,10 @@ SMALL_REGENE = [
     "model.latent_check=false",
     "model.image_check=false",
 ]
+OF_TRANSPORT = "_target_: genrun.maths.transport"
+TILED = f"{{{OF_TRANSPORT}.Tiled, patch: 0.5, steps: 3, map: {{{OF_TRANSPORT}.Monotone, knots: 8}}"
+QUADRATIC = f"map: {{{OF_TRANSPORT}.Polynomial, degree: 2}}"
+SMALL_POSTER = f"{{{OF_TRANSPORT}.Linear, size: 0.5, steps: 2, {QUADRATIC}}},{{{OF_TRANSPORT}.Conv, patch: 3, steps: 2, {QUADRATIC}}}"
 # less of the same, so that the suite stays short
 SMALL = {
     "regene": SMALL_REGENE,
@@ -71,6 +82,10 @@ SMALL = {
         "model.encoder.kernels=[3,3]",
         *(f"model.phases.decoder_{part}.perceptual=0" for part in ("outline", "texture")),
     ],
+    "nota": ["model.particles=200", "model.start.scores=5", "model.start.cells=6", f"model.layers=[{TILED}}},{TILED}}}]"],
+    "nota_linear": ["model.particles=100", f"model.layers=[{{{OF_TRANSPORT}.Linear, steps: 4, {QUADRATIC}}}]"],
+    "nota_poster": ["model.particles=100", f"model.layers=[{SMALL_POSTER}]"],
+    "nota_tiled": ["model.particles=200", f"model.layers=[{TILED}, slices: 4, optimised: true}},{TILED}}}]"],
     "autoencoder": ["model.prior.components=2"],
     "autoencoder_paper": ["model.prior.components=2"],
     "autoencoder_paper_1": ["model.prior.components=2"],
@@ -105,6 +120,9 @@ def build(model: str, asked=(), shape=(1, 8, 8), classes=10):
     ):  # there is nothing to draw from before it is fitted
         size = method.prior.size
         method.prior.fit(torch.randn(60, size), torch.arange(60) % max(1, classes))
+    if isinstance(method, NOTA):  # its maps are buffers
+        data = torch.rand(60, *shape)
+        method.flow.fit(data, method.classes_of(torch.arange(60) % max(1, classes)))
     return method
 
 
@@ -204,6 +222,10 @@ def test_each_capability_answers_in_its_shapes(model, asked, shape, classes, bit
         states = method.sample_trajectory(n, labels, frames=5, generator=seeded())
         assert states.shape == (5, n, *shape) and states.min() >= 0 and states.max() <= 1
         assert torch.equal(states[-1], method.sample(n, labels, generator=seeded()))
+    if "MovesParticles" in has:
+        particles, of_particles = method.fitted_particles(n)
+        assert particles.shape == images.shape and particles.min() >= 0 and particles.max() <= 1
+        assert len(of_particles) == n if method.num_classes else of_particles is None
     if "Noises" in has:
         states = method.noise_trajectory(images, frames=5, generator=seeded())
         assert states.shape == (5, n, *shape)

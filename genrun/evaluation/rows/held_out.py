@@ -89,7 +89,8 @@ def likelihood_rows(
     protocol = f"{count:,} test images, dequantised"
     if isinstance(method, Density):
         bits = bits_per_dimension(method, method.log_prob, test, chunk, seed)
-        rows.append(Row("bits per dimension", bits, count=count, protocol=protocol, best="low"))
+        note = "" if math.isfinite(bits) else "the method cannot compute the density of some images"
+        rows.append(Row("bits per dimension", bits, count=count, protocol=protocol, note=note, best="low"))
     if isinstance(method, Bounded):
         noise = seeded(seed, device=method.device)
         bits = bits_per_dimension(method, lambda images: method.elbo(images, generator=noise), test, chunk, seed)

@@ -48,26 +48,23 @@ def largest_slices(
     the rows are made orthonormal after each such step.
 
     Args:
-        x: (D, M).
-        y: (D, N).
+        x, y: (D, M) each; if one has more points, only its first M are used.
         iterations: number of these steps, from random directions.
 
     References:
         Dai and Seljak, Sliced iterative normalizing flows, 2021, section 2 and algorithm 1 (the distance, and its use).
     """
-    W = haar(1, count, len(x), generator)[0].to(x)
-    ranks = torch.linspace(0, y.shape[1] - 1, x.shape[1], device=x.device).round().long()
+    points = min(x.shape[1], y.shape[1])
+    x, y = x[:, :points], y[:, :points]
+    W = haar(1, count, len(x), generator, x.dtype)[0].to(x.device)
     for _ in range(iterations):
-        from_, to = (W @ x).argsort(1), (W @ y).argsort(1)[:, ranks]  # (count, M)
-        G = torch.stack([direction(w, x[:, i], y[:, j]) for w, i, j in zip(W, from_, to, strict=True)])
-        W = torch.linalg.qr(G.mT).Q.mT.contiguous()
+        of_x, of_y = (W @ x).sort(1), (W @ y).sort(1)  # (count, M)
+        difference = of_x.values - of_y.values  # wᵀ (x_i - y_i) of the pairs
+        # A w = Σ_i (x_i - y_i) (x_i - y_i)ᵀ w, with the differences back at the places of their points
+        G = torch.zeros_like(difference).scatter_(1, of_x.indices, difference) @ x.T
+        G -= torch.zeros_like(difference).scatter_(1, of_y.indices, difference) @ y.T
+        W = torch.linalg.qr(G.T).Q.T.contiguous()
     return W
-
-
-def direction(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return A w for the pairs x, y (D, M): A = (x - y)(x - y)ᵀ / M, so wᵀ A w is their mean squared distance along w."""
-    difference = x - y
-    return difference @ (w @ difference) / x.shape[1]
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:

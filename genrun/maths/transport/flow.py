@@ -16,6 +16,7 @@ from genrun.maths.transport.marginal_maps import Extrapolate
 from genrun.maths.transport.starts import StandardNormal, Start
 
 CHUNK = 4096  # points that are moved through all layers at a time
+LOST = 1e-3  # a point that misses itself by more than this share of the largest value, on the way to the start and back, is lost
 PART = 1000  # points that are drawn from the start at a time
 
 
@@ -299,10 +300,13 @@ class GenFlow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         r"""Return the log density of points (n, D), in nats: log p(x) = log p_start(z) - log |det ∂x/∂z|, x = flow(z): (n,).
 
-        The density is that of maps with straight tails: `extrapolate="linear"`.
+        The density is that of maps of slope 1 outside their support: `extrapolate="linear"`. A flow with many steps may contract so much
+        that z is lost in rounding. Points that do not come back from z get NaN.
         """
         z, log_det = self.inverse(x)
-        return self.start.log_prob(z) - log_det
+        back = self.through(z.T.contiguous().clone()).T
+        lost = (back - x).abs().amax(1) > LOST * x.abs().amax()
+        return (self.start.log_prob(z) - log_det).masked_fill(lost, math.nan)
 
     # --------------------------------------------------------------------------------------------------------- arrays
 
