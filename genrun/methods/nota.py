@@ -102,12 +102,12 @@ class NOTA(Method):
     @torch.no_grad()
     def training_step(self, batch: Batch, _: int) -> None:
         with torch.autocast(self.device.type, enabled=False):
+            data = self.dequantised(batch.image)
             if not self.flow.started:
-                data = self.dequantised(batch.image)
                 self.flow.fit_start(data.T, self.classes_of(batch.label))
                 self.begin_particles()
-            for _ in range(min(self.steps_per_epoch, self.flow.total_steps - self.flow.fitted_steps)):
-                data = self.dequantised(batch.image)
+            for step in range(min(self.steps_per_epoch, self.flow.total_steps - self.flow.fitted_steps)):
+                data = self.dequantised(batch.image) if step else data
                 done = self.flow.fitted_steps
                 self.x = self.flow.fit_next(self.x, data)
                 self.fresh = self.flow.through(self.fresh, first=done)

@@ -82,8 +82,16 @@ SMALL = {
         "model.encoder.kernels=[3,3]",
         *(f"model.phases.decoder_{part}.perceptual=0" for part in ("outline", "texture")),
     ],
-    "nota": ["model.particles=200", "model.start.scores=5", "model.start.cells=6", f"model.layers=[{TILED}}},{TILED}}}]"],
-    "nota_linear": ["model.particles=100", f"model.layers=[{{{OF_TRANSPORT}.Linear, steps: 4, {QUADRATIC}}}]"],
+    "nota": [
+        "model.particles=200",
+        "model.start.scores=5",
+        "model.start.cells=20",
+        f"model.layers=[{TILED}}},{TILED}}}]",
+    ],
+    "nota_linear": [
+        "model.particles=100",
+        f"model.layers=[{{{OF_TRANSPORT}.Linear, slices: 8, steps: 4, {QUADRATIC}}}]",
+    ],
     "nota_poster": ["model.particles=100", f"model.layers=[{SMALL_POSTER}]"],
     "nota_tiled": ["model.particles=200", f"model.layers=[{TILED}, slices: 4, optimised: true}},{TILED}}}]"],
     "autoencoder": ["model.prior.components=2"],

@@ -163,11 +163,16 @@ class GenFlow(nn.Module):
         They are always the same: drawn from `init_seed`, then moved by the same steps in the same blocks as when they were fitted.
 
         Args:
-            n: number of particles, the first ones; None: all.
+            n: number of particles at most, as many of each class as far as there are; None: all.
         """
         generator = Generator(self.shape.device).manual_seed(self.init_seed)
         labels = self.start.labels(self.n_gen_samples, generator)
-        return self.through(self.drawn(labels[:n], generator, fresh=False)), labels[:n]
+        x = self.drawn(labels, generator, fresh=False)
+        if n is not None:
+            place_in_class = F.one_hot(labels, self.start.num_classes).cumsum(0).gather(1, labels[:, None])[:, 0]
+            chosen = place_in_class.argsort(stable=True)[:n]
+            x, labels = x[:, chosen], labels[chosen]
+        return self.through(x), labels
 
     def drawn(self, labels: Tensor, generator: Generator | None, *, fresh: bool = True) -> Tensor:
         """Draw a point of the start for each label (n,), in parts that need little memory: (D, n)."""
@@ -255,7 +260,7 @@ class GenFlow(nn.Module):
     def through(self, x: Tensor, first: int = 0, until: int | None = None) -> Tensor:
         """Move points (D, M) through the fitted steps first, first + 1, …, until - 1; in place where the size stays."""
         for place, (number, layer, step) in enumerate(self.steps()):
-            if step >= layer.fitted or place == until:
+            if step >= layer.fitted or place == until or not x.shape[1]:
                 break
             if place >= first:
                 x = self.resized_to(x, number, step)
@@ -325,6 +330,8 @@ class GenFlow(nn.Module):
     def as_images(self, x: Tensor, until: int | None = None) -> Tensor:
         """Return points (D, M) that went through the fitted steps, or the first `until`, as (M, C, H, W) in the shape of the data."""
         done = [layer for _, layer, step in self.steps() if step < layer.fitted][:until]
+        if not x.shape[1]:
+            return x.new_empty(0, *self.image_shape)
         shape = self.shape_in(done[-1] if done else self.layers[0])
         return resized(x, shape, self.image_shape).T.reshape(-1, *self.image_shape)
 

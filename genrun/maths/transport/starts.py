@@ -109,9 +109,9 @@ class Mixture(Start):
         self,
         size: int,
         num_classes: int = 1,
-        cells: int = 300,
-        scores: int = 100,
-        em_steps: int = 100,
+        cells: int = 600,
+        scores: int = 150,
+        em_steps: int = 3,
         reg_covar: float = 1e-3,
     ) -> None:
         super().__init__(size, num_classes)
@@ -148,7 +148,7 @@ class Mixture(Start):
 
     def sample(self, labels: Tensor, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
         s = self.prior.sample(labels, generator=generator)  # (n, q)
-        noise = torch.randn(len(labels), self.size, generator=generator, device=s.device)
+        noise = torch.randn(len(labels), self.size, generator=generator, device=s.device, dtype=s.dtype)
         noise -= noise @ self.basis @ self.basis.T
         return self.mean + s @ self.basis.T + self.scale * noise
 
