@@ -13,7 +13,7 @@ class Growing(nn.Module):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.register_load_state_dict_pre_hook(Growing._make_room)
+        self.register_load_state_dict_pre_hook(Growing.make_room)
 
     def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Give each buffer the shape of the saved one: name → shape. See `genrun.types.Resizes`."""
@@ -21,6 +21,7 @@ class Growing(nn.Module):
             if name in self._buffers and tuple(self._buffers[name].shape) != tuple(shape):
                 self._buffers[name] = self._buffers[name].new_zeros(tuple(shape))
 
-    def _make_room(self, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    def make_room(self, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+        """Resize before tensors are loaded; torch calls this with the prefix of this module's names."""
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         self.resize({name: value.shape for name, value in own.items() if name in self._buffers})

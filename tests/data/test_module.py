@@ -114,6 +114,13 @@ def test_wrong_options_are_refused(options, words):
     assert words in refusal(lambda: digits(**options).prepare())
 
 
+def test_of_chosen_classes_the_same_share_is_held_out(numbered):
+    whole, some = ImageData(numbered, 10, validation=10), ImageData(numbered, 10, validation=10, classes=[1])
+    assert (len(whole.train), len(whole.validation)) == (40, 10)
+    kept = len(some.train) + len(some.validation)
+    assert len(some.validation) == round(kept * 10 / 50) and kept < 20
+
+
 def test_classes_need_labels_and_have_names(tmp_path):
     np.savez(tmp_path / "plain.npz", images=np.zeros((9, 4, 4), np.uint8))
     data = ImageData(partial(arrays.npz, str(tmp_path / "plain.npz")), 2, classes=[0])
@@ -134,6 +141,7 @@ def test_every_configuration_composes_and_digits_instantiates():
         "mnist",
         "mnist_numbers",
         "npz",
+        "swiss_roll",
     ]
     with initialize_config_module("genrun.conf", version_base=None):
         for name in names:

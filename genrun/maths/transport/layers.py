@@ -18,9 +18,15 @@ from genrun.maths.transport.marginal_maps import Extrapolate, MarginalMap, Monot
 Shape = tuple[int, int, int]
 Rebuild = Literal["centre", "median"]
 
-BLOCK = 2**20  # values that are mapped at a time: a larger number needs more memory, a smaller one more calls
+BLOCK = (
+    2**19
+)  # values that are mapped at a time: with more of them temporary tensors leave the cache, with fewer there are more calls
+PROJECTED = 2**24  # values that are projected at a time: a product of large matrices, of 64 MiB here
+# Temporary tensors of this size come and go. The C library asks the system for each one anew, which takes longer than the arithmetic,
+# until a block of nearly 32 MiB was freed once; then it keeps what is freed.
+torch.empty(2**23 - 2**12)
 SLICE_POINTS = 4000  # points among which optimised slices are searched
-POOLED = 2**21  # values to which the map of overlapping patches is fitted, at most
+POOLED = 2**20  # values to which the map of overlapping patches is fitted, at most
 
 
 def step_generator(seed: int, layer: int, step: int) -> Generator:
@@ -89,6 +95,18 @@ class Layer(Growing):
     def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
         """Move points (D, M) back through a fitted step, in place; return the log determinant of the step's Jacobian there: (M,)."""
         raise NotImplementedError
+
+    def fit_maps(self, y: Tensor, targets: Tensor) -> Tensor:
+        """Fit a map to each row of y (S, M), which carries it to that row of the targets (S, N): parameters (S, P)."""
+        rows = max(1, BLOCK // (self.map.spread * max(y.shape[1], targets.shape[1])))
+        return torch.cat([self.map.fit(*some) for some in zip(y.split(rows), targets.split(rows), strict=True)])
+
+    def change_by_maps_(self, y: Tensor, parameters: Tensor, extrapolate: Extrapolate) -> Tensor:
+        """Replace each row of y (S, M) by how much its map, with parameters (S, P), changes it."""
+        rows = max(1, BLOCK // y.shape[1])
+        for some, of_some in zip(y.split(rows), parameters.split(rows), strict=True):
+            some.neg_().add_(self.map(of_some, some.neg(), extrapolate))
+        return y
 
     def keep(self, parameters: Tensor) -> None:
         """Add the parameters (S, P) of a fitted step."""
@@ -177,7 +195,7 @@ class Tiled(Layer):
         if len(places) == 1 and len(x) == places.shape[1]:
             yield slice(0, 1), x[None]
             return
-        tiles = max(1, BLOCK // (places.shape[1] * x.shape[1]))
+        tiles = max(1, PROJECTED // (places.shape[1] * x.shape[1]))
         for first in range(0, len(places), tiles):
             some = slice(first, min(first + tiles, len(places)))
             at = places[some].flatten()
@@ -191,7 +209,7 @@ class Tiled(Layer):
 
         They are orthonormal, so moving points along some of them does not change their coordinates along the others.
         """
-        rows = max(1, BLOCK // (len(R) * points))
+        rows = max(1, PROJECTED // (len(R) * points))
         for first in range(0, R.shape[1], rows):
             yield slice(first, min(first + rows, R.shape[1]))
 
@@ -205,7 +223,7 @@ class Tiled(Layer):
             of_data, fitted = tiles_of(data, places[tiles]), []
             for rows in self.rows(R[tiles], x.shape[1]):
                 y, targets = R[tiles, rows] @ values, R[tiles, rows] @ of_data  # (T, K, M), (T, K, N)
-                fitted.append(self.map.fit(y.flatten(0, 1), targets.flatten(0, 1)).view(*y.shape[:2], -1))
+                fitted.append(self.fit_maps(y.flatten(0, 1), targets.flatten(0, 1)).view(*y.shape[:2], -1))
                 self.move(values, R[tiles, rows], y, fitted[-1], extrapolate)
             maps.append(torch.cat(fitted, 1))
         self.keep(torch.cat(maps).flatten(0, 1))
@@ -219,8 +237,7 @@ class Tiled(Layer):
 
     def move(self, values: Tensor, R: Tensor, y: Tensor, parameters: Tensor, extrapolate: Extrapolate) -> None:
         """Carry the coordinates y (T, K, M) of tiles along R (T, K, d) by maps (T, K, P); change the tiles (T, d, M) in place."""
-        flat = y.view(-1, y.shape[2])
-        change = self.map(parameters.reshape(len(flat), -1), flat, extrapolate).sub_(flat)
+        change = self.change_by_maps_(y.flatten(0, 1), parameters.flatten(0, 1), extrapolate)
         values.baddbmm_(R.mT, change.view_as(y))
 
     def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
@@ -311,17 +328,17 @@ class Conv(Layer):
             points[:, torch.randperm(points.shape[1], generator=generator)[:most].to(points.device)]
             for points in (x, data)
         ]
-        axes = max(1, BLOCK // (shape[1] * shape[2] * max(points.shape[1] for points in some)))
+        axes = max(1, PROJECTED // (shape[1] * shape[2] * max(points.shape[1] for points in some)))
         fitted = []
         for kernels in R.split(axes):
             of_x, of_data = (self.pooled(self.projected(points.T.reshape(-1, *shape), kernels)) for points in some)
-            fitted.append(self.map.fit(of_x, of_data))
+            fitted.append(self.fit_maps(of_x, of_data))
         self.keep(torch.cat(fitted))
         self.apply_step(x, self.fitted - 1, shape, seed, layer, extrapolate)
 
     def apply_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
         R, maps = self.kernels(shape, seed, layer, step, x), self.maps[step].to(x)
-        for part in x.split(max(1, BLOCK // (len(R) * shape[1] * shape[2])), 1):
+        for part in x.split(max(1, PROJECTED // (len(R) * shape[1] * shape[2])), 1):
             images = part.T.reshape(-1, *shape)
             y = self.projected(images, R)  # (m, d, H, W)
             pooled = self.pooled(y)

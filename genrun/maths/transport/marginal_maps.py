@@ -54,6 +54,7 @@ class MarginalMap:
     """
 
     monotone = False
+    spread = 1  # how many values, about, the fit needs at a time for each value
 
     def check(self, particles: int, targets: int) -> None:
         """Check that these numbers of values are enough.
@@ -83,6 +84,8 @@ class Polynomial(MarginalMap):
     Args:
         degree: of the polynomial, 1 … 12.
     """
+
+    spread = 4
 
     def __init__(self, degree: int = 5) -> None:
         if not 1 <= degree <= 12:

@@ -94,7 +94,8 @@ class Mixture(Start):
 
     Args:
         size, num_classes: see `Start`; each class has a mixture of its own.
-        cells: number of Gaussians, of all classes together; each class has the same number.
+        cells: number of Gaussians, of all classes together; each class has the same number. With few images there are fewer.
+        images_per_cell: least mean number of images for each Gaussian.
         scores: q, or D if that is less.
         em_steps: largest number of EM steps after k-means.
         reg_covar: is added to the variances of a Gaussian, as a multiple of the mean variance of its class.
@@ -112,6 +113,7 @@ class Mixture(Start):
         cells: int = 600,
         scores: int = 150,
         em_steps: int = 3,
+        images_per_cell: int = 30,
         reg_covar: float = 1e-3,
     ) -> None:
         super().__init__(size, num_classes)
@@ -119,7 +121,9 @@ class Mixture(Start):
             raise ValueError(f"model.start.scores: expected at least 1, got {scores}")
         if cells < num_classes:
             raise ValueError(f"model.start.cells: expected at least one for each of {num_classes} classes, got {cells}")
-        self.scores = min(scores, size)
+        if images_per_cell < 1:
+            raise ValueError(f"model.start.images_per_cell: expected at least 1, got {images_per_cell}")
+        self.scores, self.cells, self.images_per_cell = min(scores, size), cells // num_classes, images_per_cell
         self.prior = ClassMixture(
             num_classes, self.scores, cells // num_classes, reg_covar=reg_covar, em_steps=em_steps
         )
@@ -133,10 +137,8 @@ class Mixture(Start):
                 f"model.start.scores={self.scores} principal components need more images than that, got {len(labels)}"
             )
         least, label = labels.bincount(minlength=self.num_classes).min(0)
-        if least < (each := max(2, self.prior.choices[0])):
-            raise ValueError(
-                f"model.start.cells: {each} Gaussians for class {int(label)}, which has {int(least)} images: use fewer cells"
-            )
+        if least < 2:
+            raise ValueError(f"model/start=mixture: expected at least 2 images of class {int(label)}, got {int(least)}")
 
     def fit(self, data: Tensor, labels: Tensor) -> None:
         super().fit(data, labels)
@@ -144,6 +146,8 @@ class Mixture(Start):
         self.mean.copy_(torch.from_numpy(components.mean_))
         self.basis.copy_(torch.from_numpy(components.components_.T))
         self.scale.fill_(math.sqrt(max(components.noise_variance_, 1e-12)))
+        least = int(labels.bincount(minlength=self.num_classes).min())
+        self.prior.choices = [max(1, min(self.cells, least // self.images_per_cell))]
         self.prior.fit((data - self.mean.to(data)) @ self.basis.to(data), labels)
 
     def sample(self, labels: Tensor, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:

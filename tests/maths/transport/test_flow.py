@@ -241,6 +241,12 @@ def test_a_mixture_is_drawn_from_its_density():
     assert (q - start.double().log_prob(x)).exp().mean().item() == pytest.approx(1, abs=0.1)
 
 
+def test_a_mixture_has_fewer_cells_when_there_are_few_images():
+    start = Mixture(4, 2, cells=20, scores=2, images_per_cell=10)
+    start.fit(torch.randn(80, 4, generator=seeded()), torch.arange(80) // 50)  # 50 and 30 images
+    assert (start.prior.weights > 0).sum(1).tolist() == [3, 3]
+
+
 def test_a_mixture_of_classes_follows_the_labels_and_their_shares():
     data = torch.cat([torch.randn(300, 3, generator=seeded()) - 5, torch.randn(100, 3, generator=seeded(1)) + 5])
     labels = torch.tensor([0] * 300 + [1] * 100)
@@ -272,7 +278,7 @@ def test_a_mixture_of_classes_follows_the_labels_and_their_shares():
         ([Linear(size=3)], {"start": StandardNormal(36)}, images(10), "the first layer has 9"),
         ([], {}, images(10), "layers: expected at least one"),
         ([Linear()], {"start": Mixture(36, cells=20)}, images(30), "principal components need more images"),
-        ([Linear()], {"start": Mixture(36, cells=20, scores=3)}, images(10), "use fewer cells"),
+        ([Linear()], {"start": Mixture(36, 2, scores=3)}, images(10), "at least 2 images of class 1, got 0"),
         ([Linear()], {}, torch.zeros(3), "expected points"),
         ([Linear()], {"n_gen_samples": 1}, images(10), "n_gen_samples: expected at least 2"),
     ],
@@ -302,6 +308,7 @@ def test_other_data_and_other_architectures_are_refused():
         lambda: StandardNormal(3, fresh_scale=0),
         lambda: Mixture(5, 3, cells=2),
         lambda: Mixture(5, scores=0),
+        lambda: Mixture(5, images_per_cell=0),
     ],
 )
 def test_options_out_of_range_are_refused(make):
