@@ -83,7 +83,7 @@ def test_samples_follow_their_labels_unless_the_labels_are_not_used(finished, tm
     assert open_run(finished.path).method().num_classes == 10
     without = open_run(train(tmp_path, "model.conditional=false").path).method()
     assert without.num_classes == 0
-    with pytest.raises(Refused, match="model.conditional=true needs a start that depends on the class"):
+    with pytest.raises(Refused, match=r"model.conditional=true needs a start that depends on the class"):
         train(tmp_path, "model/start=normal", "model.conditional=true")
 
 

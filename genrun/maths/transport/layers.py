@@ -104,8 +104,9 @@ class Layer(Growing):
     def change_by_maps_(self, y: Tensor, parameters: Tensor, extrapolate: Extrapolate) -> Tensor:
         """Replace each row of y (S, M) by how much its map, with parameters (S, P), changes it."""
         rows = max(1, BLOCK // y.shape[1])
-        for some, of_some in zip(y.split(rows), parameters.split(rows), strict=True):
-            some.neg_().add_(self.map(of_some, some.neg(), extrapolate))
+        for first in range(0, len(y), rows):
+            some = y[first : first + rows]
+            some.neg_().add_(self.map(parameters[first : first + rows], some.neg(), extrapolate))
         return y
 
     def keep(self, parameters: Tensor) -> None:
