@@ -4,7 +4,7 @@ BIN := .venv/bin
 GENRUN := $(BIN)/genrun
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper generative-imaging generative-imaging-paper autoencoder regene
+.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper generative-imaging generative-imaging-paper autoencoder regene nota
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -73,3 +73,9 @@ autoencoder: install  ## the autoencoder on MNIST, and five other priors for its
 
 regene: install  ## ReGene on MNIST, Fashion-MNIST and 10,000 images of CIFAR-10, three hours on two cores that are busy besides
 	for data in mnist fashion_mnist cifar10; do $(GENRUN) experiment=regene_$${data}_small || exit; done
+
+nota: install  ## NOTA on the Swiss roll and MNIST, and as published, an hour on two cores
+	$(GENRUN) experiment=nota_swiss_roll
+	$(GENRUN) model=nota data=mnist
+	$(GENRUN) model=nota_poster data=mnist
+	$(GENRUN) model=nota_tiled data=mnist

@@ -34,6 +34,10 @@ class StepClock(Callback):
         self.ends: list[float] = []
         self.batch = None
 
+    def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        self.started = time.monotonic()
+        self.epochs = min(self.epochs, method.epochs_needed() or self.epochs)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -42,8 +46,9 @@ class StepClock(Callback):
 
     @property
     def seconds(self) -> float:
-        """Return the mean seconds of a training step."""
+        """Return the mean seconds of a training step; if there is only one, it includes what is done once."""
         ends = self.ends[WARM_UP:] if len(self.ends) > WARM_UP + 1 else self.ends
+        ends = ends if len(ends) > 1 else [self.started, *ends]
         return (ends[-1] - ends[0]) / max(1, len(ends) - 1)
 
 
@@ -83,7 +88,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "batch": f"image {tuple(image.shape)} {image.dtype}, label {tuple(label.shape)}",
         "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",
         "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
-        "parameters": f"{sum(weight.numel() for weight in context.method.parameters()):,}",
+        "parameters": f"{context.method.num_parameters():,}",
         "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}"
         + (
             f"; the run shares each batch among {many} processes, and the time is that of one process"

@@ -123,7 +123,7 @@ class ImageData(LightningDataModule):
 
     def _validation_images(self, train_size: int, whole: int) -> int:
         """Return the number of images to hold out of `train_size`, which are those of the chosen classes among `whole`."""
-        share = self.held_out if self.held_out < 1 else self.held_out / whole
+        share = self.held_out if self.held_out < 1 else self.held_out / max(1, whole)
         count = max(1, round(share * train_size)) if self.held_out else 0
         if count >= train_size:
             raise Refused(

@@ -99,6 +99,10 @@ class Method(LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = share * group.setdefault("full_lr", group["lr"])
 
+    def epochs_needed(self) -> int | None:
+        """Return the number of epochs after which nothing is left to train; None if there is no such number. A trainer must be running."""
+        return None
+
     def follow_schedule(self) -> None:
         """Set the learning rate of the only optimizer by `schedule`, with a warm-up if the schedule falls."""
         if self.schedule != "constant":

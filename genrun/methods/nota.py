@@ -84,11 +84,16 @@ class NOTA(Method):
 
     # --------------------------------------------------------------------------------------------------------- training
 
+    def epochs_needed(self) -> int:
+        """Return the number of epochs that fit all steps of the architecture."""
+        data, limit = self.trainer.datamodule, self.trainer.limit_train_batches
+        batches = data.passes * -(-len(data.train) // data.batch_size)
+        batches = min(batches, limit) if isinstance(limit, int) else max(1, int(batches * limit))
+        return -(-self.flow.total_steps // (self.steps_per_epoch * batches))
+
     def on_fit_start(self) -> None:
-        """Set the number of epochs that the architecture has, and move the particles as far as they were when training stopped."""
-        batches = len(self.trainer.datamodule.train_dataloader())
-        epochs = -(-self.flow.total_steps // (self.steps_per_epoch * batches))
-        self.trainer.fit_loop.max_epochs = min(self.trainer.max_epochs, epochs)
+        """End the training with the last layer, and move the particles as far as they were when training stopped."""
+        self.trainer.fit_loop.max_epochs = min(self.trainer.max_epochs, self.epochs_needed())
         if self.flow.started:
             self.begin_particles()
 
@@ -104,7 +109,12 @@ class NOTA(Method):
         with torch.autocast(self.device.type, enabled=False):
             data = self.dequantised(batch.image)
             if not self.flow.started:
-                self.flow.fit_start(data.T, self.classes_of(batch.label))
+                train = self.trainer.datamodule.train
+                whole, labels = data, batch.label
+                if len(labels) < len(train):  # the batch is only a part
+                    labels = train.labels.to(self.device)
+                    whole = self.dequantised(train.images(torch.arange(len(train), device=self.device)))
+                self.flow.fit_start(whole.T, self.classes_of(labels))
                 self.begin_particles()
             for step in range(min(self.steps_per_epoch, self.flow.total_steps - self.flow.fitted_steps)):
                 data = self.dequantised(batch.image) if step else data
@@ -185,7 +195,7 @@ class MonotoneNOTA(NOTA):
     """
 
     def __init__(self, *positional: Any, **options: Any) -> None:
-        super().__init__(*positional, **options)
+        super().__init__(*positional, **{"extrapolate": "linear"} | options)
         if not self.flow.invertible:
             raise ValueError(
                 "model.layers: MonotoneNOTA needs monotone maps, and Linear or Tiled layers without a size"

@@ -56,7 +56,7 @@ def figures(context: RunContext) -> list[Path]:
     if has_codes(context.method):
         made |= latent_figures(context) | code_figures(context) | map_figures(context) | combination_figures(context)
     samples, labels = first_samples(context)
-    if samples.shape[1:] == (3, 1, 1):
+    if samples.shape[1:] == (3, 1, 1) and len(context.data.test):
         made["points.png"] = points_figure(context, samples)
     elif isinstance(context.method, MovesParticles):
         made["particles.png"] = particles_figure(context, samples, labels)

@@ -22,7 +22,7 @@ from genrun.inference import balanced_labels, codes_of_images, labels_for, seede
 from genrun.report.compare import distinguishing_options, option_label, runs_beside, sort_key
 from genrun.runs.open import OpenRun, open_run
 from genrun.stages.code_figures import MAX_TSNE_CODES, CodedImages, has_codes
-from genrun.types import Encodes, MovesParticles, Noises, Reconstructs, Trajectory
+from genrun.types import Encodes, MovesParticles, Noises, Reconstructs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,12 +81,10 @@ def points_figure(context: RunContext, samples: Tensor) -> bytes:
     """
     method, test = context.method, context.data.test
     clouds = {"data": test.images(shuffled(len(test))[: len(samples)])}
-    if isinstance(method, Trajectory):
-        labels = balanced_labels(len(samples), method.num_classes) if method.num_classes else None
-        states = method.sample_trajectory(
-            len(samples), labels, frames=2, generator=seeded(context.cfg.seed, device=method.device)
-        )
-        clouds["start"] = states[0]
+    if isinstance(method, Encodes):
+        codes = codes_of_images(method, test, shuffled(len(test))[: len(samples)], context.cfg.sample.chunk)
+        if codes.shape[1] == 3:
+            clouds["codes of the data"] = codes
     clouds["new draws"] = samples.float() / 255
     if isinstance(method, MovesParticles):
         clouds["fitted particles"] = method.fitted_particles(len(samples))[0]

@@ -4,9 +4,10 @@ from genrun.maths.transport import GenFlow, Linear
 flow = GenFlow([Linear(steps=50)]).fit(data)
 """
 
+from genrun.maths.transport.conv import Conv
 from genrun.maths.transport.directions import haar, largest_slices, random_directions, sliced_wasserstein
 from genrun.maths.transport.flow import GenFlow
-from genrun.maths.transport.layers import Conv, Layer, Linear, Tiled
+from genrun.maths.transport.layers import Layer, Linear, Tiled
 from genrun.maths.transport.marginal_maps import MarginalMap, Monotone, Polynomial
 from genrun.maths.transport.starts import Mixture, StandardNormal, Start
 

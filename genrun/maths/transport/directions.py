@@ -20,7 +20,7 @@ def haar(
         Stewart, The efficient generation of random orthogonal matrices, 1980.
     """
     x = (
-        torch.randn(count, rows, size, generator=generator).to(dtype or torch.float32).mT.tril()
+        torch.randn(count, rows, size, generator=generator, dtype=torch.float32).to(dtype or torch.float32).mT.tril()
     )  # column k begins at its row k
     first = x.diagonal(dim1=1, dim2=2)  # (count, rows)
     signs = torch.where(first < 0, -1.0, 1.0).to(x)

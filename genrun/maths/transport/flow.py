@@ -16,7 +16,7 @@ from genrun.maths.transport.marginal_maps import Extrapolate
 from genrun.maths.transport.starts import StandardNormal, Start
 
 CHUNK = 4096  # points that are moved through all layers at a time
-LOST = 1e-3  # a point that misses itself by more than this share of the largest value, on the way to the start and back, is lost
+LOST = 1e-3  # a point that misses itself by more than this, on the way to the start and back, is lost; relative to 1 + its largest value
 PART = 1000  # points that are drawn from the start at a time
 
 
@@ -53,6 +53,8 @@ class GenFlow(nn.Module):
         extrapolate: Extrapolate = "clamp",
     ) -> None:
         super().__init__()
+        if extrapolate not in ("clamp", "linear", "free"):
+            raise ValueError(f"extrapolate: expected clamp, linear or free, got {extrapolate}")
         if n_gen_samples < 2:
             raise ValueError(f"n_gen_samples: expected at least 2, got {n_gen_samples}")
         self.layers = nn.ModuleList(layers)
@@ -121,7 +123,7 @@ class GenFlow(nn.Module):
             raise ValueError("layers: expected at least one")
         self.shape.copy_(torch.tensor(shape))
         if self.start is None:
-            self.start = StandardNormal(self.start_size())
+            self.start = StandardNormal(self.start_size()).to(self.shape.device)
         if self.start.size != (size := self.start_size()):
             raise ValueError(f"start: it has points of {self.start.size} values, the first layer has {size}")
         for number, layer in enumerate(self.layers):
@@ -176,7 +178,7 @@ class GenFlow(nn.Module):
 
     def drawn(self, labels: Tensor, generator: Generator | None, *, fresh: bool = True) -> Tensor:
         """Draw a point of the start for each label (n,), in parts that need little memory: (D, n)."""
-        x = torch.empty(self.start_size(), len(labels), device=self.shape.device)
+        x = torch.empty(self.start_size(), len(labels), device=self.shape.device, dtype=torch.float32)
         for part, of_class in zip(x.split(PART, 1), labels.split(PART), strict=True):
             part.copy_(self.start.sample(of_class, generator, fresh=fresh).T)
         return x
@@ -189,10 +191,7 @@ class GenFlow(nn.Module):
         """Fit the next step to particles x (D, M), and return them moved.
 
         Args:
-            data: (D', N) in the shape of the data.
-
-        Raises:
-            ValueError: values are NaN or infinite.
+            data: (D', N) in the shape of the data; finite.
         """
         number, layer, step = next(one for one in self.steps() if one[2] >= one[1].fitted)
         shape = self.shape_in(layer)
@@ -244,6 +243,8 @@ class GenFlow(nn.Module):
         if not points.isfinite().all():
             raise ValueError("data: expected finite numbers, got NaN or Inf")
         labels = torch.zeros(len(points), dtype=torch.long) if labels is None else torch.as_tensor(labels)
+        if len(labels) != len(points):
+            raise ValueError(f"expected {len(points)} labels, as many as points, got {len(labels)}")
         self.check(labels)
         self.fit_start(points.flatten(1), labels.to(points.device))
         columns = points.flatten(1).T.contiguous()
@@ -267,9 +268,19 @@ class GenFlow(nn.Module):
                 layer.apply_step(x, step, self.shape_in(layer), self.init_seed, number, self.extrapolate)
         return x
 
+    def check_begun(self) -> None:
+        """Check that the shape of the data is known.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if not self.image_shape[0]:
+            raise ValueError("the flow was never fitted: call fit first")
+
     @torch.no_grad()
     def transform(self, z: np.ndarray | Tensor) -> np.ndarray | Tensor:
         """Move points of the start through the fitted steps: (n, …) in the shape of the data."""
+        self.check_begun()
         points = self.as_points(z)
         return self.as_given(
             torch.cat([self.through(part.flatten(1).T.contiguous()) for part in points.split(CHUNK)], 1), z
@@ -281,22 +292,26 @@ class GenFlow(nn.Module):
 
         Args:
             labels: (n,) int64, for a start with classes; None: all 0.
+
+        Raises:
+            ValueError: the flow was never fitted.
         """
+        self.check_begun()
         if labels is None:
             labels = torch.zeros(n, dtype=torch.long, device=self.shape.device)
         return self.as_images(self.through(self.drawn(labels, generator)))
 
     @torch.no_grad()
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Move points (n, D) back to the start: (n, D), and the log determinant of the flow's Jacobian there: (n,).
+        """Move points (n, D) or (n, C, H, W) back to the start: (n, D), and the log determinant of the flow's Jacobian there: (n,).
 
         Raises:
             ValueError: a map is not monotone, or a layer changes the number of values.
         """
         if not self.invertible:
             raise ValueError("an inverse needs monotone maps and layers on the size of the data (Linear and Tiled)")
-        y = x.T.contiguous()
-        y = y.clone() if y.data_ptr() == x.data_ptr() else y
+        self.check_begun()
+        y = self.as_points(x).flatten(1).T.clone(memory_format=torch.contiguous_format)
         log_det = y.new_zeros(y.shape[1])
         for number, layer, step in reversed([one for one in self.steps() if one[2] < one[1].fitted]):
             log_det += layer.invert_step(y, step, self.shape_in(layer), self.init_seed, number)
@@ -305,12 +320,13 @@ class GenFlow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         r"""Return the log density of points (n, D), in nats: log p(x) = log p_start(z) - log |det ∂x/∂z|, x = flow(z): (n,).
 
-        The density is that of maps of slope 1 outside their support: `extrapolate="linear"`. A flow with many steps may contract so much
-        that z is lost in rounding. Points that do not come back from z get NaN.
+        The density needs `extrapolate="linear"`. A flow with many steps may contract so much that z is lost in rounding. Points that do
+        not come back from z get NaN.
         """
         z, log_det = self.inverse(x)
+        x = self.as_points(x).flatten(1)
         back = self.through(z.T.contiguous().clone()).T
-        lost = (back - x).abs().amax(1) > LOST * x.abs().amax()
+        lost = (back - x).abs().amax(1) > LOST * (1 + x.abs().amax(1))
         return (self.start.log_prob(z) - log_det).masked_fill(lost, math.nan)
 
     # --------------------------------------------------------------------------------------------------------- arrays

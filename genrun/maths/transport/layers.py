@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from genrun.maths.growing import Growing
 from genrun.maths.transport.directions import haar, largest_slices
 from genrun.maths.transport.marginal_maps import Extrapolate, MarginalMap, Monotone
 
 Shape = tuple[int, int, int]
-Rebuild = Literal["centre", "median"]
 
 BLOCK = (
     2**19
@@ -26,7 +23,6 @@ PROJECTED = 2**24  # values that are projected at a time: a product of large mat
 # until a block of nearly 32 MiB was freed once; then it keeps what is freed.
 torch.empty(2**23 - 2**12)
 SLICE_POINTS = 4000  # points among which optimised slices are searched
-POOLED = 2**20  # values to which the map of overlapping patches is fitted, at most
 
 
 def step_generator(seed: int, layer: int, step: int) -> Generator:
@@ -70,7 +66,7 @@ class Layer(Growing):
         """Return the shape of the images in this layer, if the data has this shape."""
         if self.size is None:
             return shape
-        return shape[0], *(round(self.size * side) if self.size < 1 else int(self.size) for side in shape[1:])
+        return shape[0], *(max(1, round(self.size * side)) if self.size < 1 else int(self.size) for side in shape[1:])
 
     def check(self, shape: Shape) -> None:
         """Check that the layer can work on images of this shape.
@@ -248,10 +244,14 @@ class Tiled(Layer):
         for tiles, values in self.parts(x, places):
             for rows in self.rows(R[tiles], x.shape[1]):
                 y = R[tiles, rows] @ values
-                flat = y.view(-1, y.shape[2])
-                before, log_slopes = self.map.inverse(maps[tiles, rows].reshape(len(flat), -1), flat)
-                log_det += log_slopes.sum(0)
-                values.baddbmm_(R[tiles, rows].mT, before.sub_(flat).view_as(y))
+                flat, parameters = y.flatten(0, 1), maps[tiles, rows].flatten(0, 1)
+                some = max(1, BLOCK // y.shape[2])
+                for first in range(0, len(flat), some):
+                    part = flat[first : first + some]
+                    before, log_slopes = self.map.inverse(parameters[first : first + some], part)
+                    log_det += log_slopes.sum(0)
+                    part.neg_().add_(before)
+                values.baddbmm_(R[tiles, rows].mT, flat.view_as(y))
         return log_det
 
     def search(self, x: Tensor, data: Tensor, places: Tensor, generator: Generator) -> Tensor:
@@ -281,100 +281,6 @@ class Linear(Tiled):
         optimised: bool = False,
     ) -> None:
         super().__init__(None, steps, map, size, slices, optimised)
-
-
-class Conv(Layer):
-    r"""Steps on all overlapping patches, which share a rotation and maps (NOTA's layer "Conv").
-
-    Every pixel has the patch around it, with zeros beyond the edges. The patches of all places are one set of points. They are rotated,
-    their marginals are carried to those of the data's patches, and they are turned back. The image is rebuilt from them:
-
-        from the centre of each patch                `centre`
-        by the median of what all patches say        `median`
-
-    Args:
-        patch: height and width of a patch, an odd number.
-        rebuild: as above.
-        steps, map, size: see `Layer`.
-    """
-
-    def __init__(
-        self,
-        patch: int,
-        steps: int = 1,
-        map: MarginalMap | None = None,
-        size: float | None = None,
-        rebuild: Rebuild = "centre",
-    ) -> None:
-        super().__init__(steps, map, size)
-        if patch < 1 or patch % 2 == 0:
-            raise ValueError(f"patch: expected an odd number for patches around a pixel, got {patch}")
-        self.patch, self.rebuild = patch, rebuild
-
-    def check(self, shape: Shape) -> None:
-        if self.patch > min(shape[1:]):
-            raise ValueError(f"patch={self.patch}: the image has only {shape[1]}×{shape[2]} pixels")
-
-    def kernels(self, shape: Shape, seed: int, layer: int, step: int, like: Tensor) -> Tensor:
-        """Return the rotation of a step as kernels of a convolution: (C·p·p, C, p, p)."""
-        d = shape[0] * self.patch**2
-        R = haar(1, d, d, step_generator(seed, layer, step), like.dtype)[0]
-        return R.view(d, shape[0], self.patch, self.patch).to(like.device)
-
-    def fit_step(self, x: Tensor, data: Tensor, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
-        R = self.kernels(shape, seed, layer, self.fitted, x)
-        most = max(1, POOLED // (shape[1] * shape[2]))
-        generator = step_generator(seed, layer, self.fitted)
-        some = [
-            points[:, torch.randperm(points.shape[1], generator=generator)[:most].to(points.device)]
-            for points in (x, data)
-        ]
-        axes = max(1, PROJECTED // (shape[1] * shape[2] * max(points.shape[1] for points in some)))
-        fitted = []
-        for kernels in R.split(axes):
-            of_x, of_data = (self.pooled(self.projected(points.T.reshape(-1, *shape), kernels)) for points in some)
-            fitted.append(self.fit_maps(of_x, of_data))
-        self.keep(torch.cat(fitted))
-        self.apply_step(x, self.fitted - 1, shape, seed, layer, extrapolate)
-
-    def apply_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, extrapolate: Extrapolate) -> None:
-        R, maps = self.kernels(shape, seed, layer, step, x), self.maps[step].to(x)
-        for part in x.split(max(1, PROJECTED // (len(R) * shape[1] * shape[2])), 1):
-            images = part.T.reshape(-1, *shape)
-            y = self.projected(images, R)  # (m, d, H, W)
-            pooled = self.pooled(y)
-            change = (
-                self.map(maps, pooled, extrapolate).sub_(pooled).view(len(R), len(images), *shape[1:]).transpose(0, 1)
-            )
-            part.copy_(self.rebuilt(images, change, R).flatten(1).T)
-
-    def projected(self, images: Tensor, kernels: Tensor) -> Tensor:
-        """Return the coordinates of all patches: (m, C, H, W) → (m, K, H, W)."""
-        return F.conv2d(images, kernels, padding=self.patch // 2)
-
-    @staticmethod
-    def pooled(y: Tensor) -> Tensor:
-        """Return each coordinate of all patches of all images as a row: (m, K, H, W) → (K, m·H·W)."""
-        return y.transpose(0, 1).reshape(y.shape[1], -1)
-
-    def rebuilt(self, images: Tensor, change: Tensor, R: Tensor) -> Tensor:
-        """Return images (m, C, H, W) rebuilt from their patches, whose coordinates change by (m, d, H, W)."""
-        p, middle = self.patch, self.patch // 2
-        if self.rebuild == "centre":
-            return images + torch.einsum("mkhw,kc->mchw", change, R[:, :, middle, middle])
-        m, C, H, W = images.shape
-        said = F.unfold(images, p, padding=middle).view(
-            m, C, p, p, H, W
-        )  # by the patch around (h, w), of its pixel (i, j)
-        said = said + torch.einsum("mkhw,kcij->mcijhw", change, R)
-        of_pixel = images.new_full((p * p, m, C, H, W), math.nan)
-        for i in range(p):
-            for j in range(p):
-                down, right = i - middle, j - middle  # that pixel is (h + down, w + right)
-                to = [slice(max(0, by), side + min(0, by)) for by, side in ((down, H), (right, W))]
-                of = [slice(max(0, -by), side + min(0, -by)) for by, side in ((down, H), (right, W))]
-                of_pixel[i * p + j][..., to[0], to[1]] = said[:, :, i, j, of[0], of[1]]
-        return of_pixel.nanmedian(0).values
 
 
 def check_length(name: str, length: float | None) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 Extrapolate = Literal["clamp", "linear", "free"]
 
+TAIL = 7  # knots at each end of a monotone map, each with half the mass of the one before
 SMALL = 2**16  # values that are sorted by one thread
 
 
@@ -71,6 +72,10 @@ class MarginalMap:
         """Map the values x (S, M) with the parameters (S, P): (S, M)."""
         raise NotImplementedError
 
+    def inverse(self, parameters: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the x (S, M) that monotone maps carry to y (S, M), and the logarithms of the slopes dy/dx there."""
+        raise NotImplementedError
+
 
 class Polynomial(MarginalMap):
     r"""The polynomial that is nearest to the sorted targets, in squares, at the sorted values (NOTA, "Core idea").
@@ -114,14 +119,19 @@ class Polynomial(MarginalMap):
         gram, right = products[:, :size, :size], products[:, :size, size:]
         # particles that are all equal determine no more than a constant; a trace of the identity picks the smallest coefficients
         gram.diagonal(dim1=1, dim2=2).add_((1e-9 if x.dtype == torch.float32 else 1e-14) * x.shape[1])
-        factor = torch.linalg.cholesky_ex(gram).L
+        factor, info = torch.linalg.cholesky_ex(gram)
         c = torch.cholesky_solve(right, factor)
         # once more with what is left, because the products are rounded
         rest = torch.baddbmm(rest.unsqueeze(1), c.mT.to(x), basis, alpha=-1)
         c += torch.cholesky_solve((basis * rest).sum(2, keepdim=True).double(), factor)
         c = c.squeeze(2).to(x)
         c[:, :1] += centre
-        return torch.cat([lo, hi, c], 1)
+        parameters = torch.cat([lo, hi, c], 1)
+        diagonal = factor.diagonal(dim1=1, dim2=2)
+        lost = (info > 0) | (diagonal.amin(1) < 1e-3 * diagonal.amax(1))  # a few values far out decide the high degrees
+        if x.dtype == torch.float32 and lost.any():
+            parameters[lost] = self.fit(x[lost].double(), y[lost].double()).to(x)
+        return parameters
 
     @staticmethod
     def unit(lo: Tensor, hi: Tensor, x: Tensor) -> Tensor:
@@ -164,7 +174,7 @@ class Monotone(MarginalMap):
         y = y_k + h (s θ² + d_k θ(1-θ)) / (s + (d_k + d_(k+1) - 2s) θ(1-θ))
 
     It is increasing and has a continuous slope, d_k at knot k: the harmonic mean of the secants on both sides. The knots have equal
-    mass between them; towards both ends there are more, down to the outermost values.
+    mass between them; seven more at each end halve the mass again and again, and the last is the outermost value.
 
     Parameters of a map: x_0, …, x_(K-1), y_0, …, y_(K-1).
 
@@ -187,20 +197,16 @@ class Monotone(MarginalMap):
         if min(particles, targets) < 2:
             raise ValueError(f"a monotone map needs at least 2 particles and 2 images, got {particles} and {targets}")
 
-    def probabilities(self, count: int) -> Tensor:
-        """Return the masses below the knots, for sets of `count` values: increasing, from 0 to 1, float64."""
+    def probabilities(self) -> Tensor:
+        """Return the masses below the knots: increasing, from 0 to 1, float64."""
         middle = (torch.arange(self.knots, dtype=torch.float64) + 0.5) / self.knots
-        edge, tail = middle[0].item() / 2, []
-        while edge * count > 1:  # at least a value between two knots
-            tail.append(edge)
-            edge /= 2
-        ends = torch.tensor([0.0, *tail[::-1]], dtype=torch.float64)
+        tail = middle[0] * 0.5 ** torch.arange(TAIL, 0, -1, dtype=torch.float64)
+        ends = torch.cat([torch.zeros(1, dtype=torch.float64), tail])
         return torch.cat([ends, middle, 1 - ends.flip(0)])
 
     def fit(self, x: Tensor, y: Tensor) -> Tensor:
         self.check(x.shape[1], y.shape[1])
-        # the number of knots must not depend on the data alone, so it follows from the smaller of the two sets
-        probabilities = self.probabilities(min(x.shape[1], y.shape[1])).to(x.device)
+        probabilities = self.probabilities().to(x.device)
         ends = [at_ranks(sort_rows(values), probabilities * (values.shape[1] - 1)) for values in (x, y)]
         return torch.cat([self.increasing(knots) for knots in ends], 1)
 

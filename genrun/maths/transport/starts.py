@@ -77,7 +77,7 @@ class StandardNormal(Start):
         self.fresh_scale = fresh_scale
 
     def sample(self, labels: Tensor, generator: Generator | None = None, *, fresh: bool = True) -> Tensor:
-        z = torch.randn(len(labels), self.size, generator=generator, device=self.shares.device)
+        z = torch.randn(len(labels), self.size, generator=generator, device=self.shares.device, dtype=torch.float32)
         return z * self.fresh_scale if fresh else z
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -145,7 +145,9 @@ class Mixture(Start):
         components = PCA(self.scores, svd_solver="randomized", random_state=0).fit(data.cpu().numpy())
         self.mean.copy_(torch.from_numpy(components.mean_))
         self.basis.copy_(torch.from_numpy(components.components_.T))
-        self.scale.fill_(math.sqrt(max(components.noise_variance_, 1e-12)))
+        # scikit-learn divides by the directions that N images span
+        spanned, free = min(data.shape) - self.scores, self.size - self.scores
+        self.scale.fill_(math.sqrt(max(components.noise_variance_ * spanned / max(1, free), 1e-12)))
         least = int(labels.bincount(minlength=self.num_classes).min())
         self.prior.choices = [max(1, min(self.cells, least // self.images_per_cell))]
         self.prior.fit((data - self.mean.to(data)) @ self.basis.to(data), labels)
@@ -154,14 +156,15 @@ class Mixture(Start):
         s = self.prior.sample(labels, generator=generator)  # (n, q)
         noise = torch.randn(len(labels), self.size, generator=generator, device=s.device, dtype=s.dtype)
         noise -= noise @ self.basis @ self.basis.T
-        return self.mean + s @ self.basis.T + self.scale * noise
+        return self.mean + s @ self.basis.T + (self.scale * noise if self.scores < self.size else 0)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        centred = x - self.mean
-        s = centred @ self.basis.to(x)
-        rest = (centred.square().sum(1) - s.square().sum(1)).clamp(min=0)
-        free = x.shape[1] - self.scores
-        outside = -0.5 * (rest / self.scale**2 + free * math.log(2 * math.pi)) - free * self.scale.log()
+        centred, basis = x - self.mean, self.basis.to(x)
+        s = centred @ basis
+        outside: Tensor | float = 0.0
+        if free := self.size - self.scores:
+            rest = (centred - s @ basis.T) / self.scale
+            outside = -0.5 * (rest.square().sum(1) + free * math.log(2 * math.pi)) - free * self.scale.log()
         s = s.to(self.prior.means)
         of_class = [
             self.prior.log_prob(s, torch.full_like(s[:, 0], y, dtype=torch.long)) for y in range(self.num_classes)

@@ -305,6 +305,8 @@ def test_other_data_and_other_architectures_are_refused():
         lambda: Tiled(2.5),
         lambda: Tiled(2, slices=0),
         lambda: Conv(4),
+        lambda: Conv(3, rebuild="mean"),
+        lambda: GenFlow([], extrapolate="clmap"),
         lambda: StandardNormal(3, fresh_scale=0),
         lambda: Mixture(5, 3, cells=2),
         lambda: Mixture(5, scores=0),

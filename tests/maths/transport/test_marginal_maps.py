@@ -53,6 +53,17 @@ def test_a_polynomial_in_single_precision_is_near_that_in_double_precision():
     np.testing.assert_allclose(single, map_(map_.fit(x, y), x), atol=2e-5)
 
 
+@pytest.mark.parametrize("outlier", [20.0, 100.0])
+def test_a_value_far_out_does_not_spoil_the_polynomial(outlier):
+    x, y = pair(dtype=torch.float32)
+    x[:, 0] = outlier
+    map_ = Polynomial(9)
+    got = map_(map_.fit(x, y), x)
+    exact = map_(map_.fit(x.double(), y.double()), x.double())
+    # single precision cannot hold a polynomial of degree 9 over such a range any better
+    assert (got - exact).square().mean(1).sqrt().max() < 0.1
+
+
 def test_particles_are_matched_to_the_quantiles_of_another_number_of_targets():
     x = torch.linspace(-1, 1, 101, dtype=torch.float64)[None]
     y = torch.linspace(3, 7, 4001, dtype=torch.float64)[None]
