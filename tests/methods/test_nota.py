@@ -154,7 +154,6 @@ def test_fewer_particles_than_the_degree_are_refused(tmp_path):
 def test_the_swiss_roll_is_learned_to_the_distance_of_its_halves(tmp_path):
     every = [
         "experiment=nota_swiss_roll",
-        "model.layers.0.steps=60",
         "model.steps_per_epoch=30",
         f"paths.outputs={tmp_path}",
     ]
