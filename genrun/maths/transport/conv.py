@@ -15,7 +15,7 @@ from genrun.maths.transport.marginal_maps import Extrapolate, MarginalMap
 
 Rebuild = Literal["centre", "median"]
 
-POOLED = 2**20  # values to which the map of overlapping patches is fitted, at most
+POOLED = 2**18  # values to which the map of overlapping patches is fitted, at most
 
 
 class Conv(Layer):
