@@ -55,7 +55,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     if cfg.data.seed != cfg.seed:  # by default it is the seed of the run
         data["source"]["seed"] = cfg.data.seed
     if cfg.data.get("classes") is not None and cfg.data.get("validation", 0) >= 1:
-        data["held_out"] = "in proportion"  # to the chosen classes; earlier runs held out the whole number
+        # of these classes images are held out in proportion; earlier runs held out the whole number
+        data["classes"] = ["in proportion", *data["classes"]]
     result = {
         "model": {key: value for key, value in to_container(cfg.model).items() if key != "name"},
         "data": data,

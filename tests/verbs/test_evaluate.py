@@ -78,7 +78,7 @@ def test_bad_samples_are_refused_in_one_line_and_nothing_is_written(what, shapes
         (["evaluate"], r"expected runs or .npz files, or --controls"),
         (["evaluate", "x.npz", "--controls"], r"expected runs or .npz files, or --controls"),
         (["evaluate", "x.npz", "--output=3"], r"unrecognized arguments: --output=3"),
-        (["evaluate", "x.npz", "evaluation=fast"], r"evaluation=fast: no such choice.*full, none, quick"),
+        (["evaluate", "x.npz", "evaluation=fast"], r"evaluation=fast: no such choice.*full, none, points, quick"),
         (["evaluate", "x.npz", "--out", "table.txt"], r"expected a name that ends in .md or .json"),
         (["evaluate", "."], r"expected a run folder \(with config.yaml\)"),
         (["sample.n=100"], r"sample.n=100: 100 samples are too few, .* needs at least 129"),
