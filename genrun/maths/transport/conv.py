@@ -79,10 +79,8 @@ class Conv(Layer):
         for part in x.split(max(1, PROJECTED // (len(R) * shape[1] * shape[2])), 1):
             images = part.T.reshape(-1, *shape)
             y = self.projected(images, R)  # (m, d, H, W)
-            pooled = self.pooled(y)
-            change = (
-                self.map(maps, pooled, extrapolate).sub_(pooled).view(len(R), len(images), *shape[1:]).transpose(0, 1)
-            )
+            change = self.change_by_maps_(self.pooled(y), maps, extrapolate)
+            change = change.view(len(R), len(images), *shape[1:]).transpose(0, 1)
             part.copy_(self.rebuilt(images, change, R).flatten(1).T)
 
     def projected(self, images: Tensor, kernels: Tensor) -> Tensor:
@@ -100,9 +98,8 @@ class Conv(Layer):
         if self.rebuild == "centre":
             return images + torch.einsum("mkhw,kc->mchw", change, R[:, :, middle, middle])
         m, C, H, W = images.shape
-        said = F.unfold(images, p, padding=middle).view(
-            m, C, p, p, H, W
-        )  # by the patch around (h, w), of its pixel (i, j)
+        # by the patch around (h, w), of its pixel (i, j)
+        said = F.unfold(images, p, padding=middle).view(m, C, p, p, H, W)
         said = said + torch.einsum("mkhw,kcij->mcijhw", change, R)
         of_pixel = images.new_full((p * p, m, C, H, W), math.nan)
         for i in range(p):

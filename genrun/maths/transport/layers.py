@@ -15,9 +15,8 @@ from genrun.maths.transport.marginal_maps import Extrapolate, MarginalMap, Monot
 
 Shape = tuple[int, int, int]
 
-BLOCK = (
-    2**19
-)  # values that are mapped at a time: with more of them temporary tensors leave the cache, with fewer there are more calls
+# values that are mapped at a time: with more of them temporary tensors leave the cache, with fewer there are more calls
+BLOCK = 2**19
 PROJECTED = 2**24  # values that are projected at a time: a product of large matrices, of 64 MiB here
 # Temporary tensors of this size come and go. The C library asks the system for each one anew, which takes longer than the arithmetic,
 # until a block of nearly 32 MiB was freed once; then it keeps what is freed.
