@@ -74,7 +74,8 @@ autoencoder: install  ## the autoencoder on MNIST, and five other priors for its
 regene: install  ## ReGene on MNIST, Fashion-MNIST and 10,000 images of CIFAR-10, three hours on two cores that are busy besides
 	for data in mnist fashion_mnist cifar10; do $(GENRUN) experiment=regene_$${data}_small || exit; done
 
-nota: install  ## NOTA on the Swiss roll and MNIST, from a mixture and from N(0, I), an hour on two cores
+nota: install  ## NOTA on the Swiss roll and MNIST: from a mixture, from N(0, I), and as published, an hour on two cores
 	$(GENRUN) experiment=nota_swiss_roll
 	$(GENRUN) model=nota data=mnist
 	$(GENRUN) model=nota_tiled data=mnist
+	$(GENRUN) model=nota_poster data=mnist sample.n=1000 evaluation=quick
