@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from genrun.compat import flags_of, hydra_argument_parser
-from genrun.errors import Refused, as_genrun_error, nearest, print_error
+from genrun.errors import Interrupted, Refused, as_genrun_error, nearest, print_error
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -132,7 +132,7 @@ def guarded(work: Callable[[], int], *, debug: bool) -> int:
     """
     try:
         return work()
-    except Exception as error:
-        if debug:
+    except (Exception, Interrupted) as error:
+        if debug and not isinstance(error, Interrupted):
             raise
         return print_error(as_genrun_error(error))

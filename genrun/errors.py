@@ -38,16 +38,15 @@ class NotFinite(Failed):
     """A loss term became NaN or Inf. The same command would fail again, so the run is not resumed automatically."""
 
 
-class Stopped(GenrunError):
-    """A run was stopped early, not by an error; the same command continues it."""
-
-
-class Pruned(Stopped):
+class Pruned(GenrunError):
     """A search stopped the run because its score was not promising."""
 
 
-class Interrupted(Stopped):
-    """A signal stopped the run; `status` is 130 for SIGINT and 143 for the others."""
+class Interrupted(BaseException):
+    """A signal stopped the run; `status` is 130 for SIGINT and 143 for the others.
+
+    It is no Exception: it may be raised anywhere, and no code that handles its own errors may take it for one.
+    """
 
     def __init__(self, signum: int) -> None:
         name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
@@ -63,14 +62,14 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
-def as_genrun_error(error: Exception) -> GenrunError:
-    """Return a GenrunError unchanged; convert any other error to a `Failed` that says where its traceback is."""
-    if isinstance(error, GenrunError):
+def as_genrun_error(error: Exception | Interrupted) -> GenrunError | Interrupted:
+    """Return an error for the user unchanged; convert any other error to a `Failed` that says where its traceback is."""
+    if isinstance(error, GenrunError | Interrupted):
         return error
     return Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)")
 
 
-def print_error(error: GenrunError) -> int:
+def print_error(error: GenrunError | Interrupted) -> int:
     """Print an error as one line to stderr, and return its exit status."""
     print(f"genrun: {one_line(error)}", file=sys.stderr)
     return error.status

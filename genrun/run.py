@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genrun.config.schema import check
-from genrun.errors import Stopped, one_line
+from genrun.errors import Pruned, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
@@ -59,6 +59,7 @@ def run(
 
     Raises:
         GenrunError: an error for the user, with its exit status and a message of one line.
+        Interrupted: a signal stopped the run.
     """
     console, signals = console or screen(), signals or Signals()
     check(cfg)
@@ -162,11 +163,15 @@ def do_stages(context: RunContext, keys: dict[str, str], beginning: Beginning) -
     method = context.method
     load_weights(method, folder.weights, "the trained weights")
     method.eval().to(device_of(cfg))
-    if isinstance(method, Refits):
-        folder.run_stage("refit", keys["refit"], lambda: refit(context))
-    folder.run_stage("sample", keys["sample"], lambda: sample(context))
-    folder.run_stage("figures", keys["figures"], lambda: figures(context))
-    folder.run_stage("evaluate", keys["evaluate"], lambda: evaluate(folder, cfg, context.data, method, context.judge))
+    stages: dict[str, Callable[[], list[Path]]] = {
+        **({"refit": lambda: refit(context)} if isinstance(method, Refits) else {}),
+        "sample": lambda: sample(context),
+        "figures": lambda: figures(context),
+        "evaluate": lambda: evaluate(folder, cfg, context.data, method, context.judge),
+    }
+    for name, work in stages.items():
+        context.signals.check()
+        folder.run_stage(name, keys[name], work)
     folder.keep_checkpoints(cfg.run.keep_checkpoints)
 
 
@@ -183,7 +188,7 @@ def record_failure(folder: RunFolder, error: BaseException) -> None:
     text = io.StringIO()
     traceback.print_exception(error, file=text)
     log.error("%s", text.getvalue())
-    stopped = isinstance(error, Stopped) or not isinstance(error, Exception)
+    stopped = isinstance(error, Pruned) or not isinstance(error, Exception)
     state = "interrupted" if stopped else "failed"
     with contextlib.suppress(OSError):  # the disk may be what failed
         folder.end_attempt(state, one_line(error), type(error).__name__)

@@ -99,6 +99,7 @@ class RunCheckpoint(Checkpoint):
         self.seconds = 0.0  # spent on training in all attempts, without the time of the epoch watchers
         self._since = self._saved = time.monotonic()
         self._watchers: list[EpochWatcher] = []
+        self._ended = False
 
     # -- state
 
@@ -151,6 +152,18 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self.seconds, self._since, self._watchers = self._elapsed(), time.monotonic(), []
+        self._ended = True
+
+    def end_training(self, trainer: pl.Trainer) -> None:
+        """Call what Lightning calls at the end of a training, if it did not because the checkpoint holds a finished training.
+
+        For example, averaged weights are taken over then. The checkpoint of the last epoch holds them beside those that were trained.
+        """
+        if not self._ended:
+            for callback in trainer.callbacks:
+                if callback is not self:
+                    callback.on_train_end(trainer, trainer.lightning_module)
+            trainer.lightning_module.on_train_end()
 
     # -- files
 

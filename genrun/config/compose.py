@@ -16,26 +16,33 @@ from genrun.errors import GenrunError, Refused, nearest
 GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
 
 
-def compose(overrides: list[str], config_dir: str | None = None, *, hydra: bool = False) -> DictConfig:
+def compose(
+    overrides: list[str], config_dir: str | None = None, *, hydra: bool = False, kept: Path | None = None
+) -> DictConfig:
     """Compose the configuration that these overrides describe.
 
     Args:
         overrides: words as on the command line, such as `model=csgm`.
         config_dir: a folder of the user's own groups.
         hydra: whether to keep Hydra's own section, `cfg.hydra`.
+        kept: the folder of all YAML files (`config.kept`); None: those of the package and of `config_dir`.
 
     Raises:
         Refused: the syntax, a group, a choice, a key or a type is wrong; the message suggests the nearest correct name.
     """
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_module
+    from hydra import initialize_config_dir, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
     check_config_dir(config_dir)
-    search = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
+    search = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir and kept is None else []
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("genrun.conf", version_base="1.3"):
+        with (
+            initialize_config_module("genrun.conf", version_base="1.3")
+            if kept is None
+            else initialize_config_dir(os.path.abspath(kept), version_base="1.3")
+        ):
             cfg = hydra_compose("config", overrides=[*overrides, *search], return_hydra_config=True)
     except Exception as error:
         raise explain(error, overrides, config_dir) from error

@@ -145,14 +145,22 @@ def run_with_phase(folder: RunFolder, phase: Phase, key: str) -> RunFolder | Non
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Return whether a checkpoint exists and can be read; rename a damaged one to `.damaged`."""
+    """Return whether a checkpoint exists and is whole; rename a damaged one to `.damaged`.
+
+    Raises:
+        Refused: the file system does not give it.
+    """
     if not checkpoint.is_file():
         return False
     import torch
 
     try:
         torch.load(checkpoint, map_location="meta", weights_only=True)
-    except Exception as error:
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise Refused(f"{checkpoint} cannot be read ({error.strerror or error}); the file is kept as it is") from error
+    except Exception as error:  # torch and pickle raise a dozen types for a damaged file
         log.warning("%s cannot be read (%s): renamed to .damaged, training starts over", checkpoint, error)
         checkpoint.rename(checkpoint.with_suffix(".damaged"))
         return False

@@ -84,6 +84,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     try:
         with workers_of(trainer, folder, phase, threads_of_each(context.cfg), start), context.signals.deferred():
             trainer.fit(context.method, context.data, ckpt_path=start, weights_only=True)
+            checkpoint.end_training(trainer)
     except SIGTERMException as error:  # Lightning saw the signal before our callback did
         raise Interrupted(signal.SIGTERM) from error
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:

@@ -62,6 +62,11 @@ class Job:
         return Path(self.cwd, self.folder, "jobs", f"{self.number}.json")
 
     @property
+    def configuration(self) -> Path:
+        """The folder of the YAML files that the sweep was started with."""
+        return Path(self.cwd, self.folder, "configuration")
+
+    @property
     def log(self) -> Path:
         """The file that holds what the job's process prints."""
         return Path(self.cwd, self.folder, "jobs", f"{self.number}.log")
@@ -137,13 +142,13 @@ def run_job(job: Job) -> int:
     signals = Signals(insisting=False)
     try:
         with signals.watching():  # from the start: a warning may come while modules are imported
-            cfg = compose(overrides, job.config_dir)
+            cfg = compose(overrides, job.config_dir, kept=job.configuration)
 
             from genrun.run import run
 
             callbacks = [job.reporter.callback()] if job.reporter else []
             run(cfg, overrides, wait=LOCK_WAIT, callbacks=callbacks, signals=signals, on_folder=folders.append)
-    except Exception as caught:
+    except (Exception, Interrupted) as caught:
         error = as_genrun_error(caught)
         result |= {"status": print_error(error), "kind": type(error).__name__, "error": one_line(error)}
         if job.requeues:
@@ -169,7 +174,7 @@ def limit_threads(threads: int) -> None:
     threadpool_limits(threads)
 
 
-def requeue(error: Exception) -> str:
+def requeue(error: BaseException) -> str:
     """Ask SLURM to queue this job again, if SLURM has warned it that its time is nearly over.
 
     When SLURM accepts, this waits to be ended by SLURM, so that no result file is written.

@@ -91,7 +91,7 @@ class Scheduler:
         place = (self.config_dir, os.getcwd(), str(self.folder), uuid.uuid4().hex)
         job = Job(number, tuple(overrides), *place, reporter=self.source.reporter(number))
         try:
-            cfg = compose(overrides, self.config_dir)
+            cfg = compose(overrides, self.config_dir, kept=job.configuration)
             check(cfg)
             known = known_run(cfg)
             if known is not None and cfg.run.resume != "never" and known[1].finished(stage_keys(*known)):
@@ -174,7 +174,7 @@ class Scheduler:
             self.launcher.kill()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.received = number  # the loop of `run` forwards it: it may be starting a job now
+        self.received = self.received or number  # the loop of `run` forwards it: it may be starting a job now
 
     def forward_signal(self) -> None:
         """Send the signal that came to every running job, once for each: a job may have started while it came."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.table import Table
 
 from genrun.config.build import build
 from genrun.config.compose import compose
+from genrun.config.kept import keep_configuration
 from genrun.config.schema import check, check_name
 from genrun.errors import Failed, GenrunError, Refused
 from genrun.parts import read_facts, with_facts
@@ -52,6 +54,8 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
     with hold(folder, "choose another sweep.name"):
+        keep_configuration(folder / "configuration", config_dir, Path(cfg.paths.outputs))
+        os.environ["PYTHONSAFEPATH"] = "1"  # the processes of jobs: files of the current folder must not hide a library
         earlier = source.begin(job_overrides, folder, config_dir)
         return Scheduler(source, launcher, folder, overrides, config_dir).run(earlier)
 

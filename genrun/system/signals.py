@@ -30,8 +30,12 @@ class Signals:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Signals]:
-        """Handle the signals while the context lasts, then restore the previous handlers."""
+        """Handle the signals while the context lasts, then restore the previous handlers.
+
+        A signal that came before, and that this process was started to hold back (`held_back`), is handled now.
+        """
         before = {number: signal.signal(number, self._take) for number in STOPPING}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         try:
             yield self
         finally:
@@ -50,14 +54,32 @@ class Signals:
             yield
         finally:
             self._deferred = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise the signal that arrived, if the code that it interrupted has swallowed it.
+
+        Raises:
+            Interrupted: a signal arrived.
+        """
         if self.received is not None:
             raise Interrupted(self.received)
 
     def _take(self, number: int, _: FrameType | None) -> None:
         if self.insisting:
             signal.signal(number, signal.SIG_DFL)
-        elif self.received is not None:
+        if self.received is not None:  # the run is stopping: what it does for that must not be broken off
             return
-        self.received = self.received or number
+        self.received = number
         if not self._deferred:
             raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Start processes in this context that hold back the signals sent to them until they watch for signals themselves."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

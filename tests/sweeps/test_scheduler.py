@@ -38,6 +38,8 @@ def undisturbed(there: Path, seeds, *overrides: str) -> dict[int, dict[str, byte
 
 def test_a_job_that_fails_crashes_or_cannot_be_composed_neither_stops_nor_hides_the_others(tmp_path):
     (tmp_path / "crash.py").write_text(CRASH)
+    for module in ("random", "queue", "types", "numpy", "torch"):  # the user's own files hide no library
+        (tmp_path / f"{module}.py").write_text("raise SystemExit(__file__)")
     mine = tmp_path / "mine/experiment"
     mine.mkdir(parents=True)
     experiments = {
@@ -53,7 +55,6 @@ def test_a_job_that_fails_crashes_or_cannot_be_composed_neither_stops_nor_hides_
         tmp_path,
         "experiment=fine,diverging,crash,missing,typo,last",
         *("--config-dir", "mine", "sweep.name=mixed"),
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
     printed = " ".join(finished(process).split())
     assert process.returncode == 1
@@ -105,6 +106,21 @@ def test_what_a_kill_of_the_whole_group_left_is_done_once_by_the_same_sweep(tmp_
         assert len(folder.metrics()) == 12
     printed = finished(again := sweep(tmp_path, *overrides))
     assert again.returncode == 0 and printed.count("was done before") == 8
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["local", pytest.param("submitit_local", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)],
+)
+def test_a_signal_to_the_whole_group_lets_every_job_save(tmp_path, engine):
+    """`timeout` sends it so, and it reaches the server that starts the jobs too."""
+    process = sweep(tmp_path, "seed=0,1,2", "trainer.max_epochs=100000", "sweep.name=group", f"hydra/launcher={engine}")
+    logs = [tmp_path / f"outputs/sweeps/group/jobs/{n}.log" for n in (0, 1)]
+    until(lambda: all(log.is_file() and "epoch 2/" in log.read_text() for log in logs))
+    os.killpg(process.pid, signal.SIGTERM)
+    printed = finished(process)
+    assert process.returncode == 143 and printed.count("interrupted: stopped by SIGTERM") == 4
+    assert [job["state"] for job in jobs_of(tmp_path, "group")] == ["interrupted"] * 2
 
 
 def test_an_interrupt_lets_every_job_save_and_a_second_sweep_waits_for_none(tmp_path):

@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
 from genrun.sweeps.jobs import Job, cores, describe_exit, run_job
+from genrun.system.signals import held_back
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -58,6 +60,7 @@ class Local:
     def start(self, job: Job) -> None:
         gpus = self.free.pop(0) if self.free else None
         process = self.context.Process(target=job_process, args=(job.with_threads(self.threads), gpus))
+        start_server()
         process.start()
         self.running[process.sentinel] = (job, process, gpus)
 
@@ -81,6 +84,17 @@ class Local:
     def kill(self) -> None:
         for job, *_ in list(self.running.values()):
             self.stop(job, signal.SIGKILL)
+
+
+def start_server() -> None:
+    """Start the server that forks the jobs, if it does not run yet.
+
+    A signal to the whole process group, as `timeout` sends it, must not end the server: it alone knows how its jobs end.
+    A job holds a signal back until it can save.
+    """
+    resource_tracker.ensure_running()  # it lets signals through, so it starts before they are held back
+    with held_back():
+        forkserver.ensure_running()
 
 
 def job_process(job: Job, gpus: str | None) -> None:

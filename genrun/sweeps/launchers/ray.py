@@ -112,7 +112,7 @@ def run_in_subprocess(job: bytes) -> int:
     Returns:
         The exit status of that process; minus the signal's number where a signal ended it.
     """
-    command = [sys.executable, "-c", SUBPROCESS_CODE, job.hex()]
+    command = [sys.executable, "-P", "-c", SUBPROCESS_CODE, job.hex()]
     # its stdin is a pipe that closes when this process ends, for whatever reason
     child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
