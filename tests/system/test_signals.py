@@ -79,13 +79,12 @@ def test_a_signal_that_other_code_swallowed_stops_at_the_next_check():
 
 def test_a_second_signal_of_another_kind_does_not_break_off_what_a_stop_needs():
     done = False
-    with Signals().watching() as signals:
-        with pytest.raises(Interrupted) as stopped:
-            try:
-                send()
-            finally:
-                send(signal.SIGTERM)
-                done = True
+    with Signals().watching() as signals, pytest.raises(Interrupted) as stopped:
+        try:
+            send()
+        finally:
+            send(signal.SIGTERM)
+            done = True
     assert done and signals.received == stopped.value.signum == signal.SIGINT
 
 
