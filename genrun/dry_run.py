@@ -21,6 +21,7 @@ from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
 from genrun.stages.context import RunContext, prepare
 from genrun.stages.keys import state_of
+from genrun.system.console import duration
 from genrun.system.hardware import precision, processes
 
 WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
@@ -120,10 +121,3 @@ def timed_phases(context: RunContext) -> list[StepClock]:
             weights.parent.mkdir(parents=True)
             save_weights(weights, context.method)
     return clocks
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: 12 s, 3 min, 4.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

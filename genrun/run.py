@@ -106,8 +106,10 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     folder = context.folder
     folder.begin_attempt()
     with logging_to(log_file(folder)):
+        log.info("genrun %s", " ".join(overrides))
         try:
             do_stages(context, keys, begin(context, overrides, keys))
+            log.info("done")
         except BaseException as error:
             record_failure(folder, error)
             raise

@@ -8,7 +8,6 @@ import logging
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -16,6 +15,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genrun.config.extras import extra_of, to_install
 from genrun.errors import Refused, nearest
 
 logging.getLogger("hydra").addHandler(
@@ -119,17 +119,9 @@ def find_target(target: str, path: str) -> Callable[..., Any]:
         try:
             reason = f"{module} has no {name}{nearest(name, dir(importlib.import_module(module)))}"
         except Exception as missing:
-            reason = str(missing) + extra_hint(getattr(missing, "name", None))
+            extra = extra_of(getattr(missing, "name", None) or "")
+            reason = f"{missing}; it needs {to_install(extra)}" if extra else str(missing)
         raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
-
-
-def extra_hint(module: str | None) -> str:
-    """Return how to install a missing module if it is one of the package's extras; otherwise an empty text."""
-    for requirement in metadata.requires("genrun") or []:
-        package, _, extra = requirement.partition("; extra == ")
-        if module and extra and package.startswith(module):
-            return f"; pip install 'genrun[{module}]'"
-    return ""
 
 
 def check_arguments(
