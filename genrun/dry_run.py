@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from genrun.data.module import ImageData
 from genrun.runs.folder import RunFolder
@@ -79,7 +80,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         each.append(f"{name}{clock.epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step")
     image, label, _ = clocks[0].batch
     table = Table(
-        title=f"{folder.path}: {state_of(cfg, folder)}",
+        title=Text(f"{folder.path}: {state_of(cfg, folder)}", overflow="fold"),
         title_justify="left",
         box=None,
         show_header=False,
@@ -98,7 +99,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         ),
         "training": f"{'; '.join(each)}: about {duration(total)}",
     }.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value, overflow="fold"))
     console.print(table)
 
 
