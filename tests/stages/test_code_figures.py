@@ -94,7 +94,7 @@ class Deaf(Coder):
 
     def decode_codes(self, codes, labels=None):
         shade = 0.5 if labels is None else labels[:, None, None, None] / 10
-        return super().decode_codes(codes, labels) * 0.05 + shade
+        return super().decode_codes(codes, labels) * 0.1 + shade
 
     def refit_prior(self, codes, labels):
         raise AssertionError("a figure fits no prior")
