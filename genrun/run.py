@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import traceback
@@ -181,11 +180,12 @@ def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:
 
 
 def record_failure(folder: RunFolder, error: BaseException) -> None:
-    """Record in status.json that an attempt failed or was interrupted, and write the traceback to log.txt."""
-    text = io.StringIO()
-    traceback.print_exception(error, file=text)
-    log.error("%s", text.getvalue())
+    """Record in status.json that an attempt failed or was interrupted; log.txt gets the traceback, or one line if it was stopped."""
     stopped = isinstance(error, Stopped) or not isinstance(error, Exception)
+    if isinstance(error, Stopped):
+        log.info("%s", one_line(error))
+    else:
+        log.error("%s", "".join(traceback.format_exception(error)).rstrip())
     state = "interrupted" if stopped else "failed"
     with contextlib.suppress(OSError):  # the disk may be what failed
         folder.end_attempt(state, one_line(error), type(error).__name__)

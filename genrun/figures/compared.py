@@ -53,7 +53,10 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
         if min(every) > 0 and max(every) > 5 * min(every):
             panel.set_yscale("log")
             plain(panel.yaxis)
-        if max(epoch for points in scores.values() for epoch, _ in points) >= LOG_FROM:
+        every_epoch = {epoch for points in scores.values() for epoch, _ in points}
+        if len(every_epoch) == 1:
+            panel.set_xlim(min(every_epoch) - 1, max(every_epoch) + 1)
+        if max(every_epoch) >= LOG_FROM:
             panel.set_xscale("log")
             plain(panel.xaxis)
         else:
