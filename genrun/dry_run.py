@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from genrun.data.module import ImageData
 from genrun.runs.folder import RunFolder
@@ -21,6 +22,7 @@ from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
 from genrun.stages.context import RunContext, prepare
 from genrun.stages.keys import state_of
+from genrun.system.console import duration
 from genrun.system.hardware import precision, processes
 
 WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
@@ -78,7 +80,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         each.append(f"{name}{clock.epochs} epochs of {steps:,} steps, {1000 * clock.seconds:.1f} ms a step")
     image, label, _ = clocks[0].batch
     table = Table(
-        title=f"{folder.path}: {state_of(cfg, folder)}",
+        title=Text(f"{folder.path}: {state_of(cfg, folder)}", overflow="fold"),
         title_justify="left",
         box=None,
         show_header=False,
@@ -97,7 +99,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         ),
         "training": f"{'; '.join(each)}: about {duration(total)}",
     }.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value, overflow="fold"))
     console.print(table)
 
 
@@ -120,10 +122,3 @@ def timed_phases(context: RunContext) -> list[StepClock]:
             weights.parent.mkdir(parents=True)
             save_weights(weights, context.method)
     return clocks
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: 12 s, 3 min, 4.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

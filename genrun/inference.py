@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,6 +57,12 @@ def grid_labels(method: Method, columns: int) -> Tensor | None:
         return None
     rows = torch.linspace(0, method.num_classes - 1, min(10, method.num_classes)).round().long()
     return rows.repeat_interleave(columns)
+
+
+def grid_names(method: Method, class_names: Sequence[str]) -> list[str] | None:
+    """Return the names of the rows of `class_grid`, each the class of its images; None if the method is unconditional."""
+    labels = grid_labels(method, 1)
+    return None if labels is None else [class_names[label] for label in labels.tolist()]
 
 
 def class_grid(method: Method, columns: int, seed: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import traceback
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genrun.config.schema import check
-from genrun.errors import Pruned, one_line
+from genrun.errors import Interrupted, Pruned, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
@@ -107,8 +106,10 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     folder = context.folder
     folder.begin_attempt()
     with logging_to(log_file(folder)):
+        log.info("genrun %s", " ".join(overrides))
         try:
             do_stages(context, keys, begin(context, overrides, keys))
+            log.info("done")
         except BaseException as error:
             record_failure(folder, error)
             raise
@@ -184,11 +185,12 @@ def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:
 
 
 def record_failure(folder: RunFolder, error: BaseException) -> None:
-    """Record in status.json that an attempt failed or was interrupted, and write the traceback to log.txt."""
-    text = io.StringIO()
-    traceback.print_exception(error, file=text)
-    log.error("%s", text.getvalue())
-    stopped = isinstance(error, Pruned) or not isinstance(error, Exception)
-    state = "interrupted" if stopped else "failed"
+    """Record in status.json that an attempt failed or was interrupted; log.txt gets the traceback, or one line if it was stopped."""
+    stopped = isinstance(error, Pruned | Interrupted)
+    if stopped:
+        log.info("%s", one_line(error))
+    else:
+        log.error("%s", "".join(traceback.format_exception(error)).rstrip())
+    state = "interrupted" if stopped or not isinstance(error, Exception) else "failed"
     with contextlib.suppress(OSError):  # the disk may be what failed
         folder.end_attempt(state, one_line(error), type(error).__name__)

@@ -83,7 +83,9 @@ WRONG = [
 if not torch.cuda.is_available():
     WRONG.append((["hardware=gpu"], r"hardware.accelerator=gpu: this machine has none .* it has cpu"))
 if importlib.util.find_spec("mlflow") is None:
-    WRONG.append((["logger=mlflow"], r"logger=mlflow needs an extra: pip install 'genrun\[mlflow\]'"))
+    WRONG.append(
+        (["logger=mlflow"], r"logger=mlflow needs the extra mlflow: \S*python\S* -m pip install 'genrun\[mlflow\]'")
+    )
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])

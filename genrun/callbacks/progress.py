@@ -1,7 +1,8 @@
-"""Show the progress of a training: a bar on a terminal, a line for each epoch elsewhere."""
+"""Show the progress of a training: a bar on a terminal, a line for each epoch elsewhere and in the run's log.txt."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from rich.progress import (
 from genrun.system.console import say
 from genrun.types import Phase
 
+log = logging.getLogger("genrun")
 REFRESH = 0.25  # seconds between two drawings of the bar
 
 
@@ -28,7 +30,7 @@ class TrainingProgress(Callback):
     """A callback that shows the phase, the epoch, the loss terms, images per second and the time left.
 
     Args:
-        console: where to write: a bar if it is a terminal, otherwise a plain line for each epoch.
+        console: where to write: a bar if it is a terminal, otherwise a plain line for each epoch, which log.txt gets in any case.
         phase: the phase of the training.
         phases: all phases; the time left assumes that epochs of later phases take as long as those of this phase.
     """
@@ -84,8 +86,6 @@ class TrainingProgress(Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        if self.bar is not None:
-            return
         epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
         epochs_left = trainer.max_epochs - epoch + self.later_epochs
         left = (time.monotonic() - self._all_started) / (epoch - self._first) * epochs_left
@@ -95,7 +95,10 @@ class TrainingProgress(Callback):
                 values[f"val/{name.rpartition('/')[2]}"] = float(value)  # without the phase, which the line begins with
         rate = f"{self._images / seconds:,.0f} images/s"
         line = f"{self.name}epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {rate}  {left:,.0f} s left"
-        say(self.console, line)
+        if self.bar is None:
+            say(self.console, line)
+        else:
+            log.info("%s", line)
 
     def on_train_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self._stop()

@@ -7,8 +7,7 @@ import inspect
 import logging
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -16,12 +15,21 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genrun.config.extras import extra_of, to_install
 from genrun.errors import Refused, nearest
 
 logging.getLogger("hydra").addHandler(
     logging.NullHandler()
 )  # else Hydra prints the error that genrun prints in one line
 
+_WORDS = {  # annotation → one value of it, many
+    int: ("an integer", "integers"),
+    float: ("a number", "numbers"),
+    bool: ("true or false", "true or false"),
+    str: ("a text", "texts"),
+    types.NoneType: ("null", "null"),
+    typing.Any: ("a value", "values"),
+}
 _RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
@@ -119,17 +127,9 @@ def find_target(target: str, path: str) -> Callable[..., Any]:
         try:
             reason = f"{module} has no {name}{nearest(name, dir(importlib.import_module(module)))}"
         except Exception as missing:
-            reason = str(missing) + extra_hint(getattr(missing, "name", None))
+            extra = extra_of(getattr(missing, "name", None) or "")
+            reason = f"{missing}; it needs {to_install(extra)}" if extra else str(missing)
         raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
-
-
-def extra_hint(module: str | None) -> str:
-    """Return how to install a missing module if it is one of the package's extras; otherwise an empty text."""
-    for requirement in metadata.requires("genrun") or []:
-        package, _, extra = requirement.partition("; extra == ")
-        if module and extra and package.startswith(module):
-            return f"; pip install 'genrun[{module}]'"
-    return ""
 
 
 def check_arguments(
@@ -217,18 +217,30 @@ def _is_part(hint: Any) -> bool:
     return kind is Callable or (inspect.isclass(kind) and kind.__module__.startswith("genrun."))
 
 
-def _describe(hint: Any) -> str:
-    """Return an annotation in words, for error messages."""
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_describe(argument) for argument in arguments)
-    if typing.get_origin(hint) is typing.Literal:
+def _describe(hint: Any, *, many: bool = False) -> str:
+    """Return an annotation in words, for error messages: a value of it, or `many`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    kind = origin or hint
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_describe(argument, many=many) for argument in arguments)
+    if origin is typing.Literal:
         return ", ".join(map(repr, arguments))
-    if hint is types.NoneType:
-        return "null"
-    return {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
-        hint, str(hint).replace("typing.", "") if arguments else getattr(hint, "__name__", str(hint))
-    )
+    if hint in _WORDS:
+        return _WORDS[hint][many]
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return ("mappings" if many else "a mapping") + (
+            f" to {_describe(arguments[1], many=True)}" if arguments else ""
+        )
+    if inspect.isclass(kind) and issubclass(kind, tuple) and arguments and ... not in arguments:
+        same = len(set(arguments)) == 1
+        each = (
+            f"{len(arguments)} {_describe(arguments[0], many=True)}" if same else ", ".join(map(_describe, arguments))
+        )
+        return f"{'lists' if many else 'a list'} of {each}"
+    # a tensor is no list
+    if inspect.isclass(kind) and issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc"):
+        return ("lists" if many else "a list") + (f" of {_describe(arguments[0], many=True)}" if arguments else "")
+    return getattr(kind, "__name__", str(hint))
 
 
 def _name(target: Callable[..., Any]) -> str:

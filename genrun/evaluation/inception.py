@@ -11,6 +11,8 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from genrun.config.extras import to_install
+
 WEIGHTS = (
     "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's file; its sha256 starts with the last 8 characters
 )
@@ -89,9 +91,7 @@ def torch_fidelity() -> ModuleType:
     try:
         from torch_fidelity import feature_extractor_inceptionv3
     except ImportError as error:
-        raise Unavailable(
-            f"Inception's features need torch-fidelity ({error}): pip install 'genrun[inception]'"
-        ) from None
+        raise Unavailable(f"Inception's features need {to_install('inception')} ({error})") from None
     return feature_extractor_inceptionv3
 
 

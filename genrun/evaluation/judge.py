@@ -25,6 +25,7 @@ from genrun.evaluation.rows.recognition import logits_of, recognition_rows, trai
 from genrun.evaluation.rows.row import Row
 from genrun.evaluation.rows.sliced import sliced_row
 from genrun.inference import seeded
+from genrun.system.console import say
 from genrun.types import Facts
 
 
@@ -268,7 +269,7 @@ class Judge:
         except Unavailable as error:
             why.append(str(error))
             if self.inception == "fetch":  # print it in full, because a table would cut the address
-                self.console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+                say(self.console, str(error))
         if why:
             return [Row("Fréchet distance (Inception)", None, note="; ".join(why))]
         samples = space(images, self.console, f"Inception features of {len(images):,} samples")

@@ -15,6 +15,7 @@ from genrun.data.images import Images, shuffled
 from genrun.evaluation.cache import cached
 from genrun.evaluation.features import CHUNK, Space
 from genrun.evaluation.metrics.neighbours import nearest
+from genrun.system.console import say
 from genrun.types import Facts
 
 if TYPE_CHECKING:
@@ -95,9 +96,7 @@ class RealImages:
 
         def make() -> dict[str, Tensor]:
             train, test, held_out = (self.features(space, split, binary) for split in ("train", "test", "validation"))
-            self.console.print(
-                f"computing distances among {len(train):,} training images, once for this data", highlight=False
-            )
+            say(self.console, f"computing distances among {len(train):,} training images, once for this data")
             of_held_out, which = nearest(held_out, train)
             cells = min(max(1, len(test) // PER_CELL), len(train[:CLUSTERED]))
             kmeans = KMeans(cells, n_init=1, random_state=0).fit(train[:CLUSTERED].numpy())

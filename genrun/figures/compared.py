@@ -12,6 +12,7 @@ from genrun.figures.plots import STYLE, palette_of, picture_of
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
+MARKED = 12  # up to so many epochs are marked by points
 LOG_FROM = 100  # from so many epochs on, their axis is logarithmic, because runs differ most in early epochs
 
 
@@ -46,12 +47,16 @@ def compared(scores: Mapping[str, Sequence[tuple[int, float]]], score: str) -> I
         colours = dict(zip(scores, palette_of(len(scores)), strict=True))
         for name in names:
             epochs, values = zip(*scores[name], strict=True)
-            panel.plot(epochs, values, color=colours[name], linewidth=1.4, label=name)
+            marker = "o" if len(epochs) <= MARKED else ""  # the line of one epoch alone is not seen
+            panel.plot(epochs, values, color=colours[name], linewidth=1.4, marker=marker, markersize=3, label=name)
         every = [value for points in scores.values() for _, value in points]
         if min(every) > 0 and max(every) > 5 * min(every):
             panel.set_yscale("log")
             plain(panel.yaxis)
-        if max(epoch for points in scores.values() for epoch, _ in points) >= LOG_FROM:
+        every_epoch = {epoch for points in scores.values() for epoch, _ in points}
+        if len(every_epoch) == 1:
+            panel.set_xlim(min(every_epoch) - 1, max(every_epoch) + 1)
+        if max(every_epoch) >= LOG_FROM:
             panel.set_xscale("log")
             plain(panel.xaxis)
         else:

@@ -10,6 +10,8 @@ from PIL import Image
 from genrun.figures.plots import MOST_POINTS, STYLE, TRAIN, picture_of
 from genrun.figures.scatter import limits, scatter
 
+LONG_TITLE = 34  # characters; a longer title of a panel has two lines
+
 
 def components(
     codes: np.ndarray, labels: np.ndarray, class_names: Sequence[str], pairs: Sequence[tuple[int, int]]
@@ -48,7 +50,10 @@ def components(
         for panel, group in zip(panels, groups, strict=True):
             at = np.flatnonzero(np.isin(labels, list(group)))[:MOST_POINTS]
             scatter(panel, cloud[at], labels[at], class_names)
-            title = " and ".join(class_names[k] for k in group) if isinstance(group, tuple) else f"{len(at):,} codes"
+            title = f"{len(at):,} codes"
+            if isinstance(group, tuple):
+                title = " and ".join(class_names[k] for k in group)
+                title = title if len(title) <= LONG_TITLE else "\nand ".join(class_names[k] for k in group)
             panel.set(title=title, xlabel=f"first component ({share[0]:.0%})")
             panel.set_ylabel(f"second component ({share[1]:.0%})" if len(share) > 1 else "")
             panel.set(xlim=limits(cloud[:, 0]), ylim=limits(cloud[:, 1]))

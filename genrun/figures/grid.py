@@ -121,10 +121,8 @@ def image_grid(
         y, x = gap + k // columns * down, gap + k % columns * across
         grid[y : y + scale * height, x : x + scale * width] = pixels[k]
     drawn = _from_array(grid)
-    if row_names is not None:
-        return _with_names(drawn, row_names, gap, down)
     drawn.info[LAYOUT] = f"{width} {height} {scale} {gap}"
-    return drawn
+    return drawn if row_names is None else with_row_names(drawn, row_names)
 
 
 def narrowed(grid: Image.Image, width: int) -> Image.Image:
@@ -210,8 +208,10 @@ def _grey(mode: str, value: int) -> int | tuple[int, int, int]:
     return value if mode == "L" else (value, value, value)
 
 
-def _with_names(grid: Image.Image, names: Sequence[str], gap: int, down: int) -> Image.Image:
-    """Write a name to the left of each row of a grid."""
+def with_row_names(grid: Image.Image, names: Sequence[str]) -> Image.Image:
+    """Write a name to the left of each row of a grid that stores its layout."""
+    _, height, scale, gap = map(int, grid.info[LAYOUT].split())
+    down = scale * height + gap
     face = font(min(14, max(8, down - gap)))
     margin = 8 + int(max(face.getlength(name) for name in names)) + 8
     sheet = Image.new(grid.mode, (margin + grid.width, grid.height), _grey(grid.mode, PAPER))

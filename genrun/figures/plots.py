@@ -46,7 +46,8 @@ STYLE = {
 def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
     """Draw training curves: a small panel for each term, `train/…` and `val/…` over the epochs, at most three panels a row.
 
-    The y axis is logarithmic if all values of a panel are positive and span more than a factor of ten.
+    The y axis is logarithmic if all values of a panel are positive and span more than a factor of ten. If they are not all positive and
+    one is a hundred times as far from 0 as most, the axis is logarithmic beyond most of them, so that one bad epoch hides no other.
 
     Args:
         rows: one dict per epoch (metrics.csv), with `epoch` and keys `train/<term>`, `val/<term>`; other keys are
@@ -67,7 +68,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
     from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
     with style.context(["default", STYLE]):  # ignore the user's matplotlibrc
         figure = Figure(figsize=(3.0 * across + 0.3, 2.2 * down + 0.3))
@@ -88,7 +89,14 @@ def curves(rows: Sequence[dict[str, Any]]) -> Image.Image:
                 panel.yaxis.set_major_locator(LogLocator(subs=subs, numticks=7))
                 panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
                 panel.yaxis.set_minor_locator(NullLocator())
+            elif (most := float(np.median(np.abs(values)))) > 0 and max(map(abs, values)) > 100 * most:
+                panel.set_yscale("symlog", linthresh=most)
+                panel.yaxis.set_major_locator(FixedLocator(_powers(values, most)))
+                panel.yaxis.set_major_formatter(FormatStrFormatter("%.3g"))
+                panel.yaxis.set_minor_locator(NullLocator())
             panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+            if len({epoch for split in ("train", "val") for epoch, _ in series.get((term, split), [])}) == 1:
+                panel.set_xlim(epochs[0] - 1, epochs[0] + 1)  # around one epoch, matplotlib shows hundredths of epochs
             panel.set_title(term, loc="left")
             panel.set_xlabel("epoch")
             panel.grid(axis="y", color="#ececec", linewidth=0.8)
@@ -180,6 +188,16 @@ def _series(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[tuple[
             if math.isfinite(number := float(value)):
                 series.setdefault((term, split), []).append((float(row["epoch"]), number))
     return series
+
+
+def _powers(values: Sequence[float], most: float) -> list[float]:
+    """Return 0 and, on each side that has values beyond `most`, at most three powers of ten from above `most` to the furthest value."""
+    places = [0.0]
+    for sign in (-1, 1):
+        furthest = max(sign * value for value in values)
+        powers = range(math.ceil(math.log10(most)) + 1, math.floor(math.log10(furthest)) + 1) if furthest > most else ()
+        places += [sign * 10.0**power for power in powers[:: -max(1, -(-len(powers) // 3))]]
+    return places
 
 
 def _components(first: np.ndarray, last: np.ndarray) -> tuple[list[np.ndarray], list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,40 @@ def option_text(value: Any) -> str:
     )
 
 
-def option_label(key: str, value: Any) -> str:
-    """Format a setting as a label: a text alone, a number with the name of its option."""
-    return option_text(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {option_text(value)}"
+def option_labels(settings: list[dict[str, Any]]) -> list[str]:
+    """Return a label for the settings of each run: texts alone, other values with the name of their option.
+
+    A text also gets the name of its option if another option has the same text in some run.
+
+    Args:
+        settings: for each run the same options and their values.
+    """
+    keys = list(settings[0])
+    names = short_names(keys)
+    values = {key: {one[key] for one in map(hashable, settings)} for key in keys}
+    labels = []
+    for one in settings:
+        parts = []
+        for key, name in zip(keys, names, strict=True):
+            others = set().union(*(values[other] for other in keys if other != key))
+            alone = isinstance(one[key], str) and not values[key] & others
+            rounded = len({option_text(value) for value in values[key]}) < len(values[key])
+            text = str(one[key]) if rounded else option_text(one[key])  # two values may round to the same text
+            parts.append(text if alone else f"{name} {text}")
+        labels.append(", ".join(parts))
+    return labels
+
+
+def hashable(setting: dict[str, Any]) -> dict[str, Any]:
+    """Return a setting with lists as texts."""
+    return {key: str(value) if isinstance(value, list) else value for key, value in setting.items()}
+
+
+def short_names(keys: Iterable[str]) -> list[str]:
+    """Return for each dotted option the last of its words, as many as it takes to tell it from the other options."""
+    split = [key.split(".") for key in keys]
+    names = []
+    for words in split:
+        ends = (words[-count:] for count in range(1, len(words) + 1))
+        names.append(".".join(next((end for end in ends if sum(one[-len(end) :] == end for one in split) == 1), words)))
+    return names

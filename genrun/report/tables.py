@@ -1,4 +1,4 @@
-"""Tables of results, on the screen and as Markdown."""
+"""The results of a run as lines of a table, on the screen and as Markdown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from genrun.report.screen import ScreenTable
 from genrun.runs.folder import RunFolder
 
 BEST = {"high": "↑", "low": "↓", "real": "≈", "": ""}  # arrow for the best value; `real`: the value of real images
@@ -42,16 +41,9 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
     return made
 
 
-def table(title: str | None, headings: Sequence[str], lines: list[list[str]]) -> Table:
-    """Make a table for the screen: the first column is left-aligned, the last one dim, those between right-aligned."""
-    shown = Table(title=Text(title, style="italic") if title else None, title_justify="left", box=None, pad_edge=False)
-    shown.add_column(headings[0])
-    for heading in headings[1:-1]:
-        shown.add_column(heading, justify="right")
-    shown.add_column(headings[-1], style="dim")
-    for line in lines:
-        shown.add_row(*map(Text, line))  # Text, because brackets in a name are not markup
-    return shown
+def table(title: str | None, headings: Sequence[str], lines: list[list[str]], keys: int = 1) -> ScreenTable:
+    """Make a table for the screen: the first columns name a line, the last one holds notes, those between hold values."""
+    return ScreenTable(title, headings, lines, keys)
 
 
 def markdown(title: str, headings: Sequence[str], lines: list[list[str]], *, notes: bool = True) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import logging
 import os
 import socket
 import time
@@ -24,6 +25,7 @@ from genrun.system.locks import hold
 from genrun.types import Phase
 
 FORMAT = 1  # version of the run folder's layout
+log = logging.getLogger("genrun")
 
 
 class PhaseFiles(NamedTuple):
@@ -141,7 +143,9 @@ class RunFolder:
             again: run the stage even if it is done.
         """
         if self.stage_done(name, key) and not again:
+            log.info("%s: done before", name)
             return
+        log.info("%s: begins", name)
         started = time.monotonic()
         stages = self.status()["stages"]
         before = list(stages)[: list(stages).index(name)] if name in stages else list(stages)
@@ -150,6 +154,7 @@ class RunFolder:
         outputs = [str(path.relative_to(self.path)) for path in work()]
         stage = {"key": key, "ended": now(), "seconds": round(time.monotonic() - started, 2), "outputs": outputs}
         self.record(stages=kept | {name: stage})
+        log.info("%s: done in %.1f s", name, stage["seconds"])
 
     def finished(self, keys: dict[str, str]) -> bool:
         """Return whether the run is done and all its recorded stages, including the last one, match these keys.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
 import subprocess
@@ -19,8 +18,6 @@ import genrun
 from genrun.runs.folder import RunFolder
 from genrun.system.console import say
 from genrun.system.files import write_json
-
-log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "torchmetrics")
 
@@ -102,5 +99,4 @@ def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolde
         changed = [key for key, value in record["machine"].items() if first["machine"].get(key, value) != value]
         if changed:
             line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
-            log.warning(line)
             say(console, line)

@@ -5,6 +5,7 @@ A function that returns several figures returns them as file name → content.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from genrun.data.images import Images, shuffled
 from genrun.evaluation.metrics.sparsity import hoyer_sparsity
+from genrun.figures.alike import are_one_point, look_alike
 from genrun.figures.bands import BLUE, GREEN, ORANGE, Band, bands, matrix
 from genrun.figures.barcodes import barcodes
 from genrun.figures.components import components
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
     from genrun.stages.context import RunContext
 
+log = logging.getLogger("genrun")
 MAX_PLANE_CODES = 500  # codes whose principal components span the latent plane
 MAX_COMPONENT_CODES = 2000  # codes in the figure of principal components
 MAX_TSNE_CODES = 1000  # codes in the figures of t-SNE and of bar codes
@@ -40,6 +43,13 @@ MATRIX_SIDE = 8  # images along each side of the matrix
 def has_codes(method: Method) -> bool:
     """Return whether a method has codes of images and can decode them."""
     return isinstance(method, Decodes) and isinstance(method, Encodes | KeepsCodes)
+
+
+def shows_codes(name: str, codes: Tensor) -> bool:
+    """Return whether a figure of codes (N, D) shows anything; if all are one point, log.txt says that it is left out."""
+    if one_point := are_one_point(codes):
+        log.info("left out, because all codes are equal: %s", name)
+    return not one_point
 
 
 class CodedImages:
@@ -72,6 +82,17 @@ class CodedImages:
         """Decode codes (n, D); a conditional method gets their labels (n,) too: (n, C, H, W) on the CPU."""
         return self.method.decode_codes(codes, labels_for(labels, self.method)).cpu()
 
+    def shows(self, name: str, images: Tensor, labels: Tensor) -> bool:
+        """Return whether a figure of decoded images shows what codes do; if all look alike, log.txt says that it is left out.
+
+        Args:
+            images: (n, C, H, W).
+            labels: (n,) the labels that they were decoded with. What differs by label alone is not what codes do.
+        """
+        if alike := look_alike(images, labels_for(labels, self.method)):
+            log.info("left out, because what the codes decode to looks the same: %s", name)
+        return not alike
+
     def sources(self, classes: int, n: int) -> tuple[Tensor, Tensor]:
         """Return the indices of n images of each class that has as many, (K, n), and these classes, (K,); at most ten."""
         found = {k: index[:n] for k in range(classes) if len(index := self.of_class(k)) >= n}
@@ -90,22 +111,28 @@ def latent_figures(context: RunContext) -> dict[str, bytes]:
     coded = CodedImages(method, context.data, context.cfg.sample.chunk)
     label = min(2, method.num_classes - 1)
     index = coded.of_class(label) if method.num_classes else coded.order
+    shown: list[tuple[Tensor, Tensor]] = []  # the images of a figure and their labels
+
+    def decode(points: Tensor, labels: Tensor) -> Tensor:
+        shown.append((coded.decoded(points, labels), labels))
+        return shown[-1][0]
+
     if len(index) > 1:
-        plane = latent_plane(
-            coded.codes(index[:MAX_PLANE_CODES]),
-            lambda points: coded.decoded(points, torch.full((len(points),), label)),
-        )
-        made["latent_plane.png"] = png_bytes(plane)
+        codes = coded.codes(index[:MAX_PLANE_CODES])
+        plane = latent_plane(codes, lambda points: decode(points, torch.full((len(points),), label)))
+        if coded.shows("latent_plane.png", *shown[-1]):
+            made["latent_plane.png"] = png_bytes(plane)
     ends = coded.order[choose_pairs(coded.labels, same_class=method.num_classes > 0)]  # (rows, 2)
     if len(ends):
-
-        def decode(points: Tensor) -> Tensor:
-            columns = len(points) // len(ends)
-            return coded.decoded(points, coded.split.labels[ends[:, 0]].repeat_interleave(columns))
-
         images, codes = coded.split.images(ends.flatten()), coded.codes(ends.flatten())
-        lines = interpolation(images.unflatten(0, (-1, 2)), codes.unflatten(0, (-1, 2)), decode)
-        made["interpolation.png"] = png_bytes(lines)
+        of_rows = coded.split.labels[ends[:, 0]]
+        lines = interpolation(
+            images.unflatten(0, (-1, 2)),
+            codes.unflatten(0, (-1, 2)),
+            lambda points: decode(points, of_rows.repeat_interleave(len(points) // len(of_rows))),
+        )
+        if coded.shows("interpolation.png", *shown[-1]):
+            made["interpolation.png"] = png_bytes(lines)
     return made
 
 
@@ -116,7 +143,8 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
     These are figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", for any method with codes. A conditional decoder gets the
     label of the nearer class mean. For unit vectors it gets class 2 if there is such a class, otherwise the last class.
     """
-    method, facts = context.method, context.data.facts()
+    method, facts, made = context.method, context.data.facts(), {}
+    coded = CodedImages(method, context.data, context.cfg.sample.chunk)
     index = shuffled(len(context.data.train))
     labels = context.data.train.labels[index]
     most = labels[:MAX_COMPONENT_CODES]
@@ -124,12 +152,15 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
     classes = range(facts.num_classes)
     means = [codes[(most == k).to(codes.device)].mean(0) for k in classes]
     some = [pair for pair in ((1, 0), (4, 9)) if max(pair) in classes] or [(0, 1)][: facts.num_classes // 2]
-    drawn = components(codes.cpu().numpy(), most.numpy(), facts.class_names, some)
-    made = {"components.png": png_bytes(drawn)}
+    if shows_codes("components.png", codes):
+        drawn = components(codes.cpu().numpy(), most.numpy(), facts.class_names, some)
+        made["components.png"] = png_bytes(drawn)
 
     basis = torch.eye(codes.shape[1], device=method.device)[:MAX_UNIT_VECTORS]
     label = torch.full((len(basis),), min(2, method.num_classes - 1))
-    made["basis.png"] = png_bytes(image_grid(method.decode_codes(basis, labels_for(label, method)).cpu(), 16))
+    images = coded.decoded(basis, label)
+    if coded.shows("basis.png", images, label):
+        made["basis.png"] = png_bytes(image_grid(images, 16))
 
     if facts.num_classes > 1 and all(bool((most == k).any()) for k in classes):
         step = max(1, 3 * facts.num_classes // 5)  # for ten digits, 1 and 7 are a pair
@@ -138,17 +169,20 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
         lines = torch.cat([(1 - weights) * means[a] + weights * means[b] for a, b in ends])
         nearer = torch.tensor([[a] * 5 + [b] * 5 for a, b in ends]).flatten()
         names = [f"{facts.class_names[a]} → {facts.class_names[b]}" for a, b in ends]
-        images = method.decode_codes(lines, labels_for(nearer, method)).cpu()
-        made["class_means.png"] = png_bytes(image_grid(images, 10, row_names=names))
+        images = coded.decoded(lines, nearer)
+        if coded.shows("class_means.png", images, nearer):
+            made["class_means.png"] = png_bytes(image_grid(images, 10, row_names=names))
     if isinstance(method, Refits) and method.num_classes:
         gaussian = ClassMixture(method.num_classes, codes.shape[1], covariance_scale=0.5).to(method.device)
         gaussian.fit_roughly(codes, most)
         wanted = torch.arange(method.num_classes, device=method.device).repeat_interleave(10)[:100]
         noise = seeded(context.cfg.seed, device=method.device)
-        left = method.decode_codes(gaussian.sample(wanted, generator=noise), wanted)
-        right = method.sample(len(wanted), wanted, generator=seeded(context.cfg.seed, device=method.device))
-        grids = [image_grid(images.cpu(), 10, scale=max(1, 42 // images.shape[3])) for images in (left, right)]
-        made["priors.png"] = png_bytes(beside(grids, ["a Gaussian for each class, half its covariance", "samples"]))
+        left = coded.decoded(gaussian.sample(wanted, generator=noise), wanted)
+        right = method.sample(len(wanted), wanted, generator=seeded(context.cfg.seed, device=method.device)).cpu()
+        if coded.shows("priors.png", torch.cat([left, right]), torch.cat([wanted, wanted])):
+            names, scale = [facts.class_names[k] for k in wanted[::10].tolist()], max(1, 42 // left.shape[3])
+            grids = [image_grid(left, 10, scale=scale, row_names=names), image_grid(right, 10, scale=scale)]
+            made["priors.png"] = png_bytes(beside(grids, ["a Gaussian for each class, half its covariance", "samples"]))
     return made
 
 
@@ -166,6 +200,8 @@ def map_figures(context: RunContext) -> dict[str, bytes]:
     sizes = torch.stack([of_class.abs().mean(0) for of_class in groups.values()])  # (K, D)
     means = torch.stack([of_class.mean(0) for of_class in groups.values()])
     captions = [f"{name}\nsparsity {one:.2f}" for name, one in zip(groups, hoyer_sparsity(sizes), strict=True)]
+    if not shows_codes("tsne.png, barcodes.png", codes):
+        return {}
     return {
         "tsne.png": png_bytes(tsne({what: (codes.numpy(), labels.numpy())}, facts.class_names)),
         "barcodes.png": png_bytes(barcodes(sizes.numpy(), means.numpy(), captions)),
@@ -195,7 +231,9 @@ def combination_figures(context: RunContext) -> dict[str, bytes]:
             ]
             for n in SOURCES
         ]
-        made["combinations.png"] = png_bytes(bands(groups, [facts.class_names[k] for k in labels]))
+        decoded = torch.cat([of_codes.images for of_codes, _ in groups])
+        if coded.shows("combinations.png", decoded, labels.repeat(len(groups))):
+            made["combinations.png"] = png_bytes(bands(groups, [facts.class_names[k] for k in labels]))
 
     index, labels = coded.sources(facts.num_classes, 4)
     if facts.num_classes > 1 and len(index):
@@ -206,7 +244,9 @@ def combination_figures(context: RunContext) -> dict[str, bytes]:
         if isinstance(method, Encodes):
             again = [method.encode(shown.to(method.device), labels_for(labels, method)) for shown in (one, other)]
             groups.append([Band("from recon: encoded again", coded.decoded(sum(again) / 2, labels), GREEN)])
-        made["generations.png"] = png_bytes(bands(groups, [facts.class_names[k] for k in labels]))
+        decoded = torch.cat([band.images for group in groups for band in group])
+        if coded.shows("generations.png", decoded, labels.repeat(len(decoded) // len(labels))):
+            made["generations.png"] = png_bytes(bands(groups, [facts.class_names[k] for k in labels]))
 
     label = min(2, facts.num_classes - 1)  # -1 if there are no labels
     index = coded.of_class(label) if facts.num_classes else coded.order
@@ -217,8 +257,10 @@ def combination_figures(context: RunContext) -> dict[str, bytes]:
         means = (codes[None, :side] + codes[side:, None]).flatten(
             0, 1
         ) / 2  # (side², D), a row for each image at the left
-        cells = coded.decoded(means, torch.full((side**2,), label))
-        made["matrix.png"] = png_bytes(matrix(images[:side], images[side:], cells))
+        of_class = torch.full((side**2,), label)
+        cells = coded.decoded(means, of_class)
+        if coded.shows("matrix.png", cells, of_class):
+            made["matrix.png"] = png_bytes(matrix(images[:side], images[side:], cells))
     return made
 
 

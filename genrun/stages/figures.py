@@ -12,9 +12,9 @@ from torch import Tensor
 from genrun.evaluation.rejection import CERTAIN, recognised
 from genrun.figures.classes import sorted_classes
 from genrun.figures.gif import timelapse, zoom
-from genrun.figures.grid import beside, magnified, picture, png_bytes
+from genrun.figures.grid import beside, magnified, picture, png_bytes, with_row_names
 from genrun.figures.plots import code_scatter, curves
-from genrun.inference import seeded
+from genrun.inference import grid_names, seeded
 from genrun.methods.method import Method
 from genrun.stages.closest_figures import closest_figures
 from genrun.stages.code_figures import code_figures, combination_figures, has_codes, latent_figures, map_figures
@@ -40,11 +40,14 @@ def figures(context: RunContext) -> list[Path]:
     made: dict[str, bytes] = {}
     epochs = sorted(folder.samples.glob("epoch_*.png"))
     rows = folder.metrics()
-    if any(name.startswith(("train/", "val/")) for row in rows for name in row):
+    terms = [name for row in rows for name in row if name.startswith(("train/", "val/"))]
+    if len(terms) > len(set(terms)):  # a term of one epoch is a point, not a curve
         made["curves.png"] = png_bytes(curves(rows))
-    if epochs:
+    if len(epochs) > 1:
         made["timelapse.gif"] = timelapse(epochs)
-        first, last = (Image.open(path).convert("RGB") for path in (epochs[0], epochs[-1]))
+        first, last = (Image.open(path) for path in (epochs[0], epochs[-1]))
+        if (row_names := grid_names(context.method, context.data.facts().class_names)) is not None:
+            first = with_row_names(first, row_names)
         names = [f"epoch {int(path.stem.rpartition('_')[2])}" for path in (epochs[0], epochs[-1])]
         made["first_last.png"] = png_bytes(beside([first, last], names))
     if isinstance(context.method, Continuous):
@@ -71,7 +74,9 @@ def figures(context: RunContext) -> list[Path]:
         before = np.load(codes_first)
         after = context.method.stored_codes()[torch.from_numpy(before["index"])].cpu().numpy()
         labels = context.data.train.labels[before["index"]].numpy()
-        made["codes.png"] = png_bytes(code_scatter(before["codes"], after, labels, context.data.facts().class_names))
+        if not np.array_equal(before["codes"], after):  # the first epoch may be the last
+            names = context.data.facts().class_names
+            made["codes.png"] = png_bytes(code_scatter(before["codes"], after, labels, names))
     for name, content in made.items():
         write_atomic(folder.figures / name, content)
     return [folder.figures / name for name in made]

@@ -5,6 +5,7 @@ A function that returns several figures returns them as file name → content.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genrun.data.images import Images, shuffled
+from genrun.figures.alike import look_alike
 from genrun.figures.bands import Band, bands
 from genrun.figures.compared import compared
 from genrun.figures.grid import beside, image_grid, png_bytes
@@ -19,7 +21,7 @@ from genrun.figures.points import point_clouds
 from genrun.figures.processes import film, schedule, strip
 from genrun.figures.tsne import FEWEST, tsne
 from genrun.inference import balanced_labels, codes_of_images, labels_for, seeded
-from genrun.report.compare import distinguishing_options, option_label, runs_beside, sort_key
+from genrun.report.compare import distinguishing_options, option_labels, runs_beside, sort_key
 from genrun.runs.open import OpenRun, open_run
 from genrun.stages.code_figures import MAX_TSNE_CODES, CodedImages, has_codes
 from genrun.types import Encodes, MovesParticles, Noises, Reconstructs
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
     from genrun.stages.context import RunContext
 
+log = logging.getLogger("genrun")
 TRAJECTORY_IMAGES = 25  # images in a trajectory
 COLUMNS = 10  # images in a row
 MATCHES, MORE_MATCHES = 3, 5  # closest training images and closest samples of a sample
@@ -46,6 +49,9 @@ def trajectory_figures(context: RunContext) -> dict[str, bytes]:
         TRAJECTORY_IMAGES, labels, generator=seeded(context.cfg.seed, device=method.device)
     ).cpu()
     name = "denoising" if isinstance(method, Noises) else "sampling"
+    if look_alike(states.flatten(0, 1)):
+        log.info("left out, because all their images look alike: %s.gif, %s.png", name, name)
+        return {}
     return {f"{name}.gif": film(states), f"{name}.png": png_bytes(strip(states))}
 
 
@@ -57,12 +63,17 @@ def particles_figure(context: RunContext, samples: Tensor, labels: Tensor) -> by
         samples: the first samples of the run, (n, C, H, W) uint8.
         labels: (n,); -1 where there are none.
     """
-    method, n = context.method, COLUMNS**2
+    method, n, class_names = context.method, COLUMNS**2, context.data.facts().class_names
     fitted, of_fitted = method.fitted_particles(len(samples))
     sides = []
     for images, of_class in ((fitted.cpu(), of_fitted), (samples, labels if method.num_classes else None)):
-        order = torch.arange(len(images)) if of_class is None else in_turn(of_class.cpu())
-        sides.append(image_grid(images[order[:n]], COLUMNS))
+        order, names = torch.arange(len(images))[:n], None
+        if of_class is not None:
+            order = in_turn(of_class.cpu())[:n]
+            rows = of_class.cpu()[order].split(COLUMNS)
+            if all(len(row.unique()) == 1 for row in rows):  # a class may have fewer images than a row
+                names = [class_names[row[0]] for row in rows]
+        sides.append(image_grid(images[order], COLUMNS, row_names=names))
     return png_bytes(beside(sides, ["fitted particles", "new draws"]))
 
 
@@ -127,13 +138,14 @@ def beside_figures(context: RunContext) -> dict[str, bytes]:
     if not others:
         return {}
     settings = distinguishing_options([context.cfg, *(run.config for run in others)])
-    runs: list[tuple[dict[str, Any], OpenRun | None]] = list(zip(settings, [None, *others], strict=True))
+    runs: list[tuple[dict[str, Any], str, OpenRun | None]] = list(
+        zip(settings, option_labels(settings), [None, *others], strict=True)
+    )
     runs.sort(key=lambda run: sort_key(run[0]))
     index = shuffled(len(context.data.test))[:COLUMNS]
     images, labels = context.data.test.images(index), context.data.test.labels[index]
     names, rows, scores, codings = ["image"], [images], {}, {}
-    for setting, run in runs:
-        name = ", ".join(option_label(key, value) for key, value in setting.items())
+    for _, name, run in runs:
         method = context.method if run is None else run.method().to(context.method.device)
         if len(index) and isinstance(method, Reconstructs):
             rebuilt = method.reconstruct(images.to(method.device), labels_for(labels, method)).cpu()

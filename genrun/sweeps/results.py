@@ -25,6 +25,7 @@ SCREEN_METRICS = {  # heading of a column on the screen → name of a row of res
     "C_T": "copying statistic C_T",
     "training, s": "training, s",
 }
+UNJUDGED_METRICS = {"score": "validation score", "sampling, s": "sampling, s", "memory, GiB": "peak memory, GiB"}
 
 
 class SweepResults:
@@ -106,6 +107,8 @@ def groups(runs: list[Path]) -> list[dict[str, Any]]:
             for row in run.results()["rows"]:
                 if isinstance(row["value"], int | float):
                     values.setdefault(row["name"], []).append(row["value"])
+            if (score := last_score(run.metrics())) is not None:
+                values.setdefault("validation score", []).append(score)
         metrics = {
             name: {
                 "mean": statistics.fmean(found),
@@ -119,6 +122,22 @@ def groups(runs: list[Path]) -> list[dict[str, Any]]:
             {"settings": settings, "seeds": seeds, "runs": [str(run.folder.path) for run in group], "metrics": metrics}
         )
     return sorted(made, key=lambda group: sort_key(group["settings"]))
+
+
+def last_score(rows: list[dict[str, Any]]) -> float | None:
+    """Return the score on held-out images in the last row of metrics.csv that has one, as the last weights are judged; None: no row has."""
+    scores = [
+        value for row in rows for name, value in row.items() if name.startswith("val/") and name.endswith("score")
+    ]
+    return scores[-1] if scores else None
+
+
+def screen_metrics(found: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the columns on the screen, heading → name of a metric: more of training and cost if the groups were not judged."""
+    judged = any(
+        name in group["metrics"] for group in found for name in SCREEN_METRICS.values() if name != "training, s"
+    )
+    return SCREEN_METRICS if judged else {"training, s": "training, s"} | UNJUDGED_METRICS
 
 
 def group_rows(found: list[dict[str, Any]], columns: dict[str, str]) -> tuple[list[str], list[list[str]]]:

@@ -19,11 +19,13 @@ from genrun.config.compose import compose
 from genrun.config.schema import check
 from genrun.errors import Failed, as_genrun_error, one_line
 from genrun.parts import known_run
+from genrun.report.compare import short_names
+from genrun.report.screen import JobTable
 from genrun.report.tables import table
 from genrun.stages.keys import stage_keys
 from genrun.sweeps.grid import job_name
 from genrun.sweeps.jobs import Job, Launcher, Outcome, outcome_of
-from genrun.sweeps.results import SCREEN_METRICS, SweepResults, group_rows
+from genrun.sweeps.results import SweepResults, group_rows, screen_metrics
 from genrun.system.console import screen
 from genrun.system.signals import STOPPING
 
@@ -203,14 +205,14 @@ class Scheduler:
     def print_results(self) -> None:
         """Write the results of the sweep, and print its tables."""
         groups = self.results.finish()
-        shown = Table("job", "run", "state", box=None, pad_edge=False)
-        for _, name, run, state in self.results.job_rows():
-            shown.add_row(*map(Text, (name, run, state)))
-        self.console.print(shown)
+        self.console.print(JobTable([row[1:] for row in self.results.job_rows()]))
         if groups:
-            headings, rows = group_rows(groups, SCREEN_METRICS)
+            headings, rows = group_rows(groups, screen_metrics(groups))
+            options = short_names(groups[0]["settings"])
+            headings = [*options, *headings[len(options) :]]
             self.say("\nmean ± standard deviation")
-            self.console.print(table(None, [*headings, ""], [[*row, ""] for row in rows]))
+            shown = table(None, [*headings, ""], [[*row, ""] for row in rows], keys=max(1, len(options)))
+            self.console.print(shown)
         for line in self.source.summary():
             self.say(line)
         self.say(f"\nsweep folder {self.folder}")

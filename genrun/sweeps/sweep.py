@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rich.table import Table
-
 from genrun.config.build import build
 from genrun.config.compose import compose
 from genrun.config.kept import keep_configuration
 from genrun.config.schema import check, check_name
 from genrun.errors import Failed, GenrunError, Refused
 from genrun.parts import read_facts, with_facts
+from genrun.report.screen import JobTable
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
 from genrun.stages.keys import state_of
@@ -67,7 +66,7 @@ def list_jobs(overrides: list[str], config_dir: str | None) -> int:
         0, or 1 when a job cannot run.
     """
     jobs = expand(overrides)
-    console, shown, status = screen(), Table("job", "run", "state", box=None, pad_edge=False), 0
+    lines, status = [], 0
     fixed = common_overrides(jobs)
     for job in jobs:
         try:
@@ -75,9 +74,9 @@ def list_jobs(overrides: list[str], config_dir: str | None) -> int:
             check(cfg)
             cfg = with_facts(cfg, read_facts(cfg)[0])
             folder = RunFolder.of(cfg)
-            shown.add_row(job_name(job, fixed), str(folder.path), state_of(cfg, folder))
+            lines.append((job_name(job, fixed), str(folder.path), state_of(cfg, folder)))
         except GenrunError as error:
-            shown.add_row(job_name(job, fixed), "", f"cannot run: {error}")
+            lines.append((job_name(job, fixed), "", f"cannot run: {error}"))
             status = Failed.status
-    console.print(shown)
+    screen().print(JobTable(lines))
     return status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -9,23 +11,37 @@ from typing import TypeVar
 from rich.console import Console
 
 T = TypeVar("T")
+WIDTH = 120  # columns where there is no terminal
+log = logging.getLogger("genrun")
 
 
 def screen() -> Console:
-    """Return the terminal as a console or, without a terminal, a console with lines wide enough for a table."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    """Return the terminal as a console or, without a terminal, a console as wide as $COLUMNS says, or wide enough for a table."""
+    if sys.stdout.isatty():
+        return Console()
+    columns = os.environ.get("COLUMNS", "")
+    return Console(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH)
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line unchanged: no markup, no colours, and no line breaks added by rich."""
+    """Print a line unchanged, with no markup, no colours and no line breaks added by rich; in a run, log.txt has it too."""
+    log.info("%s", text.strip())
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """Yield the parts and show the progress: a bar on a terminal, one line elsewhere."""
+    """Yield the parts and show the progress: a bar on a terminal, one line elsewhere and in a run's log.txt."""
     if console.is_terminal:
         from rich.progress import track
 
+        log.info("%s", what)
         return track(parts, what, total=total, console=console, transient=True)
-    console.print(what, highlight=False)
+    say(console, what)
     return iter(parts)
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: 12 s, 3 min, 4.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.progress import TrainingProgress
 from genrun.compat import leave_signals_alone
 from genrun.config.build import arguments_of, build
+from genrun.config.extras import extra_of, to_install
 from genrun.distributed.strategy import RankEnvironment, SharedBatches
 from genrun.errors import Refused
 from genrun.runs.folder import RunFolder
@@ -132,14 +134,17 @@ def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
     """Build the optional loggers; metrics.csv needs none.
 
     Raises:
-        Refused: the extra package of a logger is not installed.
+        Refused: the package of a logger is not installed.
     """
     made = []
     for name, node in cfg.logger.items():
         try:
             made.append(build(node, f"logger.{name}", save_dir=str(folder.path)))
         except ModuleNotFoundError as error:
-            raise Refused(
-                f"logger={name} needs an extra: pip install 'genrun[{name}]' ({str(error).splitlines()[0]})"
-            ) from error
+            reason = str(error).splitlines()[0]
+            # Lightning names the package in its text alone; a logger of the user's own may need one of no extra
+            packages = [error.name] if error.name else re.findall(r"['`]([\w-]+)", reason)
+            extra = next(filter(None, map(extra_of, packages)), None)
+            how = f"needs {to_install(extra)}" if extra else "cannot be built"
+            raise Refused(f"logger={name} {how} ({reason})") from error
     return made

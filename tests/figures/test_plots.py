@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from genrun.figures.compared import compared
 from genrun.figures.grid import image_grid
-from genrun.figures.plots import MOST_POINTS, _components, _limits, _series, code_scatter, curves
+from genrun.figures.plots import MOST_POINTS, _components, _limits, _powers, _series, code_scatter, curves
 
 
 def rows_of(epochs):
@@ -40,6 +41,33 @@ def test_curves_draw_validation_only_where_there_is_some():
     assert orange
     only = np.asarray(curves([{"epoch": 1, "train/loss": 1.0}])).astype(int)
     assert not (only @ [1, 0, -1] > 150).any() and (only @ [-1, 0, 1] > 90).any()
+
+
+def test_one_bad_epoch_hides_no_other():
+    rows = [{"epoch": k, "train/loss": 1e8 if k == 1 else 2.0 / k - 0.3} for k in range(1, 15)]
+    drawn = np.asarray(curves(rows)).astype(int)
+    line = (np.abs(drawn - [0x1F, 0x5F, 0x99]).sum(-1) < 60).nonzero()
+    later = line[0][(line[1] > 0.4 * drawn.shape[1]) & (line[0] > 60)]  # rows of the line's pixels, without the legend
+    assert later.max() - later.min() > 8  # it still falls after the first epoch
+    assert _powers([1e8, 0.5, -0.2], 0.3) == [0.0, 1e8, 1e5, 100.0] and _powers([-5e3, 1.0], 1.0) == [
+        0.0,
+        -1e3,
+        -100.0,
+        -10.0,
+    ]
+    assert _powers([0.2], 0.3) == [0.0]
+
+
+def test_a_single_epoch_is_a_whole_number_on_the_axis(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("genrun.figures.plots.picture_of", drawn.append)
+    monkeypatch.setattr("genrun.figures.compared.picture_of", drawn.append)
+    curves([{"epoch": 1, "train/a": 1.0}])
+    compared({"one": [(1, 2.0)], "two": [(1, 3.0)]}, "score")
+    for figure in drawn:
+        low, high = figure.axes[0].get_xlim()
+        assert (low, high) == (0, 2)
+    assert all(line.get_marker() == "o" for line in drawn[1].axes[0].lines)  # the line of one point is not seen
 
 
 def test_curves_refuse_rows_without_terms():

@@ -14,7 +14,7 @@ from rich.console import Console
 from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.parts import read_facts, with_facts
-from genrun.report.compare import distinguishing_options, sort_key
+from genrun.report.compare import distinguishing_options, option_labels, short_names, sort_key
 from genrun.run import run
 from genrun.runs.folder import RunFolder
 
@@ -54,6 +54,34 @@ def test_runs_are_told_apart_by_what_does_not_follow_from_the_rest():
 def test_numbers_are_ordered_by_size():
     ordered = sorted([{"k": 100}, {"k": 9}, {"k": None}, {"k": "a"}], key=sort_key)
     assert ordered == [{"k": 9}, {"k": 100}, {"k": None}, {"k": "a"}]
+
+
+def test_names_of_options_are_as_short_as_they_stay_clear():
+    assert short_names(["optimizer.lr", "error", "encoder.hidden", "decoder.hidden"]) == [
+        *("lr", "error", "encoder.hidden", "decoder.hidden"),
+    ]
+    assert short_names(["lr", "optimizer.lr", "phases.a.optimizer.lr"]) == ["lr", "optimizer.lr", "a.optimizer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ([{"model": "vae", "optimizer.lr": 0.1}, {"model": "gan", "optimizer.lr": None}], ["vae, lr 0.1", "gan, lr –"]),
+        (
+            [{"encoder": "MLP", "decoder": "Conv", "loss": "mse"}, {"encoder": "Conv", "decoder": "MLP", "loss": "l1"}],
+            ["encoder MLP, decoder Conv, mse", "encoder Conv, decoder MLP, l1"],
+        ),
+        (
+            [{"encoder.hidden": [8], "decoder.hidden": [8]}, {"encoder.hidden": [8], "decoder.hidden": [4]}],
+            ["encoder.hidden [8], decoder.hidden [8]", "encoder.hidden [8], decoder.hidden [4]"],
+        ),
+        ([{"lr": 0.00010001}, {"lr": 0.00010002}], ["lr 0.00010001", "lr 0.00010002"]),
+        ([{"conditional": True}, {"conditional": False}], ["conditional True", "conditional False"]),
+        ([{}], [""]),
+    ],
+)
+def test_labels_of_runs_are_short_but_not_the_same(settings, labels):
+    assert option_labels(settings) == labels and len(set(labels)) == len(labels)
 
 
 def test_the_table_and_the_figures_show_them_all(others, tmp_path):

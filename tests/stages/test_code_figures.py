@@ -14,6 +14,7 @@ from genrun.stages import code_figures as pictures
 from genrun.stages.code_figures import (
     CodedImages,
     choose_pairs,
+    code_figures,
     combination_figures,
     has_codes,
     latent_figures,
@@ -80,7 +81,62 @@ def test_codes_that_a_method_keeps_are_taken_as_they_are():
 def test_too_few_images_give_no_figure():
     assert latent_figures(job_of_codes(Coder(0), n=1, classes=0)) == {}
     assert latent_figures(job_of_codes(Coder(10), n=0)) == {}
-    assert set(latent_figures(job_of_codes(Coder(0), n=2, classes=0))) == {"latent_plane.png", "interpolation.png"}
+    two = job_of_codes(Coder(0), n=2, classes=0)
+    two.data.test.array[0], two.data.test.array[1] = 0, 255
+    assert set(latent_figures(two)) == {"latent_plane.png", "interpolation.png"}
+
+
+# --------------------------------------------------------------------------------------------- what would show nothing
+
+
+class Deaf(Coder):
+    """Decodes to the class alone, if it is conditional, and otherwise always to the same, but for what nobody sees."""
+
+    def decode_codes(self, codes, labels=None):
+        shade = 0.5 if labels is None else labels[:, None, None, None] / 10
+        return super().decode_codes(codes, labels) * 0.1 + shade
+
+    def refit_prior(self, codes, labels):
+        raise AssertionError("a figure fits no prior")
+
+    refitted_part = refit_prior
+
+    def sample(self, n, labels=None, *, generator=None):
+        return self.decode_codes(torch.rand(n, 2, generator=generator), labels)
+
+
+class OnePoint(Coder):
+    """Encodes every image to the same code, but for rounding."""
+
+    def encode(self, images, labels=None):
+        return 3 + 1e-7 * super().encode(images, labels)
+
+
+def job_with_log(method, caplog, classes: int = 10):
+    caplog.set_level("INFO", "genrun")
+    return job_of_codes(method, n=200, classes=classes)
+
+
+@pytest.mark.parametrize("num_classes", [0, 10])
+def test_figures_of_what_decodes_to_the_same_are_left_out_and_log_txt_names_them(num_classes, caplog):
+    job = job_with_log(Deaf(num_classes), caplog)
+    job.cfg.sample.chunk = 64
+    assert set(latent_figures(job) | combination_figures(job)) == set()
+    assert set(code_figures(job)) == {"components.png"}  # its codes differ, only its decoder does not hear them
+    names = ["latent_plane", "interpolation", "basis", "class_means", "combinations", "generations", "matrix"]
+    names += ["priors"] if num_classes else []
+    for name in names:
+        assert f"looks the same: {name}.png" in caplog.text, name
+    hearing = job_of_codes(Coder(num_classes), n=200)
+    hearing.data.test.array[:, :, :2] = 25 * hearing.data.test.labels[:, None, None, None]
+    made = latent_figures(hearing) | combination_figures(hearing) | code_figures(hearing)
+    assert {f"{name}.png" for name in names if name != "priors"} <= set(made)
+
+
+def test_figures_of_codes_that_are_one_point_are_left_out(caplog):
+    job = job_with_log(OnePoint(0), caplog)
+    assert map_figures(job) == {} and "components.png" not in code_figures(job)
+    assert "left out, because all codes are equal: tsne.png, barcodes.png" in caplog.text
 
 
 # ------------------------------------------------------------------------------------------------------------- the maps

@@ -12,3 +12,18 @@ def test_a_run_that_is_judged_by_a_classifier_leaves_the_figure_and_one_that_is_
     with Image.open(folder.figures / "sorted.png") as figure:
         assert figure.width > 10 * 96
     assert "figures/sorted.png" in folder.status()["stages"]["figures"]["outputs"]
+
+
+def test_a_run_of_one_epoch_has_no_figures_of_what_changed(tiny):
+    made = {path.name for path in tiny("trainer.max_epochs=1").figures.iterdir()}
+    assert not made & {"curves.png", "timelapse.gif", "first_last.png", "codes.png"}
+    assert made >= {"closest_samples.png", "resolution.png", "codes_first.npz"}
+
+
+def test_the_first_and_the_last_grid_name_their_rows_if_they_are_of_classes(run_folder):
+    sizes = {}
+    for name in ("samples/epoch_0001.png", "figures/first_last.png"):
+        with Image.open(run_folder.path / name) as figure:
+            sizes[name] = figure.width
+    bare = 2 * sizes["samples/epoch_0001.png"] + 3 * 14  # two grids and the margins of `beside`
+    assert sizes["figures/first_last.png"] > bare + 12

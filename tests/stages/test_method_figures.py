@@ -80,3 +80,13 @@ def test_codes_of_several_methods_are_drawn_beside_each_other():
     assert set(made) == {"beside_tsne.png", "beside_interpolation.png"}
     assert pictures.beside_codes(job, {"one": Coder(10), "its refit": Coder(10)}) == {}
     assert pictures.beside_codes(job, {"one": Coder(10), "of other images": Keeper(10, 50)}) == {}
+
+
+def test_a_trajectory_of_equal_images_is_left_out(digits, caplog):
+    class Stuck(Diffuses):
+        def sample_trajectory(self, n, labels=None, *, frames=40, generator=None):
+            return torch.full((frames, n, *self.image_shape), 0.4)
+
+    caplog.set_level("INFO", "genrun")
+    assert trajectory_figures(job_of_noise(Stuck(0), digits)) == {}
+    assert "look alike: denoising.gif, denoising.png" in caplog.text

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from genrun.evaluation.rows.row import Row
-from genrun.methods.method import Method
 from genrun.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from genrun.methods.method import Method
 
 
 def cost_rows(folder: RunFolder, cfg: DictConfig, method: Method) -> list[Row]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from genrun.config.extras import to_install
 from genrun.errors import Refused
 from genrun.sweeps.jobs import Job, describe_exit, run_job, wait_for_result
 
@@ -41,7 +42,7 @@ class Ray:
         try:
             import ray
         except ModuleNotFoundError as error:
-            raise Refused("hydra/launcher=ray needs an extra: pip install 'genrun[ray]'") from error
+            raise Refused(f"hydra/launcher=ray needs {to_install('ray')}") from error
         self.ray, self.address, self.jobs, self.cpus, self.gpus = ray, address, jobs, cpus, gpus
         self.running: dict[Any, Job] = {}
 

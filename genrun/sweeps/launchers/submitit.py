@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from genrun.config.extras import to_install
 from genrun.errors import Refused
 from genrun.sweeps.jobs import Job, cores, run_job, wait_for_result
 
@@ -54,9 +55,7 @@ class Submitit:
         try:
             import submitit
         except ModuleNotFoundError as error:
-            raise Refused(
-                f"hydra/launcher=submitit_{cluster} needs an extra: pip install 'genrun[submitit]'"
-            ) from error
+            raise Refused(f"hydra/launcher=submitit_{cluster} needs {to_install('submitit')}") from error
         self.submitit, self.cluster, self.cpus = submitit, cluster, cpus
         self.at_once = jobs or max(1, cores() // cpus)
         self.options: dict[str, Any] = {"timeout_min": minutes, "gpus_per_node": gpus}
