@@ -75,8 +75,10 @@ def run(
         from genrun.dry_run import dry_run
 
         check_resumable(cfg, folder)
+        data = data or build_data(cfg)
+        say(console, data.summary())
         with logging_to(logging.NullHandler()), signals.watching():
-            dry_run(cfg, data or build_data(cfg), folder, console)
+            dry_run(cfg, data, folder, console)
         return folder
     starts_over = cfg.run.resume == "never"
     if not starts_over and folder.finished(keys):
@@ -89,7 +91,9 @@ def run(
 
     with logging_to(logging.NullHandler()):
         known = None if starts_over else keys
-        context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
+        data = data or build_data(cfg)
+        say(console, data.summary())
+        context = prepare(cfg, folder, data, console, callbacks, signals, known)
     if starts_over and (folder.path / "status.json").is_file():
         with folder.lock(wait=wait):
             say(console, f"moved the old run to {folder.move_aside()}")
@@ -107,6 +111,7 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     folder.begin_attempt()
     with logging_to(log_file(folder)):
         try:
+            log.info("%s", context.data.summary())
             do_stages(context, keys, begin(context, overrides, keys))
         except BaseException as error:
             record_failure(folder, error)

@@ -226,6 +226,8 @@ def _describe(hint: Any) -> str:
         return ", ".join(map(repr, arguments))
     if hint is types.NoneType:
         return "null"
+    if typing.get_origin(hint) in (list, Sequence):
+        return f"a list of {' or '.join(_describe(argument) for argument in arguments)}"
     return {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
         hint, str(hint).replace("typing.", "") if arguments else getattr(hint, "__name__", str(hint))
     )

@@ -107,7 +107,7 @@ def test_resize_takes_the_largest_centred_square(tmp_path):
         ({"validation": 1437}, "expected fewer than the 1437 training images"),
         ({"classes": [3, 10]}, "there is no class 10; the classes are 0, 1, 2"),
         ({"classes": [3, 3]}, "none twice, got [3, 3]"),
-        ({"classes": 3}, "must be a list such as [3,5], got 3"),
+        ({"classes": 3}, "must be a list such as [3,5] or [cat,dog], got 3"),
     ],
 )
 def test_wrong_options_are_refused(options, words):
