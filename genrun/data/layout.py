@@ -50,11 +50,6 @@ class Part:
         """Return the images that lie directly in the root."""
         return [image for image in self.images if len(image) == len(self.root) + 1]
 
-    def has_class_folders(self) -> bool:
-        """Return whether the sub-folders can be classes: fewer images lie beside them than in the smallest of them."""
-        groups = self.groups()
-        return bool(groups) and len(self.loose()) < min(map(len, groups.values()))
-
 
 @dataclass
 class Layout:
@@ -101,7 +96,11 @@ class Layout:
         while True:
             part = Part(inner, self.tree.images)
             names = list(part.groups())
-            if len(names) != 1 or part.loose() or split_of(names[0]) or self._pictures_beside(inner, names):
+            if len(names) != 1 or part.loose() or self._pictures_beside(inner, names):
+                break
+            if split_of(names[0]) and not (
+                inner and split_of(names[0]) == split_of(inner[-1])
+            ):  # train/train is a wrapper
                 break
             inner = (*inner, names[0])
         if inner == root or not (len(names) > 1 or any(map(split_of, names))):
@@ -154,39 +153,39 @@ class Layout:
             else:
                 self.notes.append(f"{shown(name)}/ is the test split")
         self.left_out += [f"{shown(name)}/ ({plural(counts[name], 'image')} beside {shown(train)}/)" for name in others]
-        self._leave_out(Part(root, self.tree.images).loose(), f"beside {shown(train)}/")
+        if loose := Part(root, self.tree.images).loose():
+            self.left_out.append(f"{few([shown(image[-1]) for image in loose])} (beside {shown(train)}/)")
         return [(*root, name) for name in (train, test) if name is not None]
 
     def _set_labels(self) -> tuple[str, ...]:
-        """Set the labels of every part, take out stray images, and return the names of the classes."""
+        """Set the labels of every part, and return the names of the classes."""
         train = self.parts[0]
         groups = train.groups()
         if not groups:
             return ()
-        if train.has_class_folders():
+        loose = train.loose()
+        if len(loose) < min(map(len, groups.values())):
             self._check_beside(train, groups)
-        if len(groups) == 1 or not train.has_class_folders():
-            loose = train.loose()
+        if len(groups) == 1 or len(loose) >= min(map(len, groups.values())):
             beside = f", and {plural(len(loose), 'image')} beside, such as {shown(loose[0][-1])}" if loose else ""
             self.notes.append(f"no classes: the images lie in {few([f'{shown(name)}/' for name in groups])}{beside}")
             return ()
         names = in_order(groups)
         number = {name: label for label, name in enumerate(names)}
         for part in self.parts:
-            groups, loose = part.groups(), part.loose()
-            for name, images in groups.items():
-                if name not in number:
-                    raise Refused(
-                        f"{self.path(images[0])} is in none of the classes of {shown(train.root[-1])}/ "
-                        f"({few(list(map(shown, names)))}): move or rename it"
+            for image in part.images:
+                place = image[len(part.root)]
+                if place not in number:
+                    known = few([f"{shown(name)}/" for name in names])
+                    where = (
+                        "beside the folders"
+                        if part is train
+                        else f"in none of the classes of {shown(train.root[-1])}/,"
                     )
-            if not part.has_class_folders():
-                raise Refused(
-                    f"{self.path(loose[0])} is in none of the classes of {shown(train.root[-1])}/ "
-                    f"({few(list(map(shown, names)))}): expected a folder for each class in {self.path(part.root)} too"
-                )
-            self._leave_out(loose, "beside the classes")
-            part.images = [image for image in part.images if len(image) > len(part.root) + 1]
+                    raise Refused(
+                        f"{self.path(image)} is {where} {known}: expected each image in the folder of its class; move it, or "
+                        "take it out"
+                    )
             part.labels = [number[image[len(part.root)]] for image in part.images]
         return tuple(map(shown, names))
 
@@ -220,10 +219,6 @@ class Layout:
             if beside and is_picture(self.home.joinpath(*file)):
                 found.setdefault(file[depth], []).append(file[-1])
         return found
-
-    def _leave_out(self, images: list[Steps], why: str) -> None:
-        if images:
-            self.left_out.append(f"{few([shown(image[-1]) for image in images])} ({why})")
 
 
 def layout_of(home: Path) -> Layout:

@@ -117,9 +117,8 @@ class ImageData(LightningDataModule):
             splits = {split: images.decoded() for split, images in splits.items()}
         self._facts = Facts(splits["train"].shape, len(names), names, len(splits["train"]), checksum)
         self._files = source.files
-        self._notes = [*self._how_chosen(), *source.notes]
-        if dark := check_values(_some_pixels(splits["train"]), f"data {self.name} ({_place(source.files)})"):
-            self._notes.append(dark)
+        dark = check_values(_some_pixels(splits["train"]), f"data {self.name} ({_place(source.files)})")
+        self._notes = [*self._how_chosen(), *([dark] if dark else []), *source.notes]
         self._splits = splits
 
     def _how_chosen(self) -> list[str]:
