@@ -75,10 +75,8 @@ def run(
         from genrun.dry_run import dry_run
 
         check_resumable(cfg, folder)
-        data = data or build_data(cfg)
-        say(console, data.summary())
         with logging_to(logging.NullHandler()), signals.watching():
-            dry_run(cfg, data, folder, console)
+            dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     starts_over = cfg.run.resume == "never"
     if not starts_over and folder.finished(keys):
@@ -91,9 +89,8 @@ def run(
 
     with logging_to(logging.NullHandler()):
         known = None if starts_over else keys
-        data = data or build_data(cfg)
-        say(console, data.summary())
-        context = prepare(cfg, folder, data, console, callbacks, signals, known)
+        context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
+    say(console, context.data.summary())
     if starts_over and (folder.path / "status.json").is_file():
         with folder.lock(wait=wait):
             say(console, f"moved the old run to {folder.move_aside()}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from genrun.data.images import Source, Stored, checksum_of_images, hold_out
-from genrun.data.words import few, shown
+from genrun.data.words import few, place_of, shown
 from genrun.errors import Refused
 
 TEST_SHARE = 0.1  # share of the images that becomes the test split when there is only one file
@@ -43,7 +43,7 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
         raise Refused("data=npz needs a file or folder, got none: set data.source.path=…")
     if num_classes is not None and not 0 < num_classes <= MOST_CLASSES:
         raise Refused(f"data.source.num_classes must be 1 to {MOST_CLASSES:,}, or null, got {num_classes}")
-    place = Path(path).expanduser()
+    place = place_of(path, "data.source.path")
     files = [place / "train.npz", place / "test.npz"] if place.is_dir() else [place]
     names = [shown(file) for file in files]
     read = [read_npz(file) for file in files]
@@ -71,10 +71,8 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
         class_names = tuple(map(str, numbers))
         if numbers != list(range(len(numbers))):
             notes.append(f"labels {_numbers(numbers)} are the classes; there is no image of other numbers")
-            place_of = {label: place for place, label in enumerate(numbers)}
-            splits = [
-                split.labelled(torch.tensor([place_of[label] for label in split.labels.tolist()])) for split in splits
-            ]
+            new = {label: place for place, label in enumerate(numbers)}
+            splits = [split.labelled(torch.tensor([new[label] for label in split.labels.tolist()])) for split in splits]
     train, test = splits if len(splits) == 2 else hold_out(splits[0], TEST_SHARE)
     if beside := _not_read(place, files):
         notes.append(f"left out: {beside}")
@@ -209,12 +207,8 @@ def _rescaling(images: np.ndarray) -> str:
     least, most = images.min(), images.max()
     if least >= 0 and 2 < most <= 255.5:
         return "divide them by 255, or save uint8"
-    if -1.1 <= least < 0 and most <= 1.1:
-        return (
-            "clip them, or, if -1 is black, take (x + 1)/2"
-            if least > -0.5
-            else "rescale them, such as (x + 1)/2, or save uint8"
-        )
+    if -1.1 <= least < -0.5 and most <= 1.1:
+        return "rescale them, such as (x + 1)/2, or save uint8"
     return "clip or rescale them, or save uint8"
 
 
@@ -243,8 +237,8 @@ def _labels(name: str, labels: np.ndarray | None, count: int) -> torch.Tensor:
 
 
 def _numbers(numbers: list[int]) -> str:
-    """Return class numbers in words: `0 to 9` or `0, 10, 20, 30`."""
-    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+    """Return class numbers, which are sorted, in words: `0 to 9` or `0, 10, 20, 30`."""
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
         return f"{numbers[0]} to {numbers[-1]}"
     return few(list(map(str, numbers)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -35,6 +36,7 @@ UPRIGHT = {
 ON_THEIR_SIDE = (5, 6, 7, 8)  # orientations in which height and width change places
 # Pillow decodes a whole PNG to find its EXIF, which few have; one of these is in its bytes if it has
 PNG_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # of no use to the reader, and once for each file
 
 
 class Header(NamedTuple):

@@ -17,7 +17,7 @@ from genrun.data.download import explain_errors
 from genrun.data.images import Files, Source, checksum_of, hold_out, shuffled
 from genrun.data.layout import layout_of
 from genrun.data.search import ENDINGS, Tree, search
-from genrun.data.words import few, shown
+from genrun.data.words import few, place_of, shown
 from genrun.errors import Refused, nearest
 
 TEST_SHARE = 0.1  # share of the images that becomes the test split when the folder has none
@@ -38,7 +38,7 @@ def image_folder(path: str | None, channels: int | None = None) -> Source:
         raise Refused("data=image_folder needs a folder, got none: set data.source.path=…")
     if channels not in (None, 1, 3):
         raise Refused(f"data.source.channels must be 1 (grey), 3 (colour) or null, got {channels!r}")
-    home = Path(path).expanduser()
+    home = place_of(path, "data.source.path")
     if not home.is_dir():
         raise Refused(f"{shown(home)} is not a folder: expected one with images ({ENDINGS}); set data.source.path")
     layout = layout_of(home)
@@ -143,7 +143,7 @@ def celeba_anime(root: str, anime: str | None, crop: int | None = 140, images_of
     count = images_of_each
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
         raise Refused(f"data.source.images_of_each must be a whole number of at least 1, or null, got {count!r}")
-    home, photographs = Path(anime).expanduser(), Path(root).expanduser() / datasets.CelebA.base_folder
+    home, photographs = place_of(anime, "data.source.anime"), Path(root).expanduser() / datasets.CelebA.base_folder
     if not home.is_dir():
         raise Refused(f"{home} is not a folder: expected one with Anime faces ({ENDINGS}); set data.source.anime")
     if photographs.resolve().is_relative_to(home.resolve()) or home.resolve().is_relative_to(photographs.resolve()):

@@ -44,6 +44,8 @@ class ImageData(LightningDataModule):
         name: the data set's name in the names of folders.
     """
 
+    resized_from = "the largest centred square of each"
+
     def __init__(
         self,
         source: Callable[[], Source],
@@ -127,7 +129,7 @@ class ImageData(LightningDataModule):
         if self.limit is not None:
             chosen.append(f"data.limit={self.limit} of each split, counted after holding out")
         if self.resize is not None:
-            chosen.append(f"the largest centred square of each, resized to {self.resize}×{self.resize}")
+            chosen.append(f"{self.resized_from}, resized to {self.resize}×{self.resize}")
         return chosen
 
     def summary(self) -> str:

@@ -31,7 +31,7 @@ def summary(
     parts = [
         f"data {name}: {plural(total, 'image')} of {shape} (C×H×W): {len(train):,} to train, {len(validation):,} held out, "
         f"{len(test):,} to test",
-        classes(train, class_names),
+        classes(train, class_names, "image to train on"),
     ]
     if len(train) < len(validation):
         parts.append(
@@ -42,20 +42,18 @@ def summary(
     return "; ".join([*parts, *notes])
 
 
-def classes(train: Images, class_names: Sequence[str]) -> str:
-    """Return in words the classes and how many training images each has."""
+def classes(images: Images, class_names: Sequence[str], what: str = "image") -> str:
+    """Return in words the classes and how many images each has; `what` is what is said to be missing of those that have none."""
     if not class_names:
         return "no classes"
-    counts = train.labels.bincount(minlength=len(class_names)).tolist()
+    counts = images.labels.bincount(minlength=len(class_names)).tolist()
     each = [f"{name} {count:,}" for name, count in zip(class_names, counts, strict=True)]
     named = ", ".join(each)
     if len(named) > MOST_NAMED:
         named = f"{few(each[:-1])}, {each[-1]}" if len(each) > 5 else named
         named += f" (from {min(counts):,} to {max(counts):,})"
-    empty = without_images(train, class_names)
-    return f"{plural(len(class_names), 'class')}: {named}" + (
-        f"; no image to train on of {few(empty)}" if empty else ""
-    )
+    empty = without_images(images, class_names)
+    return f"{plural(len(class_names), 'class')}: {named}" + (f"; no {what} of {few(empty)}" if empty else "")
 
 
 def without_images(images: Images, class_names: Sequence[str]) -> list[str]:

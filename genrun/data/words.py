@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from genrun.errors import Refused
+
 MOST = 3  # things that a list names; the others are counted
 
 
@@ -14,6 +16,21 @@ def shown(name: str | Path) -> str:
     """Return a name as it can be printed: bytes that are not UTF-8 and control characters are written as \\x…"""
     text = os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def place_of(path: str, option: str) -> Path:
+    """Return the path that an option names.
+
+    Raises:
+        Refused: its name is not UTF-8, so that the files of the run could not hold it.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise Refused(
+            f"{option}: {shown(path)} is not UTF-8: rename it, or give a link to it with another name"
+        ) from None
+    return Path(path).expanduser()
 
 
 def plural(count: int, noun: str) -> str:

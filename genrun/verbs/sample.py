@@ -81,9 +81,7 @@ def labels_of(run: OpenRun, words: str) -> list[int]:
     """
     names = run.facts.class_names
     if not names:
-        raise Refused(
-            f"--labels: {run.folder.path} has no classes to draw or to sort its images by; leave --labels out"
-        )
+        raise Refused(f"--labels: {run.folder.path}: its data has no classes to sort its images by; leave --labels out")
     return numbers_of([words] if words in names else words.split(","), names, "--labels")
 
 

@@ -15,7 +15,7 @@ from torchvision import datasets
 
 from genrun.config.compose import compose
 from genrun.config.trust import TRUSTED_DATA, check_trusted
-from genrun.data import facts, folders
+from genrun.data import arrays, facts, folders
 from genrun.data.facts import described_data
 from genrun.data.module import ImageData
 from genrun.errors import Refused
@@ -183,6 +183,11 @@ def test_image_folder_holds_out_a_fixed_tenth(tmp_path):
     assert source.test.paths == again.test.paths
     assert not set(source.test.paths) & set(source.train.paths) and source.class_names == ()
     assert tmp_path / "set" in source.files
+
+
+@pytest.mark.parametrize("read", [folders.image_folder, arrays.npz, partial(folders.celeba_anime, "nowhere")])
+def test_a_path_that_is_not_utf8_is_refused(read, tmp_path):
+    assert r"caf\xe9 is not UTF-8: rename it, or give a link" in refusal(read, f"{tmp_path}/caf\udce9")
 
 
 def test_image_folder_refusals(tmp_path):
