@@ -22,7 +22,7 @@ from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
 from genrun.stages.context import RunContext, prepare
 from genrun.stages.keys import state_of
-from genrun.system.console import duration
+from genrun.system.console import duration, say
 from genrun.system.hardware import precision, processes
 
 WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
@@ -100,6 +100,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "training": f"{'; '.join(each)}: about {duration(total)}",
     }.items():
         table.add_row(name, Text(value, overflow="fold"))
+    say(console, data.summary())
     console.print(table)
 
 

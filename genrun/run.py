@@ -90,6 +90,7 @@ def run(
     with logging_to(logging.NullHandler()):
         known = None if starts_over else keys
         context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
+    say(console, context.data.summary())
     if starts_over and (folder.path / "status.json").is_file():
         with folder.lock(wait=wait):
             say(console, f"moved the old run to {folder.move_aside()}")
@@ -108,6 +109,7 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     with logging_to(log_file(folder)):
         log.info("genrun %s", " ".join(overrides))
         try:
+            log.info("%s", context.data.summary())
             do_stages(context, keys, begin(context, overrides, keys))
             log.info("done")
         except BaseException as error:

@@ -68,7 +68,7 @@ WRONG = [
     (["data=image_folder", "data.source.path=empty_folder"], r"empty_folder"),
     (["data=image_folder", "data.source.path=pictures"], r"data.resize"),
     (["sample", "nowhere"], r"nowhere: expected a run folder"),
-    (["sample", "empty_folder", "--labels", "two"], r"--labels two: expected class numbers"),
+    (["sample", "empty_folder", "--labels", "two"], r"empty_folder: expected a run folder"),
     (["sample", "empty_folder", "--out", "a.jpg"], r"expected a name that ends in .png or .npz"),
     (["sample", "empty_folder", "--out", "gone/a.png"], r"--out gone/a.png: there is no folder gone"),
     (["seed=0,1"], r"seed=0,1 is several values: add -m to run each"),

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
+import pytest
+from conftest import TINY
+from rich.console import Console
+
+from genrun.config.compose import compose
+from genrun.errors import Refused
+from genrun.run import run
+
 
 def test_seeds_give_different_runs_and_the_same_seed_the_same(tiny, tmp_path):
     from conftest import outcome
@@ -12,3 +22,21 @@ def test_seeds_give_different_runs_and_the_same_seed_the_same(tiny, tmp_path):
         and one["model.safetensors"] != two["model.safetensors"]
         and one["samples.npz"] != two["samples.npz"]
     )
+
+
+def test_the_first_line_says_what_was_read_and_so_does_the_log(tmp_path):
+    words = [*TINY, "data.classes=[3,5]", "model.num_classes=0", f"paths.outputs={tmp_path}"]
+    screen = Console(file=io.StringIO(), width=80)
+    folder = run(compose(words), words, screen)
+    first, second, *_ = screen.file.getvalue().splitlines()
+    assert first.startswith("data digits: ") and "2 classes: 3 " in first and second.startswith("run folder")
+    assert first in (folder.path / "log.txt").read_text()
+
+
+def test_a_conditional_method_needs_images_of_every_class(tmp_path):
+    words = ["model=gan", "data=digits", "data.limit=8", f"paths.outputs={tmp_path}", "evaluation=none"]
+    with pytest.raises(
+        Refused, match=r"no image to train on of the classes .* but gan would draw them; .*data\.classes"
+    ):
+        run(compose([*words, "model.conditional=true"]), words, Console(quiet=True))
+    assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from genrun.config.container import to_container
 from genrun.system.files import write_atomic
 from genrun.types import Facts
 
-FORMAT = 2  # raise it when other images are chosen for the same options
+FORMAT = 3  # raise it when other images are chosen for the same options
 MANY = 1000  # with more files than this, an entry holds one digest per folder instead of one row per file
 FACT_FIELDS = ("image_shape", "num_classes", "class_names", "train_size", "checksum")
 NOT_IN_KEY = (

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
-from torchvision.transforms.v2.functional import center_crop
 
+from genrun.data.decode import Header, extent_of, how_read, read_headers, read_image
 from genrun.data.download import explain_errors
 from genrun.data.images import Files, Source, checksum_of, hold_out, shuffled
+from genrun.data.layout import layout_of
+from genrun.data.search import ENDINGS, Tree, search
+from genrun.data.words import few, place_of, shown
 from genrun.errors import Refused, nearest
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-GREY_MODES = ("1", "L", "LA")
-DEEP_MODES = ("I", "F")  # Pillow's modes with more than eight bits per channel begin with these
-TEST_SHARE = 0.1  # share of the images that becomes the test split when there is no folder test/
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises on a broken file
-
-
-class Header(NamedTuple):
-    """Facts of an image file that are known before its pixels are decoded."""
-
-    height: int
-    width: int
-    grey: bool
-    sha256: str
+TEST_SHARE = 0.1  # share of the images that becomes the test split when the folder has none
 
 
 def image_folder(path: str | None, channels: int | None = None) -> Source:
-    """Read a folder of jpg, png, webp or bmp files, searched recursively.
+    """Read a folder of jpg, png, webp or bmp files, searched recursively, through links too.
 
-    `train/` and `test/` are the splits where they exist; otherwise a fixed tenth becomes the test split. The
-    sub-folders of a split are its classes, in alphabetical order, if there are at least two and every image lies in
-    one of them.
+    The folders `train` and `test` (or Training, test_set, …) are the splits if there are any, and `val` is the test split if there is
+    no other; without them a fixed tenth becomes the test split. The sub-folders of a split are its classes if there are at
+    least two. docs/data.md says what is left out and what is refused.
 
     Args:
         path: the folder.
@@ -53,30 +38,40 @@ def image_folder(path: str | None, channels: int | None = None) -> Source:
         raise Refused("data=image_folder needs a folder, got none: set data.source.path=…")
     if channels not in (None, 1, 3):
         raise Refused(f"data.source.channels must be 1 (grey), 3 (colour) or null, got {channels!r}")
-    home = Path(path).expanduser()
+    home = place_of(path, "data.source.path")
     if not home.is_dir():
-        raise Refused(f"{home} is not a folder: expected one with images ({_suffixes()}); set data.source.path")
-    parts = [home / "train"] if (home / "train").is_dir() else [home]
-    if parts[0] != home and (home / "test").is_dir():
-        parts.append(home / "test")
-
-    found = [_images_under(part) for part in parts]
-    class_names = _class_names(parts[0], found[0])
-    labels = [_labels(part, files, class_names) for part, files in zip(parts, found, strict=True)]
+        raise Refused(f"{shown(home)} is not a folder: expected one with images ({ENDINGS}); set data.source.path")
+    layout = layout_of(home)
+    found = [[home.joinpath(*image) for image in part.images] for part in layout.parts]
     everything = [file for files in found for file in files]
-    headers = _headers(everything)
+    if len(everything) < 2:
+        raise Refused(
+            f"{shown(home)} holds one image: expected two or more, to train and to test; set data.source.path"
+        )
+    headers = read_headers(everything)
     if channels is None:
         channels = 1 if all(header.grey for header in headers) else 3
-    read = partial(read_image, channels=channels)
-    extent = _extent(everything, headers)
+    read, extent = partial(read_image, channels=channels), extent_of(everything, headers)
     splits = [
-        Files(paths=files, read=read, channels=channels, extent=extent, labels=label)
-        for files, label in zip(found, labels, strict=True)
+        Files(
+            paths=files,
+            read=read,
+            channels=channels,
+            extent=extent,
+            labels=torch.tensor(part.labels) if layout.class_names else torch.full((len(files),), -1),
+        )
+        for files, part in zip(found, layout.parts, strict=True)
     ]
     train, test = splits if len(splits) == 2 else hold_out(splits[0], TEST_SHARE)
-    folders = sorted({home}.union(*(_folders_under(part) for part in parts)))
     checksum = _checksum(home, everything, headers)
-    return Source(train, test, class_names, checksum, [*folders, *everything])
+    if not layout.by_paths_alone:
+        order = "\n".join([*("/".join(part.root) for part in layout.parts), *layout.class_names])
+        checksum = checksum_of({"files": checksum, "splits and classes": hashlib.sha256(order.encode()).hexdigest()})
+    notes = [*layout.notes, *how_read(headers, channels)]
+    if layout.left_out:
+        notes.append(f"left out: {', '.join(layout.left_out)}")
+    files = [*_folders(home, layout.tree), *everything]
+    return Source(train, test, layout.class_names, checksum, files, tuple(notes))
 
 
 def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Source:
@@ -106,8 +101,8 @@ def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Sourc
         raise Refused(f"data.source.label: CelebA has no attribute {label!r}{nearest(label, names)}; there are {names}")
     paths = {split: [folder / "img_align_celeba" / name for name in read[split].filename] for split in read}
     everything = [path for split in read for path in paths[split]]
-    headers = _headers(everything)
-    extent = _extent(everything, headers) if crop is None else (crop, crop)
+    headers = read_headers(everything)
+    extent = extent_of(everything, headers) if crop is None else (crop, crop)
     splits = [
         Files(
             paths=paths[split],
@@ -122,7 +117,8 @@ def celeba(root: str, crop: int | None = 140, label: str | None = None) -> Sourc
     # the lists give the split and the attributes of each image, so the checksum covers them too
     digests = [*headers, *_sha256_only(folder / file for file in lists)]
     checksum = _checksum(folder, [*everything, *(folder / file for file in lists)], digests)
-    return Source(*splits, class_names, checksum, [*(folder / file for file in lists), *everything])
+    files = [*(folder / file for file in lists), *everything]
+    return Source(*splits, class_names, checksum, files, tuple(how_read(headers, channels=3)))
 
 
 def celeba_anime(root: str, anime: str | None, crop: int | None = 140, images_of_each: int | None = None) -> Source:
@@ -147,14 +143,15 @@ def celeba_anime(root: str, anime: str | None, crop: int | None = 140, images_of
     count = images_of_each
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
         raise Refused(f"data.source.images_of_each must be a whole number of at least 1, or null, got {count!r}")
-    home, photographs = Path(anime).expanduser(), Path(root).expanduser() / datasets.CelebA.base_folder
+    home, photographs = place_of(anime, "data.source.anime"), Path(root).expanduser() / datasets.CelebA.base_folder
     if not home.is_dir():
-        raise Refused(f"{home} is not a folder: expected one with Anime faces ({_suffixes()}); set data.source.anime")
+        raise Refused(f"{home} is not a folder: expected one with Anime faces ({ENDINGS}); set data.source.anime")
     if photographs.resolve().is_relative_to(home.resolve()) or home.resolve().is_relative_to(photographs.resolve()):
         raise Refused(f"{home} and CelebA's folder {photographs} overlap: set data.source.anime to Anime faces only")
 
     real = celeba(root, crop)
-    found = _images_under(home, option="anime")
+    tree = search(home, option="anime")
+    found = [home.joinpath(*image) for image in tree.images]
     if len(found) < 2:
         raise Refused(f"{home} holds one image: expected two or more, to train and to test; set data.source.anime")
     # which images are used is known before they are read: a set may hold many more than images_of_each
@@ -163,8 +160,8 @@ def celeba_anime(root: str, anime: str | None, crop: int | None = 140, images_of
     drawings = hold_out(drawn, TEST_SHARE)
     pairs = [(_first(real.train, count), _first(drawings[0], count)), (real.test, drawings[1])]
     used = [path for _, drawing in pairs for path in drawing.paths]
-    headers = _headers(used)
-    extent = _extent(used, headers)
+    headers = read_headers(used)
+    extent = extent_of(used, headers)
     if extent != real.train.extent:
         extent = "the images of CelebA and of Anime differ in size"
     splits = [
@@ -178,7 +175,11 @@ def celeba_anime(root: str, anime: str | None, crop: int | None = 140, images_of
         for photograph, drawing in pairs
     ]
     checksum = checksum_of({"CelebA": real.checksum, "Anime": _checksum(home, used, headers)})
-    return Source(*splits, ("CelebA", "Anime"), checksum, [*real.files, *_folders_under(home), *used])
+    notes = [*real.notes, *(f"Anime: {note}" for note in how_read(headers, channels=3))]
+    if tree.left_out:
+        notes.append(f"left out: {few(tree.left_out)}")
+    files = [*real.files, *_folders(home, tree), *used]
+    return Source(*splits, ("CelebA", "Anime"), checksum, files, tuple(notes))
 
 
 def _first(images: Files, count: int | None) -> Files:
@@ -191,91 +192,8 @@ def _read_either(path: Path, cropped: Path, crop: int | None) -> Tensor:
     return read_image(path, channels=3, crop=crop if path.parent == cropped else None)
 
 
-def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
-    """Return an image file as (C, H, W) uint8, grey or colour; `crop` cuts out the centred square of that side."""
-    try:
-        with Image.open(path) as image:
-            array = np.array(image.convert("L" if channels == 1 else "RGB"))
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
-    pixels = torch.from_numpy(array)
-    pixels = pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()  # (H, W[, 3]) → (C, H, W)
-    if crop is None:
-        return pixels
-    if crop > min(pixels.shape[1:]):
-        size = f"{pixels.shape[1]}×{pixels.shape[2]}"
-        raise Refused(f"{path} is {size} (H×W), smaller than data.source.crop={crop}: choose a smaller crop, or null")
-    return center_crop(pixels, [crop, crop])
-
-
-def _folders_under(folder: Path) -> list[Path]:
-    """Return a folder and all folders below it, sorted."""
-    return sorted({folder, *(below for below in folder.rglob("*") if below.is_dir())})
-
-
-def _images_under(folder: Path, option: str = "path") -> list[Path]:
-    """Return all image files under a folder, sorted, without hidden files; `option` names the folder in errors."""
-    files = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    )
-    if not files:
-        raise Refused(f"{folder} holds no images: expected files that end in {_suffixes()}; set data.source.{option}")
-    return files
-
-
-def _class_names(part: Path, files: Sequence[Path]) -> tuple[str, ...]:
-    inside = [file.relative_to(part).parts for file in files]
-    names = sorted({steps[0] for steps in inside})
-    return tuple(names) if len(names) > 1 and all(len(steps) > 1 for steps in inside) else ()
-
-
-def _labels(part: Path, files: Sequence[Path], class_names: tuple[str, ...]) -> Tensor:
-    if not class_names:
-        return torch.full((len(files),), -1)
-    number = {name: label for label, name in enumerate(class_names)}
-    labels = []
-    for file in files:
-        name = file.relative_to(part).parts[0]
-        if name not in number:
-            raise Refused(f"{file} is in none of the classes of train/ ({', '.join(class_names)}): move or rename it")
-        labels.append(number[name])
-    return torch.tensor(labels)
-
-
-def _headers(files: Sequence[Path]) -> list[Header]:
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(_header, files))
-
-
-def _header(path: Path) -> Header:
-    try:
-        content = path.read_bytes()
-        with Image.open(BytesIO(content)) as image:
-            (width, height), mode = image.size, image.mode
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
-    if mode.startswith(DEEP_MODES):
-        raise Refused(f"{path} has more than eight bits a channel (mode {mode}): expected eight; convert it")
-    return Header(height, width, mode in GREY_MODES, hashlib.sha256(content).hexdigest())
-
-
-def _unreadable(path: Path, error: BaseException) -> Refused:
-    reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-    # Pillow's name for the bytes tells the user nothing
-    reason = reason.replace("<_io.BytesIO object at ", "<").split(" <")[0]
-    return Refused(f"{path} is not a readable image ({reason}): replace it or take it out of the folder")
-
-
-def _extent(files: Sequence[Path], headers: Sequence[Header]) -> tuple[int, int] | str:
-    """Return (H, W) if it is the same for all files, else a sentence that names the first file that differs."""
-    first = headers[0]
-    for file, header in zip(files, headers, strict=True):
-        if header[:2] != first[:2]:
-            return (
-                f"the images differ in size: {files[0]} is {first.height}×{first.width} (H×W), "
-                f"{file} {header.height}×{header.width}"
-            )
-    return first.height, first.width
+def _folders(home: Path, tree: Tree) -> list[Path]:
+    return [home.joinpath(*folder) for folder in tree.folders]
 
 
 def _sha256_only(files) -> list[Header]:
@@ -286,7 +204,3 @@ def _checksum(home: Path, files: Sequence[Path], headers: Sequence[Header]) -> s
     return checksum_of(
         {file.relative_to(home).as_posix(): header.sha256 for file, header in zip(files, headers, strict=True)}
     )
-
-
-def _suffixes() -> str:
-    return ", ".join(suffix.lstrip(".") for suffix in SUFFIXES)

@@ -18,6 +18,7 @@ from genrun.errors import Refused
 
 # Seed of every split that the data set does not define itself. It is not the run's seed, so all runs share their test images.
 SPLIT_SEED = 0
+DARK = 64  # images whose values all lie below are said to be dark: perhaps they were saved on another scale
 CHUNK = 256  # images that one thread decodes or resizes at a time
 
 
@@ -167,6 +168,7 @@ class Source:
         class_names: one name per label; empty when the data has no labels.
         checksum: sha256 of the content, the same on every machine.
         files: the files that were read, and the folders that were searched for them.
+        notes: what was left out, and what is not read as it may seem, in words for the first line of a run.
     """
 
     train: Images
@@ -174,6 +176,7 @@ class Source:
     class_names: tuple[str, ...]
     checksum: str
     files: list[Path]
+    notes: tuple[str, ...] = ()
 
 
 def to_square(pixels: Tensor, size: int) -> Tensor:
@@ -199,10 +202,29 @@ def hold_out(images: Images, share: float) -> tuple[Images, Images]:
     return images.take(order[count:].sort().values), images.take(order[:count].sort().values)
 
 
+def check_values(pixels: Tensor, what: str) -> str | None:
+    """Return in words that images (…) uint8 are nearly or quite black, or all of one value; None if they are not.
+
+    Raises:
+        Refused: their largest value is 1, so they hold 0 and 1 and not 0 to 255.
+    """
+    if not pixels.numel():
+        return None
+    least, most = int(pixels.min()), int(pixels.max())
+    if most == 1:
+        raise Refused(
+            f"{what}: the largest value is 1, expected 0 (black) to 255 (white): these images would be black; multiply them "
+            "by 255 if 1 is white"
+        )
+    if least == most:
+        return f"every pixel is {most}"
+    return f"dark: the largest value is {most} of 255" if most < DARK else None
+
+
 def checksum_of(parts: dict[str, str]) -> str:
     """Return one sha256 over {name: sha256 of its content}, sorted by name."""
     lines = "".join(f"{name} {digest}\n" for name, digest in sorted(parts.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def checksum_of_images(train: Stored, test: Stored) -> str:

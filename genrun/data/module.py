@@ -8,13 +8,18 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 
-from genrun.data.images import Images, Source, shuffled
+from genrun.data.images import Images, Source, Stored, check_values, checksum_of, shuffled
+from genrun.data.labels import numbered, numbers_of
 from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader
+from genrun.data.summary import summary
+from genrun.data.words import shown
 from genrun.errors import Refused
 from genrun.types import Facts
 
 GIB = 2**30
+LOOKED_AT = 64  # images of a set that does not fit in memory whose values are checked before training
 
 
 class ImageData(LightningDataModule):
@@ -29,8 +34,8 @@ class ImageData(LightningDataModule):
         batch_size: images in a batch.
         validation: number of images held out of the training split or, below 1, their share of it. If only some classes are kept, the
             number is reduced in proportion.
-        limit: largest number of images in each split, the first of a fixed shuffle.
-        classes: keep only these labels, renumbered 0, 1, … in this order.
+        limit: largest number of images in each split, the first of a fixed shuffle. It counts after images were held out.
+        classes: keep only these classes, given by name or number and renumbered 0, 1, … in this order.
         resize: side to which the largest centred square of every image is resized.
         passes: how often an epoch goes over the training images.
         memory_limit: largest size in GiB at which the decoded images are kept in memory.
@@ -39,13 +44,15 @@ class ImageData(LightningDataModule):
         name: the data set's name in the names of folders.
     """
 
+    resized_from = "the largest centred square of each"
+
     def __init__(
         self,
         source: Callable[[], Source],
         batch_size: int,
         validation: float = 0,
         limit: int | None = None,
-        classes: Sequence[int] | None = None,
+        classes: Sequence[int | str] | None = None,
         resize: int | None = None,
         passes: int = 1,
         memory_limit: float = 4.0,
@@ -71,8 +78,8 @@ class ImageData(LightningDataModule):
         if not isinstance(memory_limit, int | float) or memory_limit < 0:
             raise Refused(f"data.memory_limit must be a number of GiB, got {memory_limit!r}")
         self.source, self.batch_size, self.held_out, self.limit = source, batch_size, validation, limit
-        if classes is not None and not isinstance(classes, Sequence):
-            raise Refused(f"data.classes must be a list such as [3,5], got {classes!r}")
+        if classes is not None and (isinstance(classes, str) or not isinstance(classes, Sequence)):
+            raise Refused(f"data.classes must be a list such as [3,5] or [cat,dog], got {classes!r}")
         self.classes = None if classes is None else list(classes)
         self.resize, self.passes, self.memory_limit = resize, passes, memory_limit
         self.workers, self.seed, self.name = workers, seed, name
@@ -86,11 +93,16 @@ class ImageData(LightningDataModule):
         if self._splits:
             return
         source = self.source()
-        train, test, names = source.train, source.test, source.class_names
+        train, test, names, checksum = source.train, source.test, source.class_names, source.checksum
         if self.classes is not None:
-            self._check_classes(names)
-            train, test = _only(train, self.classes), _only(test, self.classes)
-            names = tuple(names[label] for label in self.classes)
+            numbers = self._numbers(names)
+            if numbers != self.classes and all(isinstance(one, int) and one < len(names) for one in self.classes):
+                # earlier versions took these numbers for places, not for names: a run on them gets another id
+                checksum = checksum_of({"all classes": checksum, "classes by name": checksum})
+            train, test = _only(train, numbers), _only(test, numbers)
+            names = tuple(names[number] for number in numbers)
+            if not len(train):
+                raise Refused(f"data.classes={self.classes}: there is no training image of {', '.join(names)}")
         order = shuffled(len(train))
         count = self._validation_images(len(train), len(source.train))
         chosen = {
@@ -105,21 +117,36 @@ class ImageData(LightningDataModule):
         }
         if sum(images.nbytes for images in splits.values()) <= self.memory_limit * GIB:
             splits = {split: images.decoded() for split, images in splits.items()}
-        self._facts = Facts(splits["train"].shape, len(names), names, len(splits["train"]), source.checksum)
+        self._facts = Facts(splits["train"].shape, len(names), names, len(splits["train"]), checksum)
         self._files = source.files
+        dark = check_values(_some_pixels(splits["train"]), f"data {self.name} ({_place(source.files)})")
+        self._notes = [*self._how_chosen(), *([dark] if dark else []), *source.notes]
         self._splits = splits
 
-    def _check_classes(self, names: tuple[str, ...]) -> None:
+    def _how_chosen(self) -> list[str]:
+        """Return in words which images were chosen, and how they were resized."""
+        chosen = []
+        if self.limit is not None:
+            chosen.append(f"data.limit={self.limit} of each split, counted after holding out")
+        if self.resize is not None:
+            chosen.append(f"{self.resized_from}, resized to {self.resize}×{self.resize}")
+        return chosen
+
+    def summary(self) -> str:
+        """Return one line that says which images were read, how they were split, and what was left out and why."""
+        return summary(self.name, self.train, self.validation, self.test, self.facts().class_names, self._notes)
+
+    def _numbers(self, names: tuple[str, ...]) -> list[int]:
+        """Return the numbers of the chosen classes among all."""
         if not names:
             raise Refused(f"data.classes={self.classes} asks for classes, but this data has no labels: leave it null")
-        there = ", ".join(f"{label} {name}" if name != str(label) else name for label, name in enumerate(names))
-        if not self.classes or len(set(self.classes)) < len(self.classes):
+        numbers = numbers_of(self.classes, names, "data.classes")
+        if not numbers or len(set(numbers)) < len(numbers):
             raise Refused(
-                f"data.classes must name at least one class and none twice, got {self.classes}; the classes are {there}"
+                f"data.classes must name at least one class and none twice, got {self.classes}; the classes are "
+                f"{numbered(names)}"
             )
-        for label in self.classes:
-            if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(names):
-                raise Refused(f"data.classes: there is no class {label!r}; the classes are {there}")
+        return numbers
 
     def _validation_images(self, train_size: int, whole: int) -> int:
         """Return the number of images to hold out of `train_size`, which are those of the chosen classes among `whole`."""
@@ -216,6 +243,17 @@ class ImageData(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._start = int(state_dict["batch"])
+
+
+def _some_pixels(images: Images) -> Tensor:
+    """Return the pixels of all images in memory, or of some, evenly chosen, if they must be decoded."""
+    if isinstance(images, Stored) and images.in_memory:
+        return images.array
+    return images.pixels(torch.linspace(0, len(images) - 1, min(len(images), LOOKED_AT)).long())
+
+
+def _place(files: list[Path]) -> str:
+    return shown(files[0]) if files else "made by genrun"
 
 
 def _only(images: Images, classes: list[int]) -> Images:

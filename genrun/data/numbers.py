@@ -34,6 +34,8 @@ class NumbersData(ImageData):
         options: the options of `ImageData`.
     """
 
+    resized_from = "each in a black square"
+
     def __init__(self, source: Callable[..., Source], digits: int = 2, **options: Any) -> None:
         if not isinstance(digits, int) or isinstance(digits, bool) or not 1 <= digits <= MOST_DIGITS:
             raise Refused(f"data.digits must be a whole number from 1 to {MOST_DIGITS}, got {digits!r}")

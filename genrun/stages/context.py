@@ -16,6 +16,8 @@ from torch import Tensor
 
 from genrun.callbacks.checkpoint import RunCheckpoint
 from genrun.data.module import ImageData
+from genrun.data.summary import without_images
+from genrun.data.words import few
 from genrun.errors import Refused
 from genrun.inference import training_codes
 from genrun.parts import build_judge, make_method
@@ -123,6 +125,11 @@ def prepare(
         extended_run(cfg, folder, method)
     if cfg.run.refit_of is not None:
         refitted_run(cfg, folder, method)
+    if method.num_classes and (empty := without_images(data.train, data.facts().class_names)):
+        raise Refused(
+            f"there is no image to train on of the {'class' if len(empty) == 1 else 'classes'} {few(empty)}, but "
+            f"{cfg.model.name} would draw them; choose the others by data.classes=[…], or more images"
+        )
     try:
         method.check_data(data.train.labels)
     except ValueError as error:

@@ -43,7 +43,7 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
         The files that it wrote.
     """
     chunk = cfg.sample.chunk
-    samples = read_npz(folder.path / "samples.npz")
+    samples = read_npz(folder.path / "samples.npz", own=True).images
     labels = judge.labels_of(samples, str(folder.path / "samples.npz"))
     rows = judge.judge(samples.array, labels)
     rows += fitted_rows(method, judge, cfg.sample.n)

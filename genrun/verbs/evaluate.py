@@ -161,12 +161,20 @@ def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool)
 def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:
     """Judge the images of an .npz file against the data set of `cfg`; print the table, and write it to `out` if given."""
     from genrun.data.arrays import read_npz
+    from genrun.data.images import check_values
+    from genrun.data.summary import classes
+    from genrun.data.words import plural, shown
     from genrun.evaluation.table import record
     from genrun.report.tables import HEADINGS, lines
+    from genrun.system.console import say
 
-    samples = read_npz(file, floats=True)
+    samples, notes = read_npz(file, floats=True)
+    if dark := check_values(samples.array, str(file)):
+        notes.append(dark)
     judge = make_judge(cfg, console)
     labels = judge.labels_of(samples, str(file))
+    names = () if labels is None else judge.facts.class_names
+    say(console, "; ".join([f"{shown(file)}: {plural(len(samples), 'image')}", classes(samples, names), *notes]))
     title = f"{file} against {cfg.data.name}"
     results = record(title, judge.judge(samples.array, labels), judge)
     present(title, HEADINGS, lines(results["rows"]), results, console, out)

@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genrun.data.labels import numbers_of
 from genrun.errors import Refused
 from genrun.verbs.arguments import Arguments, open_checked, output_path
 
@@ -22,6 +23,8 @@ def main(arguments: list[str]) -> int:
     """Draw new images and write them to a .png (a grid) or an .npz file; the run folder is not changed."""
     asked = parse(arguments)
     run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust)
+    if asked.labels:
+        asked.labels = labels_of(run, asked.labels)
     images, labels = draw(run, asked)
     write(asked.out, images, labels, scale=1 if asked.resolution else None)
     print(asked.out)
@@ -29,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """Parse the command line; in the result `out` is a path and `labels` a list of numbers or None.
+    """Parse the command line; in the result `out` is a path.
 
     Raises:
         Refused: an option is wrong.
@@ -44,8 +47,8 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--n", type=int, help="number of images (default: 100, or one for each label)")
     parser.add_argument(
         "--labels",
-        help="class numbers, such as 2 or 2,0,2,6, repeated up to --n images; an unconditional run draws until the reference classifier "
-        "has found images of these classes",
+        help="names or numbers of classes, such as 2 or 2,0,2,6 or cat,dog, repeated up to --n images; an unconditional run "
+        "draws until the reference classifier has found images of these classes",
     )
     parser.add_argument(
         "--confidence", type=float, help="lowest confidence of the reference classifier (default: 0.995)"
@@ -67,12 +70,19 @@ def parse(arguments: list[str]) -> Namespace:
             raise Refused(f"--{name}: expected at least 1, got {value}")
     if asked.confidence is not None and not 0 < asked.confidence <= 1:
         raise Refused(f"--confidence: expected more than 0 and at most 1, got {asked.confidence:g}")
-    if asked.labels:
-        try:
-            asked.labels = [int(part) for part in asked.labels.split(",")]
-        except ValueError:
-            raise Refused(f"--labels {asked.labels}: expected class numbers such as 2,0,2,6") from None
     return asked
+
+
+def labels_of(run: OpenRun, words: str) -> list[int]:
+    """Return the class numbers that `--labels` asks for by names or numbers.
+
+    Raises:
+        Refused: the data of the run has no classes, or not these.
+    """
+    names = run.facts.class_names
+    if not names:
+        raise Refused(f"--labels: {run.folder.path}: its data has no classes to sort its images by; leave --labels out")
+    return numbers_of([words] if words in names else words.split(","), names, "--labels")
 
 
 def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
@@ -160,14 +170,12 @@ def draw_by_classifier(run: OpenRun, method: Method, labels: list[int], asked: N
         images (n, C, H, W), in the order of the labels.
 
     Raises:
-        Refused: the data has no classes, or not these classes.
+        Refused: the data has fewer than two classes.
         Failed: too few images of a class were found.
     """
     names = run.facts.class_names
     if run.facts.num_classes < 2:
         raise Refused(f"--labels: {asked.run} is unconditional, and its data has no classes to sort its images by")
-    if not (min(labels) >= 0 and max(labels) < len(names)):
-        raise Refused(f"--labels: expected labels from 0 to {len(names) - 1}, got {min(labels)} to {max(labels)}")
 
     from genrun.evaluation.rejection import CERTAIN, draw_classes
     from genrun.system.console import say, screen

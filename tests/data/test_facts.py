@@ -34,6 +34,15 @@ def test_facts_are_recalled_while_the_files_are_the_same(tmp_path):
     assert facts.recall(config, cache) is None
 
 
+def test_facts_that_an_earlier_version_read_are_read_again(tmp_path):
+    facts.remember({"name": "x"}, Facts((1, 2, 2), 0, (), 1, ""), [], tmp_path)
+    (entry,) = (tmp_path / "facts").iterdir()
+    entry.write_text(
+        json.dumps({**json.loads(entry.read_text()), "format": 2})
+    )  # before EXIF, transparency, and the order of classes
+    assert facts.recall({"name": "x"}, tmp_path) is None
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 1}', '{"format": 1, "read": [], "facts": {"a": 1}}'])
 def test_a_damaged_entry_is_ignored_and_rewritten(damage, tmp_path):
     known = Facts((3, 4, 4), 0, (), 7, "sum")

@@ -15,7 +15,7 @@ from torchvision import datasets
 
 from genrun.config.compose import compose
 from genrun.config.trust import TRUSTED_DATA, check_trusted
-from genrun.data import facts, folders
+from genrun.data import arrays, facts, folders
 from genrun.data.facts import described_data
 from genrun.data.module import ImageData
 from genrun.errors import Refused
@@ -172,7 +172,7 @@ def test_image_folder_with_splits_and_classes(tmp_path):
     grey = folders.image_folder(str(tmp_path), channels=1)
     assert grey.train.shape == (1, 6, 6) and grey.checksum == source.checksum
     write_image(tmp_path / "test" / "cows" / "1.png", 3)
-    assert "none of the classes of train/ (cats, dogs)" in refusal(folders.image_folder, str(tmp_path))
+    assert "none of the classes of train/, cats/, dogs/" in refusal(folders.image_folder, str(tmp_path))
 
 
 def test_image_folder_holds_out_a_fixed_tenth(tmp_path):
@@ -183,6 +183,11 @@ def test_image_folder_holds_out_a_fixed_tenth(tmp_path):
     assert source.test.paths == again.test.paths
     assert not set(source.test.paths) & set(source.train.paths) and source.class_names == ()
     assert tmp_path / "set" in source.files
+
+
+@pytest.mark.parametrize("read", [folders.image_folder, arrays.npz, partial(folders.celeba_anime, "nowhere")])
+def test_a_path_that_is_not_utf8_is_refused(read, tmp_path):
+    assert r"caf\xe9 is not UTF-8: rename it, or give a link" in refusal(read, f"{tmp_path}/caf\udce9")
 
 
 def test_image_folder_refusals(tmp_path):

@@ -9,13 +9,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import ROOT
-from data_files import refusal, write_idx
+from data_files import refusal, write_idx, write_image
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from PIL import Image
 from torchvision.transforms import v2
 
-from genrun.data import arrays, facts, sources
+from genrun.data import arrays, facts, folders, sources
+from genrun.data.images import Source, Stored
 from genrun.data.module import ImageData
 from genrun.types import Facts
 
@@ -107,7 +109,7 @@ def test_resize_takes_the_largest_centred_square(tmp_path):
         ({"validation": 1437}, "expected fewer than the 1437 training images"),
         ({"classes": [3, 10]}, "there is no class 10; the classes are 0, 1, 2"),
         ({"classes": [3, 3]}, "none twice, got [3, 3]"),
-        ({"classes": 3}, "must be a list such as [3,5], got 3"),
+        ({"classes": 3}, "must be a list such as [3,5] or [cat,dog], got 3"),
     ],
 )
 def test_wrong_options_are_refused(options, words):
@@ -127,6 +129,106 @@ def test_classes_need_labels_and_have_names(tmp_path):
     assert "this data has no labels" in refusal(data.prepare)
     source = partial(sources.fashion_mnist, str(write_idx(tmp_path, "FashionMNIST").parents[1]))
     assert "1 Trouser, 2 Pullover" in refusal(ImageData(source, 2, classes=[12]).prepare)
+
+
+# ------------------------------------------------------------------------------------------------- the first line of a run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twenty grey images of each of three classes, named 1, 2 and 3; every pixel is 70 times the name."""
+    for name in (1, 2, 3):
+        for number in range(20):
+            write_image(tmp_path / str(name) / f"{number}.png", 70 * name)
+    return partial(folders.image_folder, str(tmp_path))
+
+
+def test_classes_are_chosen_by_name(folder):
+    for classes in ([2], ["2"]):
+        data = ImageData(folder, 2, classes=classes, validation=0.1)
+        assert data.facts().class_names == ("2",) and set(numbers(data.train)) == {140}
+    assert set(numbers(ImageData(folder, 2, classes=[0]).train)) == {70}  # no class has this name
+    assert "there is no class 4; the classes are 0 1, 1 2, 2 3" in refusal(ImageData(folder, 2, classes=[4]).prepare)
+    assert "none twice" in refusal(ImageData(folder, 2, classes=[1, 0]).prepare)
+    assert "there is no class 'Trousers' (did you mean 'Trouser'?)" in refusal(
+        ImageData(lambda: FASHION, 2, classes=["Trousers"]).prepare
+    )
+    assert "must be a list such as [3,5] or [cat,dog], got 'cat'" in refusal(ImageData, folder, 2, classes="cat")
+
+
+FASHION = Source(*[Stored(array=torch.zeros(2, 1, 2, 2), labels=torch.arange(2))] * 2, ("T-shirt", "Trouser"), "", [])
+
+
+def test_a_number_that_was_a_place_and_is_a_name_gives_another_checksum(folder, numbered):
+    plain = ImageData(folder, 2).facts().checksum
+    assert ImageData(folder, 2, classes=[1]).facts().checksum != plain  # was the folder 2, is the folder 1
+    assert ImageData(folder, 2, classes=[0]).facts().checksum == plain  # as before
+    assert ImageData(folder, 2, classes=["1"]).facts().checksum == plain  # was refused
+    for classes in ([2, 0], ["2"]):
+        assert ImageData(numbered, 2, classes=classes).facts().checksum == ImageData(numbered, 2).facts().checksum
+
+
+def test_the_summary_says_what_was_read(numbered, folder):
+    assert digits(name="digits", validation=137).summary() == (
+        "data digits: 1,797 images of 1×8×8 (C×H×W): 1,300 to train, 137 held out, 360 to test; 10 classes: 0 126, 1 133, "
+        "2 128, 3 137, 4 132, 5 131, 6 138, 7 121, 8 130, 9 124"
+    )
+    line = ImageData(numbered, 10, validation=15, limit=5, resize=2).summary()
+    assert (
+        "5 to train, 5 held out, 5 to test" in line and "data.limit=5 of each split, counted after holding out" in line
+    )
+    assert "the largest centred square of each, resized to 2×2" in line
+    assert ImageData(folder, 2, classes=["3", 1]).summary().startswith("data data: 40 images of 1×6×6 (C×H×W): 3")
+    assert "; 2 classes: 3 19, 1 18" in ImageData(folder, 2, classes=["3", 1]).summary()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"validation": 26}, "only 24 of 50 are trained on, because data.validation holds out the others"),
+        ({"validation": 0.6}, "only 20 of 50 are trained on"),
+        ({"validation": 26, "classes": [1]}, "only 8 of 17 are trained on"),
+        ({"validation": 40, "limit": 20}, "only 10 of 30 are trained on"),
+        ({"validation": 25}, None),
+        ({"validation": 40, "limit": 5}, None),
+        ({"validation": 10, "classes": [1, 2]}, None),
+        ({"limit": 1}, "no image to train on of 0, 2"),
+    ],
+)
+def test_less_than_half_to_train_on_is_said(numbered, options, words):
+    line = ImageData(numbered, 10, **options).summary()
+    assert (words in line) if words else ("only" not in line)
+
+
+def test_a_chosen_class_without_images_is_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.full((20, 4, 4), 200, np.uint8), labels=np.zeros(20, int))
+    source = partial(arrays.npz, str(tmp_path / "mine.npz"), num_classes=3)
+    assert "data.classes=[2]: there is no training image of 2" in refusal(ImageData(source, 2, classes=[2]).prepare)
+    assert "no image to train on of 1, 2" in ImageData(source, 2).summary()
+
+
+@pytest.mark.parametrize("memory_limit", [4.0, 0.0])
+def test_values_of_zero_and_one_are_refused(memory_limit, tmp_path):
+    for number in range(4):
+        Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    data = ImageData(partial(folders.image_folder, str(tmp_path)), 2, memory_limit=memory_limit)
+    line = refusal(data.prepare)
+    assert f"data data ({tmp_path}): the largest value is 1" in line and "would be black; multiply them by 255" in line
+
+
+@pytest.mark.parametrize(("value", "words"), [(0, "every pixel is 0"), (16, "dark: the largest value is 16 of 255")])
+def test_dark_images_are_said(value, words, tmp_path):
+    images = np.zeros((20, 4, 4), np.uint8)
+    images[:, 0] = value
+    np.savez(tmp_path / "mine.npz", images=images)
+    assert words in ImageData(partial(arrays.npz, str(tmp_path / "mine.npz")), 2).summary()
+
+
+def test_many_classes_and_long_names_are_cut_short():
+    labels = torch.arange(300) % 100
+    images = Stored(array=torch.full((300, 1, 2, 2), 200, dtype=torch.uint8), labels=labels)
+    many = Source(images, images, tuple(f"{n:02d}" for n in range(100)), "", [])
+    assert "100 classes: 00 3, 01 3, 02 3, 96 more, 99 3 (from 3 to 3)" in ImageData(lambda: many, 2).summary()
 
 
 def test_every_configuration_composes_and_digits_instantiates():

@@ -168,8 +168,8 @@ def test_what_cannot_be_sorted_is_refused_in_one_line(unconditional, outputs, tm
     OmegaConf.save(config, evil / "config.yaml")
     before = sorted(tmp_path.rglob("*"))
     for folder, options, line in (
-        (unconditional, ["--labels", "10"], r"--labels: expected labels from 0 to 9, got 10 to 10"),
-        (unconditional, ["--labels", "-1,2"], r"expected one argument|expected labels from 0 to 9"),
+        (unconditional, ["--labels", "10"], r"--labels: there is no class '10'; the classes are 0, 1"),
+        (unconditional, ["--labels", "-1,2"], r"expected one argument|there is no class '-1'"),
         (unconditional, ["--labels", "2", "--resolution", "20"], r"--resolution: .* leave one out"),
         (
             unconditional,

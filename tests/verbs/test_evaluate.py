@@ -12,6 +12,7 @@ from helpers.judge import options
 from rich.console import Console
 
 from genrun.errors import Refused
+from genrun.evaluation.judge import Judge
 from genrun.verbs.evaluate import compose_for_run
 
 
@@ -47,6 +48,13 @@ BAD = {
         lambda: npz(images=GREY.astype(np.int32)),
         r"must be uint8 \(0 to 255\) or floats in \[0, 1\], got int32",
     ),
+    "zero and one": (
+        lambda: npz(images=np.tile(np.eye(8, dtype=np.uint8), (300, 1, 1))),
+        r"largest value is 1.*by 255",
+    ),
+    "twice divided": (lambda: npz(images=np.tile(np.eye(8) / 255, (300, 1, 1))), r"largest value is 1.*by 255"),
+    "axes": (lambda: npz(images=np.random.default_rng(0).random((8, 8, 300))), r"looks like \(H, W, N\)"),
+    "labels elsewhere": (lambda: npz(images=GREY, y=np.zeros(300, int)), r"has no array `labels`, but y"),
     "size": (lambda: npz(images=np.zeros((300, 9, 8))), r"has images of 1×9×8 \(C×H×W\), the data has 1×8×8"),
     "channels": (lambda: npz(images=np.zeros((300, 8, 8, 3))), r"has images of 3×8×8 \(C×H×W\), the data has 1×8×8"),
     "too few": (lambda: npz(images=GREY[:128]), r"128 samples are too few, the judge compares 128 features"),
@@ -70,6 +78,17 @@ def test_bad_samples_are_refused_in_one_line_and_nothing_is_written(what, shapes
     with pytest.raises(AssertionError, match=line):
         raise AssertionError(said)
     assert not Path("table.md").exists()
+
+
+def test_what_was_read_of_samples_is_said(shapes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = np.load(shapes / "test.npz")["images"] / 255.0
+    images[0, 0, 0] = 1 + 1e-7
+    np.savez("mine.npz", images=images, labels=np.arange(len(images)) % 2, ids=np.arange(len(images)))
+    monkeypatch.setattr(Judge, "judge", lambda *_: [])
+    assert genrun("evaluate", "mine.npz", *options(shapes), monkeypatch=monkeypatch) == 0
+    line = "mine.npz: 700 images; 3 classes: 0 350, 1 350, 2 0; no image of 2; left out: other arrays (ids)"
+    assert line in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

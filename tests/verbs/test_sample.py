@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,18 @@ def test_sample_draws_what_was_asked_for_and_leaves_the_run_alone(finished, here
     assert np.array_equal(small["images"], large["images"][:, 2::5, 2::5])
     assert Image.open("c.png").width > 4 * 8
     assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+
+
+def test_labels_are_names_or_numbers():
+    run = SimpleNamespace(facts=SimpleNamespace(class_names=("1", "cat", "a,b")), folder=SimpleNamespace(path="it"))
+    assert sample.labels_of(run, "cat,1,0,2") == [1, 0, 0, 2] and sample.labels_of(run, "a,b") == [2]
+    with pytest.raises(
+        Refused, match=r"--labels: there is no class 'cta' \(did you mean 'cat'\?\); the classes are 0 1, 1 cat"
+    ):
+        sample.labels_of(run, "cta")
+    run.facts.class_names = ()
+    with pytest.raises(Refused, match="its data has no classes"):
+        sample.labels_of(run, "0")
 
 
 # ---------------------------------------------------------------------------------------------------- sampled otherwise
