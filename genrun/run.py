@@ -20,7 +20,7 @@ from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest, identity, taken_phases
-from genrun.runs.logs import log_file, logging_to
+from genrun.runs.logs import LogFile, logging_to
 from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
 from genrun.stages.keys import stage_keys
 from genrun.system.console import say, screen
@@ -51,7 +51,8 @@ def run(
         overrides: the words of the command line, which are recorded in the run folder.
         wait: seconds to wait for another process that is working on the same run.
         callbacks: Lightning callbacks in addition to those of the configuration; they must not change the result.
-        signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process.
+        signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process. In a thread that is
+            not the main one (a notebook's, a web app's) no signal is handled: the run ends with the process, and can be resumed.
         on_folder: called with the run folder as soon as it is known, also for a run that fails later.
 
     Returns:
@@ -105,7 +106,7 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     """Do every stage that is not done, and record how that ended."""
     folder = context.folder
     folder.begin_attempt()
-    with logging_to(log_file(folder)):
+    with logging_to(LogFile(folder)):
         try:
             do_stages(context, keys, begin(context, overrides, keys))
         except BaseException as error:
@@ -174,7 +175,7 @@ def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:
     """Copy files of the shorter run that the longer training does not write again: its first codes and its best.ckpt."""
     best = ["checkpoints/best.ckpt"] if context.checkpoint.keeps_best else []
     for file in ("figures/codes_first.npz", *best):
-        if (parent.path / file).is_file():
+        if (parent.path / file).is_file() and not (parent.path / file).is_symlink():
             write_atomic(context.folder.path / file, (parent.path / file).read_bytes())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from genrun.errors import printable
 from genrun.runs.folder import RunFolder
 
 BEST = {"high": "↑", "low": "↓", "real": "≈", "": ""}  # arrow for the best value; `real`: the value of real images
@@ -18,7 +18,7 @@ HEADINGS = ("metric", "value", "real", "")
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print the results table of a finished run and the paths of its folder and final grid."""
-    results = json.loads((folder.path / "results.json").read_text())
+    results = folder.results()
     console.print(table(results["title"], HEADINGS, lines(results["rows"])))
     if not folder.status().get("repeatable", True):
         console.print("ended by trainer.max_time: not repeatable", highlight=False, markup=False)
@@ -57,8 +57,8 @@ def table(title: str | None, headings: Sequence[str], lines: list[list[str]]) ->
 def markdown(title: str, headings: Sequence[str], lines: list[list[str]], *, notes: bool = True) -> str:
     """Format a table as Markdown; with `notes` the last column holds notes, otherwise numbers like those before it."""
     ruler = f"|---|{'---:|' * (len(headings) - 2)}{'---|' if notes else '---:|'}"
-    rows = [f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in [headings, *lines]]
-    return "\n".join([f"# {title}", "", rows[0], ruler, *rows[1:]]) + "\n"
+    rows = [f"| {' | '.join(printable(cell.replace('|', '∣')) for cell in line)} |" for line in [headings, *lines]]
+    return "\n".join([f"# {printable(title)}", "", rows[0], ruler, *rows[1:]]) + "\n"
 
 
 def number(value: float | str | None) -> str:

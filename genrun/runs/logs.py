@@ -6,7 +6,9 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+from genrun.errors import printable
 from genrun.runs.folder import RunFolder
+from genrun.system.files import open_to_append
 
 LOGGERS = [logging.getLogger(name) for name in ("genrun", "pytorch_lightning", "lightning_fabric", "py.warnings")]
 
@@ -29,9 +31,20 @@ def logging_to(handler: logging.Handler) -> Iterator[None]:
         handler.close()
 
 
-def log_file(folder: RunFolder) -> logging.Handler:
-    """Return a handler that appends to the log.txt of a run."""
-    handler = logging.FileHandler(folder.path / "log.txt")
-    handler.handleError = lambda record: None  # the write that fails on a full disk reports it; one line is enough
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
+class LogFile(logging.StreamHandler):
+    """A handler that appends to the log.txt of a run, with what a terminal would obey written out."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(open_to_append(folder.path / "log.txt"))
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing: the write that fails on a full disk reports it, and one line is enough."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.close()
+        super().close()

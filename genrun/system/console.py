@@ -6,14 +6,25 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from genrun.errors import printable
 
 T = TypeVar("T")
 
 
+class Screen(Console):
+    """A console that writes out the characters that a terminal would obey, wherever a text has them: in names, titles and errors."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def screen() -> Console:
     """Return the terminal as a console or, without a terminal, a console with lines wide enough for a table."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    return Screen() if sys.stdout.isatty() else Screen(width=120)
 
 
 def say(console: Console, text: str) -> None:
@@ -27,5 +38,5 @@ def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -
         from rich.progress import track
 
         return track(parts, what, total=total, console=console, transient=True)
-    console.print(what, highlight=False)
+    say(console, what)
     return iter(parts)
