@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def cache_folder(cfg: DictConfig) -> Path:
-    """Return the folder of the cache. A user without a home folder has none by default: it is one that cannot be made, as on a full disk."""
+    """Return the folder of the cache. For a user without a home folder it is one that cannot be made, so that nothing is cached."""
     try:
         return Path(cfg.paths.cache).expanduser()
     except RuntimeError:  # there is neither HOME nor an entry of the user

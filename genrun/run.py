@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+import genrun
 from genrun.config.schema import check
 from genrun.errors import Stopped, one_line
 from genrun.parts import build_data, read_facts, with_facts
@@ -124,6 +125,7 @@ class Beginning(NamedTuple):
 
 def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Beginning:
     """Find where this attempt begins, and write the configuration, the overrides, the provenance and the ids of the run."""
+    from genrun.runs.checkout import checkout_of
     from genrun.runs.phases import phases_of
     from genrun.runs.provenance import provenance, write_provenance
 
@@ -134,7 +136,9 @@ def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Be
     # before the provenance, which asks for checkpoints: a damaged one is renamed here
     starts = {phase.stage: starting_checkpoint(folder, phase, extended) for phase in phases}
     recorded_identity = identity(cfg)
-    write_provenance(folder, provenance(cfg, overrides, recorded_identity), parent, context.console)
+    code = checkout_of(Path(genrun.__file__).parent)
+    record = provenance(cfg, overrides, recorded_identity, code)
+    write_provenance(folder, record, code, parent, context.console)
     recorded = OmegaConf.merge(cfg, {"run": {"resume": "auto"}}) if cfg.run.resume == "never" else cfg
     write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(recorded, resolve=True))
     write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))

@@ -59,7 +59,7 @@ RESULTS: Form = {
         }
     ],
 }
-PROVENANCE: Form = {"machine": dict, "versions": dict, "resumed": [dict]}
+PROVENANCE: Form = {"machine": dict, "versions": dict, "resumed": [dict], "git?": (dict, type(None))}
 FACTS: Form = {"image_shape": [int], "num_classes": int, "class_names": [str], "train_size": int, "checksum": str}
 CONFIG: Form = {
     "model": {"name": str, "phases?": {ANY: {"max_epochs": int}}},
