@@ -65,11 +65,12 @@ CONFIG: Form = {
     "model": {"name": str, "phases?": {ANY: {"max_epochs": int}}},
     "data": {"name": str, "source": dict, "facts": FACTS, "seed": int},
     "trainer": {"max_epochs": (int, type(None))},
-    "callbacks": {"training": dict},
-    "hardware": {"precision": (str, int)},
+    "callbacks": {"training": dict, "watching": dict},
+    "hardware": {"accelerator": str, "precision": (str, int)},
     "evaluation": dict,
     "paths": dict,
     "run": {"init_from": TEXT},
+    "sweep": {"name": TEXT},
     "sample": {"n": int, "chunk": int},
     "seed": int,
 }
@@ -106,6 +107,8 @@ def read_config(folder: Path) -> DictConfig:
         check_yaml(content)
         config = OmegaConf.create(content)
         check_form(plain := OmegaConf.to_container(config), CONFIG)
+        if unknown := plain["data"]["facts"].keys() - FACTS.keys():
+            raise ValueError(f"data.facts has an unknown {', '.join(map(str, unknown))}")
     except FileNotFoundError:
         raise Refused(f"{folder}: expected a run folder (with config.yaml), found none there") from None
     except Refused:
