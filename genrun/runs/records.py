@@ -143,10 +143,13 @@ def read_csv(file: Path) -> list[dict[str, str]]:
     """
     advice = "delete it, and the command of this run makes it again"
     try:
-        reader = csv.DictReader(io.StringIO(_read(file, LARGEST_CSV, advice), newline=""))
+        content = _read(file, LARGEST_CSV, advice)
+        if not content:  # a table without rows has a line break
+            raise ValueError("empty")
+        reader = csv.DictReader(io.StringIO(content, newline=""))
         rows = list(reader)
         columns = reader.fieldnames or []
-        if rows and not {"epoch", "step"} <= set(columns):
+        if columns and not {"epoch", "step"} <= set(columns):
             raise ValueError(f"expected columns epoch and step, got {', '.join(columns)[:100]}")
         for row in rows:
             if None in row or None in row.values():
@@ -248,4 +251,6 @@ def _read(file: Path, limit: int, advice: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
     return (str(error).splitlines() or [type(error).__name__])[0]
