@@ -43,7 +43,7 @@ def read_weights(file: Path, why: str) -> dict[str, torch.Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
-        raise Refused(f"{why}: {file} cannot be read ({error})") from error
+        raise Refused(f"{why}: {file} cannot be read ({_reason(error)})") from error
 
 
 def load_weights(method: Method, file: Path, why: str) -> None:
@@ -105,7 +105,7 @@ def check_size(build: Callable[[], Method], file: Path, why: str) -> None:
         with safe_open(file, "pt") as header:
             shapes = {name: tuple(header.get_slice(name).get_shape()) for name in header.keys()}  # noqa: SIM118 not a dict
     except (SafetensorError, OSError) as error:
-        raise Refused(f"{why}: {file} cannot be read ({error})") from error
+        raise Refused(f"{why}: {file} cannot be read ({_reason(error)})") from error
     with torch.device("meta"), _at_most(10 * len(shapes) + SPARE_PARTS, why), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tensors without values
         method = build()
@@ -142,6 +142,10 @@ def _at_most(parts: int, why: str) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("Error while deserializing header: ")
 
 
 def _check_is_file(file: Path, why: str) -> None:
