@@ -198,13 +198,15 @@ class RunFolder:
         Args:
             phases: return the rows of these phases only; None: return all rows.
         """
+        names = None if phases is None else {phase.name for phase in phases}
+        if names == set():  # a first phase does not read the table that it writes, which may be damaged
+            return []
         try:
             rows = read_csv(self.path / "metrics.csv")
         except FileNotFoundError:
             return []
-        if phases is None:
+        if names is None:
             return rows
-        names = {phase.name for phase in phases}
         return [row for row in rows if row.get("phase", "") in names]
 
     def keep_checkpoints(self, which: str) -> None:

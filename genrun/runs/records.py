@@ -91,7 +91,7 @@ def read_json(file: Path, form: Form, advice: str) -> Any:
         content = json.loads(_read(file, LARGEST_JSON, advice))
         check_form(content, form)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"{file} is damaged ({error}); {advice}") from None
+        raise Refused(f"{file} is not the record of a run ({error}); {advice}") from None
     return content
 
 
