@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from genrun.compat import flags_of, hydra_argument_parser
 from genrun.errors import Interrupted, Refused, as_genrun_error, nearest, print_error
+from genrun.system.streams import lost_output, open_streams
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,18 +25,31 @@ VERBS = ("evaluate", "new", "refit", "sample")
 
 def main() -> NoReturn:
     """Run the command `genrun`, and end the process with exit status 0, 1, 2, 130 or 143."""
+    streams = open_streams()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and exiting with 1
+    # Matplotlib warns of a settings folder that it cannot write, and works without it
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
         status = guarded(lambda: dispatch([word for word in arguments if word != "--debug"], debug=debug), debug=debug)
     except KeyboardInterrupt:
         status = 130
+    if lost := lost_output(streams):
+        print(f"genrun: {lost}", file=sys.stderr)
     sys.exit(status)
 
 
 def dispatch(arguments: list[str], *, debug: bool) -> int:
-    """Start the verb, the sweep or the run that the command line asks for, and return the exit status."""
+    """Start the verb, the sweep or the run that the command line asks for, and return the exit status.
+
+    Raises:
+        Refused: the current folder was deleted, or the command line is wrong.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise Refused(f"the current folder cannot be read ({error.strerror}); change to another one with cd") from None
     if arguments[:1] and arguments[0] in VERBS:
         return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
     if {"--help", "-h"} & set(arguments):

@@ -4,9 +4,15 @@ Exit statuses: 2 for errors that are known before the first training step, 1 for
 """
 
 import difflib
+import re
 import signal
 import sys
 from collections.abc import Iterable
+
+LONGEST_LINE = 2000  # characters of an error message that are shown
+# The characters that a terminal obeys instead of showing: control characters, marks that reverse the order of the text, and halves of
+# characters, which cannot be encoded. Line breaks and tabs are left.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class GenrunError(Exception):
@@ -76,5 +82,11 @@ def print_error(error: GenrunError | Interrupted) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error without line breaks; if it has no message, return the name of its class."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message of an error without line breaks, for a terminal; if it has no message, return the name of its class."""
+    text = printable(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]} …"
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which each character that a terminal would obey, such as the escape character, is written out, such as \x1b."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

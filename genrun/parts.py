@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------------------------------------------------- data
 
 
+def cache_folder(cfg: DictConfig) -> Path:
+    """Return the folder of the cache. For a user without a home folder it is one that cannot be made, so that nothing is cached."""
+    try:
+        return Path(cfg.paths.cache).expanduser()
+    except RuntimeError:  # there is neither HOME nor an entry of the user
+        return Path(os.devnull, "cache")
+
+
 def build_data(cfg: DictConfig) -> ImageData:
     """Build the data module that `cfg.data` describes."""
     return build(OmegaConf.create(described_data(cfg)), "data")
@@ -36,7 +45,7 @@ def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
     Returns:
         The facts, and the data module if it had to be built, otherwise None.
     """
-    cache = Path(cfg.paths.cache).expanduser()
+    cache = cache_folder(cfg)
     described = described_data(cfg)
     if (facts := recall(described, cache)) is not None:
         return facts, None
@@ -56,7 +65,7 @@ def with_facts(cfg: DictConfig, facts: Facts) -> DictConfig:
 
 def known_run(cfg: DictConfig) -> tuple[DictConfig, RunFolder] | None:
     """Return the configuration with the facts of its data, and its run folder; None if the facts are not in the cache."""
-    facts = recall(described_data(cfg), Path(cfg.paths.cache).expanduser())
+    facts = recall(described_data(cfg), cache_folder(cfg))
     if facts is None:
         return None
     cfg = with_facts(cfg, facts)
@@ -169,7 +178,7 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
         data,
         Facts.from_dict(to_container(cfg.data.facts)),
         images_key(cfg),
-        Path(cfg.paths.cache).expanduser(),
+        cache_folder(cfg),
         console,
         seed=cfg.seed,
         device=device_of(cfg),

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+import genrun
 from genrun.config.schema import check
 from genrun.errors import Interrupted, Pruned, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest, identity, taken_phases
-from genrun.runs.logs import log_file, logging_to
+from genrun.runs.logs import LogFile, logging_to
 from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
 from genrun.stages.keys import stage_keys
 from genrun.system.console import say, screen
@@ -50,7 +51,8 @@ def run(
         overrides: the words of the command line, which are recorded in the run folder.
         wait: seconds to wait for another process that is working on the same run.
         callbacks: Lightning callbacks in addition to those of the configuration; they must not change the result.
-        signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process.
+        signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process. In a thread that is
+            not the main one (a notebook's, a web app's) no signal is handled: the run ends with the process, and can be resumed.
         on_folder: called with the run folder as soon as it is known, also for a run that fails later.
 
     Returns:
@@ -106,7 +108,7 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     """Do every stage that is not done, and record how that ended."""
     folder = context.folder
     folder.begin_attempt()
-    with logging_to(log_file(folder)):
+    with logging_to(LogFile(folder)):
         log.info("genrun %s", " ".join(overrides))
         try:
             log.info("%s", context.data.summary())
@@ -127,6 +129,7 @@ class Beginning(NamedTuple):
 
 def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Beginning:
     """Find where this attempt begins, and write the configuration, the overrides, the provenance and the ids of the run."""
+    from genrun.runs.checkout import checkout_of
     from genrun.runs.phases import phases_of
     from genrun.runs.provenance import provenance, write_provenance
 
@@ -137,7 +140,9 @@ def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Be
     # before the provenance, which asks for checkpoints: a damaged one is renamed here
     starts = {phase.stage: starting_checkpoint(folder, phase, extended) for phase in phases}
     recorded_identity = identity(cfg)
-    write_provenance(folder, provenance(cfg, overrides, recorded_identity), parent, context.console)
+    code = checkout_of(Path(genrun.__file__).parent)
+    record = provenance(cfg, overrides, recorded_identity, code)
+    write_provenance(folder, record, code, parent, context.console)
     recorded = OmegaConf.merge(cfg, {"run": {"resume": "auto"}}) if cfg.run.resume == "never" else cfg
     write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(recorded, resolve=True))
     write_atomic(folder.path / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
@@ -182,7 +187,7 @@ def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:
     """Copy files of the shorter run that the longer training does not write again: its first codes and its best.ckpt."""
     best = ["checkpoints/best.ckpt"] if context.checkpoint.keeps_best else []
     for file in ("figures/codes_first.npz", *best):
-        if (parent.path / file).is_file():
+        if (parent.path / file).is_file() and not (parent.path / file).is_symlink():
             write_atomic(context.folder.path / file, (parent.path / file).read_bytes())
 
 

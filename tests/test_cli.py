@@ -119,6 +119,15 @@ def test_a_folder_that_another_process_holds_is_refused(here, monkeypatch, capsy
     assert f"is being run by process {os.getpid()}" in child.stderr and child.stderr.count("\n") == 1
 
 
+def test_a_deleted_current_folder_is_said_in_one_line(tmp_path, monkeypatch, capsys):
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for arguments in ([], ["sample", "run"], ["-m", "seed=1"]):
+        assert genrun(*arguments, monkeypatch=monkeypatch) == 2
+        assert "the current folder cannot be read" in capsys.readouterr().err
+
+
 def test_the_first_interrupt_stops_at_a_batch_and_says_so(here):
     process = command(*TINY, "trainer.max_epochs=100000", cwd=here)
     for line in process.stdout:
@@ -192,3 +201,16 @@ def test_no_module_of_the_command_line_imports_torch():
     modules = "genrun.cli, genrun.run, genrun.runs.open, genrun.sweeps.sweep"
     script = f"import {modules}, sys; assert not {{'numpy', 'torch', 'pytorch_lightning'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_user_without_a_home_folder_has_no_cache(monkeypatch):
+    from genrun.config.compose import compose
+    from genrun.parts import cache_folder, read_facts
+
+    def no_home(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    cfg = compose(["data=digits"])
+    cfg.paths.cache = "~/.cache/genrun"
+    assert read_facts(cfg)[0].train_size == 1300 and not cache_folder(cfg).parent.is_dir()

@@ -40,3 +40,15 @@ def test_a_conditional_method_needs_images_of_every_class(tmp_path):
     ):
         run(compose([*words, "model.conditional=true"]), words, Console(quiet=True))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_in_a_thread_is_the_same_run(tiny, tmp_path):
+    from threading import Thread
+
+    from conftest import outcome
+
+    made = []
+    thread = Thread(target=lambda: made.append(tiny(outputs=tmp_path / "thread")))
+    thread.start()
+    thread.join()
+    assert outcome(made[0]) == outcome(tiny())

@@ -197,7 +197,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in (bool, str):
         return isinstance(value, hint)
     if _is_part(hint):
-        return not isinstance(value, str | int | float | list)
+        return value is not None and not isinstance(value, str | int | float | list)
     kind = origin or hint
     if kind in (list, tuple, set) or (
         inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)

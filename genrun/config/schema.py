@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from genrun.config.build import check_arguments
 from genrun.config.container import to_container
-from genrun.errors import Refused, nearest
+from genrun.errors import Refused, nearest, printable
+
+LONGEST_NAME = 120  # bytes; a folder's name may have 255, and may hold two of these
 
 
 @dataclass
@@ -118,7 +121,13 @@ def check_name(key: str, name: str | None) -> None:
     """Check that an option is a valid folder name.
 
     Raises:
-        Refused: it is not a name, or it is a path to another place.
+        Refused: it is not a name, it is a path to another place, it is too long, or a terminal would obey it.
     """
-    if name is not None and (not isinstance(name, str) or "/" in name or name.startswith(".") or not name):
+    if name is None:
+        return
+    if not isinstance(name, str) or "/" in name or name.startswith(".") or not name:
         raise Refused(f"{key}: expected a folder's name without '/' and no leading '.', got {name!r}")
+    if printable(name) != name or "\n" in name or "\t" in name:
+        raise Refused(f"{key}: expected a folder's name without control characters, got {name!r}")
+    if (length := len(os.fsencode(name))) > LONGEST_NAME:
+        raise Refused(f"{key}: expected a folder's name of at most {LONGEST_NAME} bytes, got {length}")

@@ -24,6 +24,7 @@ from torch import distributed
 from genrun.distributed.strategy import COLLECTIVE_TIMEOUT, SharedBatches
 from genrun.errors import Failed
 from genrun.runs.folder import RunFolder
+from genrun.system.files import open_to_append
 from genrun.types import Phase
 
 GRACE = 20.0  # seconds for rank 0 to notice by itself that a worker is gone, and for workers to end
@@ -44,7 +45,7 @@ class Workers:
         arguments = [str(folder.path), phase.stage, str(processes), str(port), str(threads), str(start or "")]
         # the workers find the user's own classes where this process finds them
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-        with open(folder.path / "log.txt", "ab") as log:
+        with open_to_append(folder.path / "log.txt") as log:
             self.children = [
                 subprocess.Popen(
                     [sys.executable, "-P", "-m", "genrun.training.worker", str(rank), *arguments],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
     """Check the runs that `run.beside` names, before anything is written.
 
     Raises:
-        Refused: as in `runs_beside`, or a run has other data, has no results.json, or cannot be opened without trust.
+        Refused: as in `runs_beside`, or a run has other data, a record that cannot be read, or cannot be opened without trust.
     """
     from genrun.config.trust import check_trusted
 
@@ -52,16 +51,19 @@ def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
             raise Refused(
                 f"run.beside: {other.path} was trained on other data ({run.facts.checksum[:8]}, here {cfg.data.facts.checksum[:8]})"
             )
-        if not (other.path / "results.json").is_file():
-            raise Refused(f"run.beside: {other.path} has no results.json; genrun evaluate {other.path} writes it")
         check_trusted(to_container(run.config.model), f"run.beside: {other.path}: model")
+        for record in (run.results, run.metrics, run.method):
+            try:
+                record()
+            except Refused as error:
+                raise Refused(f"run.beside: {error}") from error
 
 
 def table_rows(run: RunFolder) -> list[dict[str, Any]]:
     """Return the rows of a run's results.json; empty if the file is missing or damaged."""
     try:
-        return json.loads((run.path / "results.json").read_text())["rows"]
-    except (OSError, ValueError, KeyError):
+        return run.results()["rows"]
+    except Refused:
         return []
 
 

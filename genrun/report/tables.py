@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
+from genrun.errors import printable
 from genrun.report.screen import ScreenTable
 from genrun.runs.folder import RunFolder
 
@@ -17,7 +17,7 @@ HEADINGS = ("metric", "value", "real", "")
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print the results table of a finished run and the paths of its folder and final grid."""
-    results = json.loads((folder.path / "results.json").read_text())
+    results = folder.results()
     console.print(table(results["title"], HEADINGS, lines(results["rows"])))
     if not folder.status().get("repeatable", True):
         console.print("ended by trainer.max_time: not repeatable", highlight=False, markup=False)
@@ -37,7 +37,9 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
         note = "; ".join(part for part in (row.get("protocol"), row["note"]) if part)
         floor = number(row["floor"]) if "floor" in row else ""
         floor += f" ({row['floor_count']:,})" if "floor_count" in row else ""
-        made.append([f"{row['name']} {BEST[row.get('best', '')]}".rstrip(), number(row["value"]) + spread, floor, note])
+        made.append(
+            [f"{row['name']} {BEST.get(row.get('best', ''), '')}".rstrip(), number(row["value"]) + spread, floor, note]
+        )
     return made
 
 
@@ -49,8 +51,8 @@ def table(title: str | None, headings: Sequence[str], lines: list[list[str]], ke
 def markdown(title: str, headings: Sequence[str], lines: list[list[str]], *, notes: bool = True) -> str:
     """Format a table as Markdown; with `notes` the last column holds notes, otherwise numbers like those before it."""
     ruler = f"|---|{'---:|' * (len(headings) - 2)}{'---|' if notes else '---:|'}"
-    rows = [f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in [headings, *lines]]
-    return "\n".join([f"# {title}", "", rows[0], ruler, *rows[1:]]) + "\n"
+    rows = [f"| {' | '.join(printable(cell.replace('|', '∣')) for cell in line)} |" for line in [headings, *lines]]
+    return "\n".join([f"# {printable(title)}", "", rows[0], ruler, *rows[1:]]) + "\n"
 
 
 def number(value: float | str | None) -> str:

@@ -6,8 +6,6 @@ This module imports neither Lightning nor torch, so that a finished run is found
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
 import logging
 import os
 import socket
@@ -16,16 +14,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from genrun.config.schema import check_name
 from genrun.errors import Failed, Refused
 from genrun.runs.identity import differing_options, digest, identity
+from genrun.runs.records import RESULTS, STATUS, parsed, read_config, read_csv, read_json
 from genrun.system.files import now, write_json
 from genrun.system.locks import hold
 from genrun.types import Phase
 
 FORMAT = 1  # version of the run folder's layout
 log = logging.getLogger("genrun")
+FILES = {".json", ".yaml", ".txt", ".csv", ".md", ".npz", ".png", ".gif", ".ckpt", ".safetensors", ".patch"}
 
 
 class PhaseFiles(NamedTuple):
@@ -65,13 +66,15 @@ class RunFolder:
         """Return the folder that this configuration names.
 
         Raises:
-            Refused: `run.name` names a folder that holds a run of another identity.
+            Refused: a name is no name of a folder, or `run.name` names a folder that holds a run of another identity.
         """
+        for part in ("model", "data"):
+            check_name(f"{part}.name", cfg[part].name)
+        check_name("run.name", cfg.run.name)
         who = identity(cfg)
         folder = cls(Path(cfg.paths.outputs) / f"{cfg.model.name}-{cfg.data.name}" / (cfg.run.name or digest(who)))
-        saved = folder.path / "config.yaml"
-        if cfg.run.name and saved.is_file() and cfg.run.resume != "never":
-            keys = differing_options(OmegaConf.load(saved), cfg)
+        if cfg.run.name and (folder.path / "config.yaml").is_file() and cfg.run.resume != "never":
+            keys = differing_options(read_config(folder.path), cfg)
             if keys:
                 raise Refused(
                     f"run.name={cfg.run.name}: {folder.path} holds a run that differs in {', '.join(keys)}; "
@@ -88,13 +91,21 @@ class RunFolder:
             Refused: status.json is damaged.
         """
         try:
-            return json.loads((self.path / "status.json").read_text())
-        except (FileNotFoundError, NotADirectoryError):
+            return read_json(self.path / "status.json", STATUS, "run.resume=never starts over")
+        except FileNotFoundError:
             return {"format": FORMAT, "state": "new", "stages": {}, "attempts": []}
-        except json.JSONDecodeError as error:
-            raise Refused(
-                f"{self.path / 'status.json'} is not the record of a run ({error}); run.resume=never starts over"
-            ) from None
+
+    def results(self) -> dict[str, Any]:
+        """Return the content of results.json.
+
+        Raises:
+            Refused: it is missing or damaged.
+        """
+        file, advice = self.path / "results.json", f"genrun evaluate {self.path} makes it again"
+        try:
+            return read_json(file, RESULTS, advice)
+        except FileNotFoundError:
+            raise Refused(f"{file} is missing; {advice}") from None
 
     def record(self, **changes: Any) -> None:
         """Change entries of status.json."""
@@ -130,9 +141,22 @@ class RunFolder:
         self.record(state=state, error=error, error_kind=kind)
 
     def stage_done(self, name: str, key: str) -> bool:
-        """Return whether the stage is recorded with this key (the hash of its inputs) and all its recorded files exist."""
+        """Return whether the stage is recorded with this key (the hash of its inputs) and all its recorded files exist.
+
+        A table of results or metrics that is damaged counts as missing: the stage makes it again.
+        """
         stage = self.status()["stages"].get(name)
-        return bool(stage) and stage["key"] == key and all((self.path / file).is_file() for file in stage["outputs"])
+        if not stage or stage["key"] != key:
+            return False
+        readers = {"results.json": self.results, "metrics.csv": self.metrics}
+        try:
+            for file in stage["outputs"]:
+                if not (self.path / file).is_file():
+                    return False
+                readers.get(file, lambda: None)()
+        except (OSError, ValueError, Refused):  # OSError and ValueError: no system has a file of such a name
+            return False
+        return True
 
     def run_stage(self, name: str, key: str, work: Callable[[], list[Path]], *, again: bool = False) -> None:
         """Run a stage if it is not done yet, and record it with the files that `work` returns.
@@ -171,7 +195,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.csv with numbers as numbers; a row does not contain its empty columns."""
-        return [{key: _parsed(key, text) for key, text in row.items() if text} for row in self.metric_texts()]
+        return [{key: parsed(key, text) for key, text in row.items() if text} for row in self.metric_texts()]
 
     def metric_texts(self, phases: Iterable[Phase] | None = None) -> list[dict[str, str]]:
         """Return the rows of metrics.csv as text; an empty list if there is no file.
@@ -179,14 +203,15 @@ class RunFolder:
         Args:
             phases: return the rows of these phases only; None: return all rows.
         """
-        file = self.path / "metrics.csv"
-        if not file.is_file():
+        names = None if phases is None else {phase.name for phase in phases}
+        if names == set():  # a first phase does not read the table that it writes, which may be damaged
             return []
-        with open(file, newline="") as opened:
-            rows = list(csv.DictReader(opened))
-        if phases is None:
+        try:
+            rows = read_csv(self.path / "metrics.csv")
+        except FileNotFoundError:
+            return []
+        if names is None:
             return rows
-        names = {phase.name for phase in phases}
         return [row for row in rows if row.get("phase", "") in names]
 
     def keep_checkpoints(self, which: str) -> None:
@@ -216,7 +241,7 @@ class RunFolder:
 
         Raises:
             Busy: another process holds the lock.
-            Refused: the folder cannot be written, or the file system cannot lock.
+            Refused: the folder cannot be written, has a link where genrun writes, or the file system cannot lock.
             Failed: the file system raised an error while the lock was held.
         """
         try:
@@ -226,16 +251,34 @@ class RunFolder:
             raise Refused(
                 f"cannot write the run folder {self.path}: {error.strerror}; choose another with paths.outputs=…"
             ) from None
+        self._check_places()
         with hold(self.path, "choose another run.name or paths.outputs", wait=wait):
             try:
                 for left in self.path.rglob(".*.tmp"):  # temporary files of a write that was killed
-                    left.unlink()
+                    if left.is_file():
+                        left.unlink()
                 yield
             except OSError as error:
                 raise Failed(
                     f"{error.filename or self.path}: {error.strerror or error}; files written before are complete, "
                     "and the same command goes on from there"
                 ) from error
+
+    def _check_places(self) -> None:
+        """Check that what genrun writes here stays in this folder. A file is replaced, so a link is no danger; but the files in a linked
+        folder are elsewhere, and log.txt is written at its end.
+
+        Raises:
+            Refused: a folder or log.txt is a link, or there is a folder where a file belongs.
+        """
+        inside = [self.samples, self.figures, self.checkpoints]
+        for path in (*self.path.iterdir(), *(path for folder in inside for path in folder.rglob("*"))):
+            if path.is_symlink() and (path.is_dir() or path.name == "log.txt"):
+                raise Refused(
+                    f"{path} is a link: genrun writes only inside the run folder; put a folder or file in its place"
+                )
+            if (path.is_dir() and path.suffix in FILES) or (path.name == "log.txt" and not path.is_file()):
+                raise Refused(f"{path}: expected a file, found a folder, pipe or device; move it away")
 
     def move_aside(self) -> Path:
         """Rename the folder to `<id>.old-N` with the first free N, delete nothing, and return the new path."""
@@ -244,10 +287,3 @@ class RunFolder:
             n += 1
         os.rename(self.path, old)
         return old
-
-
-def _parsed(column: str, text: str) -> int | float | str:
-    """Convert a field of metrics.csv to the type of its column."""
-    if column == "phase":
-        return text
-    return int(text) if column in ("epoch", "step") else float(text)

@@ -9,7 +9,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from genrun.errors import printable
 from genrun.runs.folder import RunFolder
+from genrun.system.files import open_to_append
 
 LEVELS = {  # the least level of each logger that is kept; Lightning's own notes tell a reader nothing
     "genrun": logging.INFO,
@@ -53,15 +55,6 @@ def log_warning(
     )
 
 
-def log_file(folder: RunFolder) -> logging.Handler:
-    """Return a handler that appends to the log.txt of a run; a warning that it has written is not written again."""
-    handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8", errors="backslashreplace")
-    handler.handleError = lambda record: None  # the write that fails on a full disk reports it; one line is enough
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    handler.addFilter(WarnedOnce())
-    return handler
-
-
 class WarnedOnce(logging.Filter):
     """Drops a warning that came before. Warnings of other libraries are the same if they differ in numbers alone."""
 
@@ -77,3 +70,23 @@ class WarnedOnce(logging.Filter):
         new = key not in self.seen
         self.seen.add(key)
         return new
+
+
+class LogFile(logging.StreamHandler):
+    """A handler that appends to the log.txt of a run, each warning once, with what a terminal would obey written out."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(open_to_append(folder.path / "log.txt"))
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self.addFilter(WarnedOnce())
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing: the write that fails on a full disk reports it, and one line is enough."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.close()
+        super().close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +11,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genrun.compat import dotted_keys
 from genrun.config.choices import load_choice
-from genrun.errors import Refused, nearest
+from genrun.errors import GenrunError, Refused, nearest, one_line
 from genrun.runs.folder import FORMAT, RunFolder
+from genrun.runs.records import read_config
 from genrun.types import Facts
 
 if TYPE_CHECKING:
     import numpy as np
 
     from genrun.methods.method import Method
-
-
-# keys that every run's configuration has
-SECTIONS = ("model", "data.source", "data.facts", "trainer", "sample", "paths", "seed")
 
 
 class OpenRun:
@@ -38,21 +34,12 @@ class OpenRun:
 
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(Path(path))
-        saved = self.folder.path / "config.yaml"
-        if not saved.is_file():
-            raise Refused(f"{path}: expected a run folder (with config.yaml), found none there")
+        self.config = read_config(self.folder.path)
         self.status = self.folder.status()
         if self.status["format"] > FORMAT:
             raise Refused(
                 f"{path} has format {self.status['format']}, this genrun reads up to {FORMAT}: use a newer genrun"
             )
-        try:
-            self.config = OmegaConf.load(saved)
-            missing = [key for key in SECTIONS if OmegaConf.select(self.config, key) is None]
-        except Exception as error:  # YAML and OmegaConf have a dozen kinds
-            raise Refused(f"{saved} cannot be read ({str(error).splitlines()[0]})") from error
-        if missing:
-            raise Refused(f"{saved} is not the configuration of a run: {', '.join(missing)} missing")
         upgrade(self.config.model)
         self.facts = Facts.from_dict(OmegaConf.to_container(self.config.data.facts))
 
@@ -89,7 +76,7 @@ class OpenRun:
 
     def results(self) -> dict[str, Any]:
         """Return the content of results.json."""
-        return json.loads((self.folder.path / "results.json").read_text())
+        return self.folder.results()
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the samples of the run: images uint8 (n, H, W, C) and labels int64 (n,)."""
@@ -121,21 +108,34 @@ class OpenRun:
             trust: also build classes from outside genrun and torch, including those in the current folder.
 
         Raises:
-            Refused: a class is not trusted, or the weights are missing or damaged.
+            Refused: a class is not trusted, the model cannot be built, needs more memory than its weights, or the weights are missing or
+                damaged.
         """
         from genrun.config.trust import allow_own_modules, build_trusted
-        from genrun.runs.weights import load_weights
+        from genrun.methods.method import check_is_method
+        from genrun.runs.weights import check_size, load_weights
 
         if trust:
             allow_own_modules()
         if not self.folder.weights.is_file():
             raise Refused(f"{self.folder.path} has no model.safetensors yet: its training is not finished")
         node = {key: value for key, value in OmegaConf.to_container(self.config.model).items() if key != "name"}
+        why = f"opening {self.folder.path}"
+
+        def build() -> Method:
+            made = build_trusted(node, "model", trust=trust)
+            check_is_method(made, why)
+            return made
+
         try:
-            method = build_trusted(node, "model", trust=trust)
-        except ValueError as error:
-            raise Refused(str(error)) from error
-        load_weights(method, self.folder.weights, f"opening {self.folder.path}")
+            if not trust:
+                check_size(build, self.folder.weights, why)
+            method = build()
+            load_weights(method, self.folder.weights, why)
+        except GenrunError:
+            raise
+        except Exception as error:  # wrong values of options come out of torch in any form
+            raise Refused(f"{why}: its model cannot be built ({one_line(error)})") from error
         method.phase = next(reversed(method.phases()), "")
         return method.eval().requires_grad_(False)
 

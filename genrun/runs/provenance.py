@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 import genrun
+from genrun.runs.checkout import Checkout
 from genrun.runs.folder import RunFolder
+from genrun.runs.records import PROVENANCE, read_json
 from genrun.system.console import say
-from genrun.system.files import write_json
+from genrun.system.files import write_atomic, write_json
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "torchmetrics")
 
 
-def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) -> dict[str, Any]:
+def provenance(
+    cfg: DictConfig, overrides: list[str], identity: dict[str, Any], code: Checkout | None
+) -> dict[str, Any]:
     """Return a record of the command, the code, the versions, the machine, the data and the seed, as plain containers."""
     import torch
 
@@ -31,7 +34,7 @@ def provenance(cfg: DictConfig, overrides: list[str], identity: dict[str, Any]) 
     return {
         "command": ["genrun", *sys.argv[1:]],
         "overrides": overrides,
-        "git": git_state(),
+        "git": code and code.to_dict(),
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
         "machine": machine() | {"precision": precision(cfg), "devices": processes(cfg)},
@@ -65,38 +68,44 @@ def processor() -> str:
     )
 
 
-def git_state() -> dict[str, Any] | None:
-    """Return the git commit of the code, and whether the checkout has changes; None if genrun does not run from a checkout."""
+def write_provenance(
+    folder: RunFolder, record: dict[str, Any], code: Checkout | None, parent: RunFolder | None, console: Console
+) -> None:
+    """Write provenance.json, and uncommitted changes of the code as a patch; for a resumed run, add what differs from the first attempt.
 
-    def git(*arguments: str) -> str:
-        folder = Path(genrun.__file__).parent
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolder | None, console: Console) -> None:
-    """Write provenance.json; for a resumed run, add what differs from the first attempt.
-
-    Warn if the machine or the number of threads changed, because floating-point numbers are then summed in another order.
+    Warn if the machine, the number of threads, the code or a version changed: floating-point numbers are then summed in another order, or
+    other numbers are.
 
     Args:
+        record: see `provenance`.
+        code: the checkout of the code; None: there is none.
         parent: the run whose training this run takes over or continues.
     """
     file = folder.path / "provenance.json"
     began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint
+    if code is not None and code.patch:
+        write_atomic(folder.path / code.patch_name, code.patch)
     if not (file.is_file() and began):
         write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
     else:
-        first = json.loads(file.read_text())
+        first = read_json(file, PROVENANCE, "move it away, and a new one is written")
         later = {key: value for key, value in record.items() if first.get(key) != value}
         write_json(file, first | {"resumed": [*first["resumed"], later]})
-        changed = [key for key, value in record["machine"].items() if first["machine"].get(key, value) != value]
-        if changed:
+        if changed := changes(first, record):
             line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
             say(console, line)
+
+
+def changes(first: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """Return in words what changed since the first attempt of a run and may change its numbers: machine, versions, code."""
+    machine, versions = (
+        [key for key, value in record[part].items() if first[part].get(key, value) != value]
+        for part in ("machine", "versions")
+    )
+    named = [f"{key} ({first['versions'][key]}, now {record['versions'][key]})" for key in versions]
+    before, now = first.get("git") or {}, record["git"] or {}
+    if before.get("commit") != now.get("commit"):
+        named.append(f"genrun's commit ({str(before.get('commit'))[:8]}, now {str(now.get('commit'))[:8]})")
+    elif "patch" in before and before["patch"] != now.get("patch"):
+        named.append("genrun's uncommitted code")
+    return [*machine, *named]

@@ -7,12 +7,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from genrun.errors import NotFinite, Refused
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import differing_options, identity
 from genrun.runs.phases import is_trained, phases_of
+from genrun.runs.records import NUMBER, PROVENANCE, check_form, read_config, read_json
 from genrun.types import Phase, Refits
 
 if TYPE_CHECKING:
@@ -20,24 +21,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genrun")
 
+# What a training needs of a checkpoint, see `check_form`; "Keeper" is the state of `genrun.callbacks.checkpoint`.
+CHECKPOINT = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "loops": dict,
+    "callbacks": {"Keeper": {"rows": [dict], "seconds": NUMBER, "rng": dict}},
+}
+
 
 def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
     """Refuse to resume a run that failed with NaN, and refuse run.resume=must without a checkpoint.
 
     Raises:
         NotFinite: the run failed with NaN or Inf before, and the same command would fail again.
-        Refused: run.resume=must, and there is neither a checkpoint nor a finished training.
+        Refused: run.resume=must, and there is neither a checkpoint nor a finished training; or a damaged record cannot be made again.
     """
     if cfg.run.resume == "never":
         return
     status = folder.status()
     if status["state"] == "failed" and status.get("error_kind") == "NotFinite":
         raise NotFinite(
-            f"{status['error']} (the same command would meet it again; change it, or run.resume=never starts over)"
+            f"{status.get('error')} (the same command would meet it again; change it, or run.resume=never starts over)"
         )
     begun = any(phase.stage in status["stages"] for phase in phases_of(cfg))
     if cfg.run.resume == "must" and not folder.has_checkpoint() and not begun:
         raise Refused(f"run.resume=must: there is no {folder.phase(phases_of(cfg)[0]).last} to go on from")
+    if begun and not folder.has_checkpoint():
+        folder.metrics()  # no checkpoint has its rows
+    with contextlib.suppress(FileNotFoundError):
+        read_json(folder.path / "provenance.json", PROVENANCE, "move it away, and a new one is written")
 
 
 def parent_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder | None:
@@ -87,9 +100,9 @@ def extended_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
         try:
             if sibling == folder.path or other.status()["state"] != "done":
                 continue
-        except Refused:  # a damaged status.json of another run
+            theirs = read_config(sibling)
+        except Refused:  # a damaged record of another run
             continue
-        theirs = OmegaConf.load(sibling / "config.yaml")
         epochs = identity(theirs)["trainer"]["max_epochs"]
         if differing_options(theirs, cfg) == ["trainer.max_epochs"] and epochs < cfg.trainer.max_epochs:
             (found if other.last.is_file() else dropped).append((epochs, other))
@@ -122,7 +135,7 @@ def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     status = parent.status()
     if status["state"] == "running" or not is_trained(cfg, status) or not parent.weights.is_file():
         raise Refused(f"run.refit_of={parent.path}: expected a trained run, it is {status['state']}")
-    keys = differing_options(OmegaConf.load(parent.path / "config.yaml"), cfg)
+    keys = differing_options(read_config(parent.path), cfg)
     allowed = tuple(f"model.{option}." for option in (part, *method.sampling_options))
     if others := [key for key in keys if not f"{key}.".startswith(allowed)]:
         raise Refused(
@@ -155,7 +168,8 @@ def is_whole(checkpoint: Path) -> bool:
     import torch
 
     try:
-        torch.load(checkpoint, map_location="meta", weights_only=True)
+        content = torch.load(checkpoint, map_location="meta", weights_only=True)
+        check_form(content, CHECKPOINT)
     except MemoryError:
         raise
     except OSError as error:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from genrun.callbacks.checkpoint import as_csv
@@ -18,6 +17,7 @@ from genrun.errors import Failed, Interrupted, Refused
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import taken_phases
 from genrun.runs.phases import earlier_weights, phases_of
+from genrun.runs.records import read_config
 from genrun.runs.resume import run_with_phase
 from genrun.runs.weights import read_weights, save_weights
 from genrun.stages.context import RunContext
@@ -129,7 +129,7 @@ def take_part(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]
     method, option = context.method, f"model.{phase.name}.from_run={other.path}"
     if phase.name not in other.status().get("phases", {}):
         raise Refused(f"{option}: that run has not finished its phase {phase.name}")
-    facts = OmegaConf.load(other.path / "config.yaml").data.facts
+    facts = read_config(other.path).data.facts
     for fact in ("image_shape", "class_names"):
         if facts[fact] != context.cfg.data.facts[fact]:
             raise Refused(

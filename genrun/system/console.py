@@ -8,19 +8,30 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from genrun.errors import printable
 
 T = TypeVar("T")
 WIDTH = 120  # columns where there is no terminal
 log = logging.getLogger("genrun")
 
 
+class Screen(Console):
+    """A console that writes out the characters that a terminal would obey, wherever a text has them: in names, titles and errors."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def screen() -> Console:
     """Return the terminal as a console or, without a terminal, a console as wide as $COLUMNS says, or wide enough for a table."""
     if sys.stdout.isatty():
-        return Console()
+        return Screen()
     columns = os.environ.get("COLUMNS", "")
-    return Console(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH)
+    return Screen(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH)
 
 
 def say(console: Console, text: str) -> None:

@@ -19,7 +19,14 @@ KINDS = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}  # hardware.
 
 
 def kind_of(accelerator: str) -> str:
-    """Return the kind of device that `hardware.accelerator` means on this machine: `cuda`, `mps` or `cpu`."""
+    """Return the kind of device that `hardware.accelerator` means on this machine: `cuda`, `mps` or `cpu`.
+
+    Raises:
+        Refused: there is no such kind.
+    """
+    if accelerator not in (choices := ("auto", *KINDS)):
+        hint = nearest(accelerator, choices)
+        raise Refused(f"hardware.accelerator: expected one of {', '.join(choices)}, got {accelerator!r}{hint}")
     if accelerator != "auto":
         return KINDS[accelerator]
     return next(kind for kind in ("cuda", "mps", "cpu") if available(kind))
@@ -68,10 +75,6 @@ def check_device(cfg: DictConfig) -> None:
         Refused: the device or the number of devices is not available; the message names the devices of this machine.
     """
     asked, devices = str(cfg.hardware.accelerator), cfg.hardware.devices
-    if asked not in (choices := ("auto", *KINDS)):
-        raise Refused(
-            f"hardware.accelerator: expected one of {', '.join(choices)}, got {asked!r}{nearest(asked, choices)}"
-        )
     if not available(kind := kind_of(asked)):
         raise Refused(
             f"hardware.accelerator={asked}: this machine has none that torch can use; it has {devices_here()}"

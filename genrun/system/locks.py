@@ -36,7 +36,7 @@ def hold(folder: Path, advice: str, *, wait: float = 0) -> Iterator[None]:
     try:
         _lock(descriptor, wait)
     except BlockingIOError:
-        holder = os.pread(descriptor, 100, 0).decode() or "another process"
+        holder = os.pread(descriptor, 100, 0).decode(errors="replace") or "another process"
         os.close(descriptor)
         raise Busy(f"{folder} is being run by {holder}; wait for it, or {advice}") from None
     except OSError as error:

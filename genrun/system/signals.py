@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -32,8 +33,12 @@ class Signals:
     def watching(self) -> Iterator[Signals]:
         """Handle the signals while the context lasts, then restore the previous handlers.
 
-        A signal that came before, and that this process was started to hold back (`held_back`), is handled now.
+        A signal that came before, and that this process was started to hold back (`held_back`), is handled now. Python lets only the
+        main thread handle signals: in another one they are left to the program that started it.
         """
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         before = {number: signal.signal(number, self._take) for number in STOPPING}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         try:

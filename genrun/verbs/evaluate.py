@@ -91,14 +91,11 @@ def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None, 
 
     If they cannot be composed here, such as a model of another `--config-dir`, they set none, and a line on the console says so.
     """
-    from omegaconf import OmegaConf
-
     from genrun.config.compose import compose
+    from genrun.runs.records import read_words
     from genrun.system.console import say
 
-    given = folder / "overrides.yaml"
-    words = map(str, OmegaConf.load(given)) if given.is_file() else []
-    chosen = [word for word in words if word.startswith(("model=", "experiment="))]
+    chosen = [word for word in read_words(folder / "overrides.yaml") if word.startswith(("model=", "experiment="))]
     try:
         return compose([*chosen, *overrides], config_dir)
     except Refused as error:
@@ -226,14 +223,17 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     judge = judge_of(run, config, console, trust=trust)
     judge.check(config.sample.n, f"{folder}/samples.npz")
     method = run.method(trust=trust).to(device_of(config))
+    if "sample" not in run.status["stages"]:
+        raise Refused(f"{folder}/status.json is damaged: it is done, but has no stage sample; give its command again")
     key = evaluate_key(run.status["stages"]["sample"]["key"], config, run.folder)
     with run.folder.lock():
         number = 1
         while (folder / f"results.old-{number}.json").exists():
             number += 1
         for ending in ("json", "md"):  # keep the old table: another evaluation may have reported more
-            if (folder / f"results.{ending}").is_file():
-                write_atomic(folder / f"results.old-{number}.{ending}", (folder / f"results.{ending}").read_bytes())
+            old = folder / f"results.{ending}"
+            if old.is_file() and not old.is_symlink():  # a link may lead to a file that must not get into this folder
+                write_atomic(folder / f"results.old-{number}.{ending}", old.read_bytes())
 
         def work() -> list[Path]:
             return evaluate(run.folder, config, judge.real.data, method, judge)

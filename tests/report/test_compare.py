@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from conftest import TINY_AUTOENCODER
+from helpers.runs import unpack
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
@@ -14,9 +15,10 @@ from rich.console import Console
 from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.parts import read_facts, with_facts
-from genrun.report.compare import distinguishing_options, option_labels, short_names, sort_key
+from genrun.report.compare import check_beside, distinguishing_options, option_labels, short_names, sort_key
 from genrun.run import run
 from genrun.runs.folder import RunFolder
+from genrun.runs.open import open_run
 
 
 def trained(outputs, *overrides) -> RunFolder:
@@ -137,3 +139,14 @@ def images(folder):
     labels = np.arange(400) % 10
     np.savez(file, images=np.random.default_rng(0).integers(0, 255, (400, 8, 8), dtype=np.uint8), labels=labels)
     return file
+
+
+@pytest.mark.parametrize("name", ["results.json", "metrics.csv", "model.safetensors", "config.yaml", "status.json"])
+def test_a_damaged_run_beside_is_refused_before_training(name, tmp_path):
+    other, own = unpack(tmp_path / "outputs"), RunFolder(tmp_path / "own")
+    cfg = open_run(other.path).config
+    cfg.run.beside = [str(other.path)]
+    check_beside(cfg, own)
+    (other.path / name).write_bytes(b"\xff")
+    with pytest.raises(Refused, match=name):
+        check_beside(cfg, own)

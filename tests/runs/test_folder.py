@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY
+from helpers.runs import change_json, unpack
 from omegaconf import OmegaConf
 from rich.console import Console
 from safetensors.torch import load_file
@@ -104,3 +107,83 @@ def test_a_run_whose_last_checkpoint_is_gone_is_not_extended(tmp_path):
 def test_a_choice_that_there_is_not(tiny):
     with pytest.raises(Refused, match=r"run.keep_checkpoints: expected 'all', 'last', 'best', 'none', got 'some'"):
         tiny("run.keep_checkpoints=some")
+
+
+# ------------------------------------------------------------------------------------------------------ strangers' folders
+
+
+@pytest.fixture
+def old(tmp_path) -> runs.RunFolder:
+    return unpack(tmp_path / "outputs")
+
+
+@pytest.mark.parametrize("place", ["log.txt", "samples", "figures", "checkpoints", "checkpoints/phase", "elsewhere"])
+def test_a_linked_folder_or_log_is_refused_before_anything_is_written(place, old, tmp_path):
+    target = tmp_path / "mine"
+    if place == "log.txt":
+        target.write_text("mine")
+    else:
+        target.mkdir()
+    place = old.path / place
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.symlink_to(target)
+    with pytest.raises(Refused, match="is a link"), old.lock():
+        pytest.fail("locked")
+    assert target.read_text() == "mine" if target.is_file() else not list(target.iterdir())
+
+
+@pytest.mark.parametrize("name", ["results.json", "status.json", "samples.npz", "samples/final.png", "log.txt"])
+def test_a_folder_in_the_place_of_a_file_is_refused(name, old):
+    (old.path / name).unlink(missing_ok=True)
+    (old.path / name).mkdir()
+    with pytest.raises(Refused, match="expected a file"), old.lock():
+        pytest.fail("locked")
+
+
+def test_a_pipe_in_the_place_of_the_log_is_refused(old):
+    os.mkfifo(old.path / "log.txt")
+    with pytest.raises(Refused, match="expected a file"), old.lock():
+        pytest.fail("locked")
+
+
+def test_a_linked_file_is_replaced_and_its_target_stays(old, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_bytes((old.path / "status.json").read_bytes())
+    (old.path / "status.json").unlink()
+    (old.path / "status.json").symlink_to(mine)
+    before = mine.read_bytes()
+    with old.lock():
+        old.record(epoch=7)
+    assert old.status()["epoch"] == 7 and mine.read_bytes() == before
+
+
+@pytest.mark.parametrize("key", ["model.name", "data.name", "run.name"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "a\x1b[31mb", "x" * 200])
+def test_a_name_that_leads_elsewhere_is_no_folder(key, name):
+    cfg = compose([*TINY])
+    cfg.data.facts = {"checksum": "0"}
+    OmegaConf.update(cfg, key, name, force_add=True)
+    with pytest.raises(Refused, match=rf"{key}: expected a folder's name"):
+        runs.RunFolder.of(cfg)
+
+
+def test_a_damaged_table_is_a_stage_that_is_not_done(old):
+    key = old.status()["stages"]["evaluate"]["key"]
+    assert old.stage_done("evaluate", key)
+    for content in ("", "[]", "{}", "\0"):
+        (old.path / "results.json").write_text(content)
+        assert not old.stage_done("evaluate", key)
+
+
+def test_damaged_metrics_are_a_stage_that_is_not_done(old):
+    key = old.status()["stages"]["fit"]["key"]
+    assert old.stage_done("fit", key)
+    (old.path / "metrics.csv").write_text("epoch,step\none,two\n")
+    assert not old.stage_done("fit", key)
+
+
+@pytest.mark.parametrize("outputs", [["../" * 20 + "etc/passwd\0"], ["x" * 5000], ["nowhere"]])
+def test_recorded_files_of_strange_names_are_not_there(outputs, old):
+    change_json(old, "status.json", lambda status: status["stages"]["fit"].update(outputs=outputs))
+    assert not old.stage_done("fit", old.status()["stages"]["fit"]["key"])

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from genrun.runs.folder import RunFolder
-from genrun.runs.logs import log_file, logging_to
+from genrun.runs.logs import LogFile, logging_to
 from genrun.system.console import say, with_progress
 
 
@@ -20,7 +20,7 @@ def logged(tmp_path) -> str:
 
 
 def test_a_warning_is_logged_once_and_in_one_line(tmp_path, capsys):
-    with logging_to(log_file(RunFolder(tmp_path))), warnings.catch_warnings():
+    with logging_to(LogFile(RunFolder(tmp_path))), warnings.catch_warnings():
         warnings.simplefilter("always")
         for step in range(37):
             warnings.warn(f"the value {step / 7} of step {step} is\nodd", stacklevel=1)
@@ -41,7 +41,7 @@ def test_a_warning_is_logged_once_and_in_one_line(tmp_path, capsys):
 def test_the_next_attempt_warns_again_and_python_warns_as_before(tmp_path):
     show, levels = warnings.showwarning, [logging.getLogger(name).level for name in ("genrun", "pytorch_lightning")]
     for _ in range(2):
-        with logging_to(log_file(RunFolder(tmp_path))), warnings.catch_warnings():
+        with logging_to(LogFile(RunFolder(tmp_path))), warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.warn("again", stacklevel=1)
     assert logged(tmp_path).count("again") == 2
@@ -52,7 +52,7 @@ def test_the_next_attempt_warns_again_and_python_warns_as_before(tmp_path):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_a_run_says_is_logged_and_what_lightning_notes_is_not(terminal, tmp_path):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
-    with logging_to(log_file(RunFolder(tmp_path))):
+    with logging_to(LogFile(RunFolder(tmp_path))):
         say(console, "\nein Grüß [red] \udc80 line")
         assert list(with_progress([1, 2], 2, "drawing", console)) == [1, 2]
         logging.getLogger("pytorch_lightning.trainer").info("weights_only was not set")
@@ -91,3 +91,11 @@ def test_a_run_logs_its_command_its_stages_and_its_epochs(terminal, tmp_path):
     run(compose(words), words, console)
     again = (folder.path / "log.txt").read_text()[len(text) :]
     assert "fit: done before" in again and "evaluate: done in" in again and "epoch 1" not in again
+
+
+def test_a_message_of_any_characters_is_appended_and_cannot_command_a_terminal(tmp_path):
+    (tmp_path / "log.txt").write_text("before\n")
+    with logging_to(LogFile(RunFolder(tmp_path))):
+        logging.getLogger("genrun").warning("Fréchet \x1b[31m \udcff\nsecond line")
+    before, first, second = (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()
+    assert before == "before" and first.endswith(r"WARNING Fréchet \x1b[31m \udcff") and second == "second line"

@@ -21,6 +21,7 @@ from genrun.errors import Interrupted, NotFinite, Refused
 from genrun.run import run
 from genrun.runs import folder as runs
 from genrun.runs.folder import RunFolder
+from genrun.runs.resume import is_whole
 
 # Epochs of about a second, so that a signal meets one in its middle
 LONGER = (*TINY, "data.limit=null", "data.passes=6", "trainer.max_epochs=4", "model.hidden=[64,32]")
@@ -282,3 +283,26 @@ def test_the_folder_is_told_where_nothing_can_be_remembered(tmp_path):
     folders = []
     done = run(compose(every), every, Console(quiet=True), on_folder=folders.append)
     assert [folder.path for folder in folders] == [done.path]
+
+
+def test_damaged_tables_are_made_again_without_other_weights(tiny):
+    folder = tiny()
+    before = outcome(folder), folder.results()["rows"][-1], folder.weights.read_bytes()
+    (folder.path / "results.json").write_text("[]")
+    (folder.path / "metrics.csv").write_bytes(b"\xff")
+    tiny()
+    assert (outcome(folder), folder.results()["rows"][-1], folder.weights.read_bytes()) == before
+
+
+def test_damaged_metrics_without_a_checkpoint_are_refused(tiny):
+    folder = tiny("run.keep_checkpoints=none")
+    (folder.path / "metrics.csv").write_bytes(b"\xff")
+    with pytest.raises(Refused, match=r"metrics\.csv is damaged .* delete it"):
+        tiny("run.keep_checkpoints=none")
+    assert folder.status()["state"] == "done"
+
+
+@pytest.mark.parametrize("content", [[], {}, {"state_dict": {}, "optimizer_states": [], "loops": {}, "callbacks": {}}])
+def test_a_file_that_is_no_checkpoint_of_a_training_is_damaged(content, tmp_path):
+    torch.save(content, tmp_path / "last.ckpt")
+    assert not is_whole(tmp_path / "last.ckpt") and (tmp_path / "last.damaged").is_file()

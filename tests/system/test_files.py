@@ -6,6 +6,7 @@ import builtins
 import errno
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 
 from genrun.errors import Failed
 from genrun.system import files
-from genrun.system.files import write_atomic
+from genrun.system.files import open_to_append, read_regular, write_atomic
 
 
 def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
@@ -119,3 +120,47 @@ def test_a_full_disk_at_some_writes_leaves_whole_files_and_a_run_that_can_go_on(
 def test_a_full_disk_at_each_write_leaves_whole_files_and_a_run_that_can_go_on(tiny, tmp_path, monkeypatch):
     total = count_writes(tiny, tmp_path, monkeypatch)
     broken_at(range(total), tiny, tmp_path, monkeypatch)
+
+
+# -------------------------------------------------------------------------------------------------------- strangers' files
+
+
+def test_writing_replaces_a_link_and_leaves_its_target(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "file").symlink_to(tmp_path / "mine")
+    write_atomic(tmp_path / "file", "new")
+    assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "file").is_symlink()
+
+
+def test_a_temporary_file_that_is_there_as_a_link_is_not_written_through(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / f".file.{os.getpid()}.{threading.get_ident()}.tmp").symlink_to(tmp_path / "mine")
+    write_atomic(tmp_path / "file", "new")
+    assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "file").read_text() == "new"
+
+
+def test_appending_follows_no_link_and_waits_for_no_pipe(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError):
+            open_to_append(tmp_path / name)
+    for line in ("one\n", "twö \udcff\n"):
+        with open_to_append(tmp_path / "log.txt") as file:
+            file.write(line)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "log.txt").read_text() == "one\ntwö \\udcff\n"
+
+
+def test_only_a_regular_file_of_limited_size_is_read(tmp_path):
+    (tmp_path / "file").write_text("12345")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        read_regular(tmp_path / "file", 4)
+    for name in ("pipe", "endless", "folder"):
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+            read_regular(tmp_path / name, 5)

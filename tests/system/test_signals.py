@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from genrun.config.build import build
 from genrun.config.compose import compose
 from genrun.errors import Interrupted
 from genrun.runs.resume import is_whole
-from genrun.system.signals import Signals, held_back
+from genrun.system.signals import STOPPING, Signals, held_back
 
 
 def send(number: int = signal.SIGINT) -> None:
@@ -101,3 +102,23 @@ def test_a_process_that_holds_signals_back_handles_them_once_it_watches():
     child.send_signal(signal.SIGTERM)
     printed, _ = child.communicate("go on\n", timeout=60)
     assert printed.startswith("stopped by SIGTERM")
+
+
+def test_the_main_thread_handles_signals_and_gives_the_handlers_back():
+    before = [signal.getsignal(number) for number in STOPPING]
+    with pytest.raises(Interrupted), Signals().watching():
+        signal.raise_signal(signal.SIGTERM)
+    assert [signal.getsignal(number) for number in STOPPING] == before
+
+
+def test_another_thread_works_without_handling_signals():
+    before, seen = [signal.getsignal(number) for number in STOPPING], []
+
+    def work() -> None:
+        with Signals().watching() as signals, signals.deferred():
+            seen.append([signal.getsignal(number) for number in STOPPING])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]

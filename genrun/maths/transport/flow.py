@@ -60,9 +60,8 @@ class GenFlow(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.n_gen_samples, self.init_seed, self.extrapolate = n_gen_samples, init_seed, extrapolate
         self.start = start
-        self.register_buffer(
-            "shape", torch.zeros(3, dtype=torch.int64)
-        )  # (C, H, W) of the data; (D, 1, 1) of plain points
+        # (C, H, W) of the data; (D, 1, 1) of plain points. Its values are asked for also where a method is built without memory
+        self.register_buffer("shape", torch.zeros(3, dtype=torch.int64, device="cpu"))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))  # whether the start is fitted
         self.register_load_state_dict_pre_hook(GenFlow.begin_as_saved)
 
@@ -121,7 +120,7 @@ class GenFlow(nn.Module):
             raise ValueError(f"the flow is for data of shape {self.image_shape}, got {tuple(shape)}")
         if not self.layers:
             raise ValueError("layers: expected at least one")
-        self.shape.copy_(torch.tensor(shape))
+        self.shape.copy_(torch.tensor(shape, device=self.shape.device))
         if self.start is None:
             self.start = StandardNormal(self.start_size()).to(self.shape.device)
         if self.start.size != (size := self.start_size()):
