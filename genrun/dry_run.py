@@ -61,7 +61,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
     # train in a temporary folder, which is deleted afterwards
     with tempfile.TemporaryDirectory() as scratch:
         short = cfg.copy()
-        short.logger, short.callbacks.watching, short.run.extend = {}, {}, False
+        short.run.extend = False
         context = prepare(short, RunFolder(Path(scratch)), data, console)  # checks what the run itself would check
         if (many := processes(cfg)) > 1:
             short.hardware.devices = 1  # here one process trains with the whole batch

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genrun.config.schema import check
-from genrun.errors import Stopped, one_line
+from genrun.errors import Stopped, before_training, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
@@ -61,21 +61,22 @@ def run(
         GenrunError: an error for the user, with its exit status and a message of one line.
     """
     console, signals = console or screen(), signals or Signals()
-    check(cfg)
-    facts, data = read_facts(cfg)
-    cfg = with_facts(cfg, facts)
-    for name, weights in taken_phases(cfg.model).items():
-        cfg.model[name].from_run = os.path.abspath(weights.parents[2])
-    cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
-    folder = RunFolder.of(cfg)
-    if on_folder is not None:
-        on_folder(folder)
-    keys = stage_keys(cfg, folder)
+    with before_training():
+        check(cfg)
+        facts, data = read_facts(cfg)
+        cfg = with_facts(cfg, facts)
+        for name, weights in taken_phases(cfg.model).items():
+            cfg.model[name].from_run = os.path.abspath(weights.parents[2])
+        cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
+        folder = RunFolder.of(cfg)
+        if on_folder is not None:
+            on_folder(folder)
+        keys = stage_keys(cfg, folder)
     if cfg.run.dry_run:
         from genrun.dry_run import dry_run
 
         check_resumable(cfg, folder)
-        with logging_to(logging.NullHandler()), signals.watching():
+        with before_training(), logging_to(logging.NullHandler()), signals.watching():
             dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     starts_over = cfg.run.resume == "never"
@@ -87,7 +88,7 @@ def run(
 
     from genrun.stages.context import prepare
 
-    with logging_to(logging.NullHandler()):
+    with before_training(), logging_to(logging.NullHandler()):
         known = None if starts_over else keys
         context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
     if starts_over and (folder.path / "status.json").is_file():
