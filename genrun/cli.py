@@ -111,6 +111,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
     import hydra
 
     from genrun.config.compose import explain, name_parts
+    from genrun.config.container import plain
 
     status = 0
 
@@ -122,7 +123,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
 
         def work() -> int:
             name_parts(cfg, HydraConfig.get().runtime.choices)
-            run(cfg, list(HydraConfig.get().overrides.task))
+            run(cfg, plain(HydraConfig.get().overrides.task))
             return 0
 
         status = guarded(work, debug=debug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from genrun.data.module import ImageData
 from genrun.runs.folder import RunFolder
+from genrun.runs.logs import logging_to
 from genrun.runs.phases import earlier_weights, phases_of
 from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
@@ -99,6 +101,20 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
     }.items():
         table.add_row(name, value)
     console.print(table)
+
+
+def build_all(cfg: DictConfig, data: ImageData) -> None:
+    """Build everything that a run needs, also what later phases of its training need, and train and write nothing.
+
+    Raises:
+        GenrunError: the run would be refused.
+    """
+    with tempfile.TemporaryDirectory() as scratch, logging_to(logging.NullHandler()):
+        short = cfg.copy()
+        short.run.extend = False
+        context = prepare(short, RunFolder(Path(scratch)), data, Console(quiet=True))
+        for phase in phases_of(short)[1:]:
+            context.enter(phase)
 
 
 def timed_phases(context: RunContext) -> list[StepClock]:

@@ -179,7 +179,9 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
     judge = build(node, "evaluation")  # partial, because Hydra would turn the facts into a configuration
     made = getattr(judge, "func", None)
     if not (inspect.isclass(made) and issubclass(made, Judge)):
-        raise Refused(f"evaluation._target_={node._target_}: expected genrun.evaluation.judge.Judge or a subclass of it")
+        raise Refused(
+            f"evaluation._target_={node._target_}: expected genrun.evaluation.judge.Judge or a subclass of it"
+        )
     facts, cache = Facts.from_dict(to_container(cfg.data.facts)), Path(cfg.paths.cache).expanduser()
     try:
         return judge(data, facts, images_key(cfg), cache, console, seed=cfg.seed, device=device_of(cfg))

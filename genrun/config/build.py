@@ -207,7 +207,8 @@ def check_arguments(
                 hint = f"; a text that looks like something else is quoted: \"{path}.{key}='…'\""
             raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}{hint}")
         if other := _of_another_class(value, hints.get(key), f"{path}.{key}"):
-            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {other}")
+            kind = f"a {hints[key].__name__}" if inspect.isclass(hints[key]) else _describe(hints[key])
+            raise Refused(f"{path}.{key}: expected {kind}, got {other}")
     if not partial:
         for key, parameter in parameters.items():
             required = parameter.default is parameter.empty and parameter.kind in (

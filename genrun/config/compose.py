@@ -101,6 +101,9 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         if text.startswith("Error merging override"):
             reason = one_line(error.__cause__ or error).partition(" full_key")[0]
             return Refused(f"{text.removeprefix('Error merging override ')}: cannot be set ({reason})")
+    if text.startswith("Sweep parameters"):
+        words = text[text.index("'") + 1 : text.rindex("'")]
+        return Refused(f"{words} is several values: add -m to run each")
     if "Ambiguous value for argument" in text:
         word = text.split("'")[1]
         return Refused(
@@ -116,7 +119,9 @@ def unreadable(word: str) -> str:
     key, equals, _ = word.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w./@:$-]+", key, re.ASCII):
         return f"cannot read '{word}': expected option=value{nearest(key, GROUPS)}"
-    return f"cannot read '{word}': a value with special characters is quoted, for the shell and for genrun: {quoted(word)}"
+    return (
+        f"cannot read '{word}': a value with special characters is quoted, for the shell and for genrun: {quoted(word)}"
+    )
 
 
 def no_choice(overrides: list[str], config_dir: str | None) -> str | None:
@@ -142,17 +147,19 @@ def no_choice(overrides: list[str], config_dir: str | None) -> str | None:
 def group_choices(config_dir: str | None = None) -> dict[str, list[str]]:
     """Return the choices of each group, the user's own groups included: `{"model/prior": ["convex", …], …}`."""
     folders = [resources.files("genrun.conf"), *([Path(config_dir)] if config_dir else [])]
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[str]] = {}
     for folder in folders:
         for group, choice in choices_below(folder):
-            found.setdefault(group, []).append(choice)
-    return found
+            found.setdefault(group, set()).add(choice)
+    return {group: sorted(found[group]) for group in sorted(found)}
 
 
 def there_are(group: str, choice: str, options: list[str], config_dir: str | None) -> str:
     """Return the end of a message: the nearest choice of a group, and all of them."""
     # Hydra's own launcher and sweeper cannot be used
-    choices = sorted({one for one in options if not one.endswith("/") and not (group[:6] == "hydra/" and one == "basic")})
+    choices = sorted(
+        {one for one in options if not one.endswith("/") and not (group[:6] == "hydra/" and one == "basic")}
+    )
     own = "" if config_dir or group.startswith("hydra/") else " (--config-dir adds your own)"
     return f"{nearest(choice, choices)}; there {'is' if len(choices) == 1 else 'are'} {', '.join(choices)}{own}"
 
@@ -164,7 +171,9 @@ def no_such_option(key: str, overrides: list[str], config_dir: str | None) -> st
     group, _, option = key.rpartition(".")
     if group == "trainer" and option in REFUSED:
         return f"{key}: genrun does not pass it on; {REFUSED[option]}"
-    known = [name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")]
+    known = [
+        name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")
+    ]
     near = whole_keys(key, known)
     if not near and option in REFUSED:
         return f"{key}: no such option; of Lightning's {option}: {REFUSED[option]}"

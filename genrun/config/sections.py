@@ -20,6 +20,12 @@ SECTIONS = (
     *("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation"),
     *("paths", "run", "sample", "sweep", "seed", "hydra"),
 )
+# options that are read outside the classes that take them
+NEEDED = {
+    "trainer": ("_target_", "max_epochs", "max_time", "accumulate_grad_batches", "gradient_clip_val"),
+    "data": ("_target_", "source", "batch_size", "seed", "facts"),
+    "callbacks": ("training", "watching"),
+}
 FACTS = "data.facts"  # filled in when the data is read
 LARGEST = 2**63 - 1  # the largest whole number that torch computes with
 
@@ -37,6 +43,14 @@ def check_sections(cfg: DictConfig) -> None:
     for name in cfg:
         if name not in SECTIONS and not reads(cfg, str(name)):
             raise Refused(f"{name}: nothing reads this option{nearest(str(name), SECTIONS)}; leave it out")
+    for section, options in NEEDED.items():
+        for option in options:
+            if option not in cfg[section]:
+                raise Refused(
+                    f"{section}.{option}: this option is needed; its YAML and the command line must not leave it out"
+                )
+    if not OmegaConf.is_dict(facts := plain_value(cfg.data, "facts")):
+        raise Refused(f"{FACTS}: expected the facts, which are read from the data, got {facts!r}; leave it as it is")
     for path, value in values(cfg):
         check_value(path, value)
     if set(cfg.callbacks) - {"training", "watching"}:
@@ -52,7 +66,7 @@ def plain_value(cfg: DictConfig, name: str) -> Any:
     try:
         return cfg.get(name)
     except OmegaConfBaseException as error:
-        raise Refused(f"{name}: {one_line(error)}") from None
+        raise Refused(f"{name}: {reason(error)}") from None
 
 
 def reads(cfg: DictConfig, name: str) -> bool:
@@ -66,8 +80,10 @@ def values(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     Raises:
         Refused: a value is missing, or its interpolation cannot be resolved.
     """
-    for path, raw in sorted(raw_values(cfg), key=lambda option: option[0].count(".")):  # what others refer to comes first
-        if path.startswith(("hydra.", f"{FACTS}.")):
+    for path, raw in sorted(
+        raw_values(cfg), key=lambda option: option[0].count(".")
+    ):  # what others refer to comes first
+        if path.startswith("hydra.") or (path.startswith(f"{FACTS}.") and "${" not in str(raw)):
             continue
         if raw == "???":
             raise Refused(f"{path}: expected a value, got none (???)")
@@ -75,9 +91,14 @@ def values(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
             yield path, to_container(OmegaConf.select(cfg, path)) if "${" in str(raw) else raw
         except InterpolationToMissingValueError as error:
             if not path.startswith(("model.", "evaluation.")):  # these are built when the data is read
-                raise Refused(f"{path}={raw}: {one_line(error)}") from None
+                raise Refused(f"{path}={raw}: {reason(error)}") from None
         except OmegaConfBaseException as error:
-            raise Refused(f"{path}={raw}: {one_line(error)}; a text with ${{ is written \\${{") from None
+            raise Refused(f"{path}={raw}: {reason(error)}; a text with ${{ is written \\${{") from None
+
+
+def reason(error: OmegaConfBaseException) -> str:
+    """Return the message of OmegaConf without the name of Python's error before it and the place after it."""
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", one_line(error)).partition(" full_key")[0]
 
 
 def check_value(path: str, value: Any) -> None:

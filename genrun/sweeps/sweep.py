@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from genrun.config.build import build
 from genrun.config.compose import compose
 from genrun.config.schema import check, check_name
-from genrun.errors import Failed, GenrunError, Refused
-from genrun.parts import read_facts, with_facts
+from genrun.errors import Failed, GenrunError, Refused, before_training
+from genrun.parts import build_data, read_facts, with_facts
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
 from genrun.stages.keys import state_of
@@ -35,7 +36,7 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
         Refused: the sweep's overrides cannot be read, or another process is at the sweep.
     """
     job_overrides = [text for text in overrides if not text.lstrip("+~").startswith(HYDRA_PREFIXES)]
-    parse_overrides(job_overrides)
+    parse_overrides(job_overrides, config_dir)
     sweep_overrides = [text for text in overrides if text.lstrip("+~").startswith(SWEEP_PREFIXES)]
     cfg = compose(sweep_overrides, config_dir, hydra=True)
     check_name("sweep.name", cfg.sweep.name)
@@ -57,23 +58,30 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
 
 
 def list_jobs(overrides: list[str], config_dir: str | None) -> int:
-    """Print the state of every job of a grid: `done`, `to resume`, `failed` or `new`.
+    """Print the state of every job of a grid: `done`, `to resume`, `failed` or `new`. A job that is not done is built, but not trained.
 
     Returns:
         0, or 1 when a job cannot run.
     """
-    jobs = expand(overrides)
+    from genrun.dry_run import build_all
+
+    jobs = expand(overrides, config_dir)
     console, shown, status = screen(), Table("job", "run", "state", box=None, pad_edge=False), 0
     fixed = common_overrides(jobs)
     for job in jobs:
         try:
-            cfg = compose(job, config_dir)
-            check(cfg)
-            cfg = with_facts(cfg, read_facts(cfg)[0])
-            folder = RunFolder.of(cfg)
-            shown.add_row(job_name(job, fixed), str(folder.path), state_of(cfg, folder))
+            with before_training():
+                cfg = compose(job, config_dir)
+                check(cfg)
+                facts, data = read_facts(cfg)
+                cfg = with_facts(cfg, facts)
+                folder = RunFolder.of(cfg)
+                state = state_of(cfg, folder)
+                if state != "done":
+                    build_all(cfg, data or build_data(cfg))
+            shown.add_row(*map(Text, (job_name(job, fixed), str(folder.path), state)))
         except GenrunError as error:
-            shown.add_row(job_name(job, fixed), "", f"cannot run: {error}")
+            shown.add_row(*map(Text, (job_name(job, fixed), "", f"cannot run: {error}")))
             status = Failed.status
     console.print(shown)
     return status

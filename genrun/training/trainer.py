@@ -85,7 +85,9 @@ def make_trainer(
     Raises:
         Refused: the device is not available, or an option of the trainer or of a callback is wrong.
     """
-    watching = [] if rank else watchers(cfg, folder)  # built in every phase, so that a wrong option is refused in the first
+    watching = (
+        [] if rank else watchers(cfg, folder)
+    )  # built in every phase, so that a wrong option is refused in the first
     if judge and judge.epoch_samples:
         watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
     if rank or not phase.is_last:  # samples mean nothing before the last phase
@@ -134,9 +136,7 @@ def make_trainer(
     except Refused:
         raise
     except Exception as error:
-        raise Refused(
-            f"hardware or trainer: {one_line(error)} (this machine has: {devices_here()})"
-        ) from error
+        raise Refused(f"hardware or trainer: {one_line(error)} (this machine has: {devices_here()})") from error
     if not isinstance(trainer, Trainer):
         raise Refused(f"trainer._target_={node._target_}: expected pytorch_lightning.Trainer or a subclass of it")
     if ranks > 1:
@@ -159,6 +159,8 @@ def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
                 f"logger={name} needs an extra: pip install 'genrun[{name}]' ({str(error).splitlines()[0]})"
             ) from error
         if not isinstance(logger, Logger):
-            raise Refused(f"logger.{name}._target_={node._target_}: expected a logger of Lightning, got a {type(logger).__name__}")
+            raise Refused(
+                f"logger.{name}._target_={node._target_}: expected a logger of Lightning, got a {type(logger).__name__}"
+            )
         made.append(logger)
     return made

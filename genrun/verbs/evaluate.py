@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused, one_line
-from genrun.verbs.arguments import Arguments, open_checked, output_path
+from genrun.verbs.arguments import Arguments, check_new, open_checked, output_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
     for target in targets:
         if not target.exists():
             raise Refused(f"{target}: there is no such run folder or .npz file")
+    if out:
+        check_new(out)
     if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
         raise Refused("--out is for one .npz file or the controls; a run's table goes into its folder")
 
@@ -94,10 +96,11 @@ def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None, 
     from omegaconf import OmegaConf
 
     from genrun.config.compose import compose
+    from genrun.config.container import plain
     from genrun.system.console import say
 
     given = folder / "overrides.yaml"
-    words = map(str, OmegaConf.load(given)) if given.is_file() else []
+    words = map(str, plain(OmegaConf.load(given))) if given.is_file() else []
     chosen = [word for word in words if word.startswith(("model=", "experiment="))]
     try:
         return compose([*chosen, *overrides], config_dir)

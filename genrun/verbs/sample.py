@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, open_checked, output_path
+from genrun.verbs.arguments import Arguments, check_new, free_path, open_checked, output_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,14 +22,17 @@ def main(arguments: list[str]) -> int:
     """Draw new images and write them to a .png (a grid) or an .npz file; the run folder is not changed."""
     asked = parse(arguments)
     run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust)
+    if asked.out:
+        check_new(asked.out)
     images, labels = draw(run, asked)
-    write(asked.out, images, labels, scale=1 if asked.resolution else None)
-    print(asked.out)
+    out = asked.out or free_path("samples", ".png")
+    write(out, images, labels, scale=1 if asked.resolution else None)
+    print(out)
     return 0
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """Parse the command line; in the result `out` is a path and `labels` a list of numbers or None.
+    """Parse the command line; in the result `out` is a path or None, and `labels` a list of numbers or None.
 
     Raises:
         Refused: an option is wrong.
@@ -55,12 +58,13 @@ def parse(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png"
+        "--out", help="a .png (grid) or .npz (images, labels); default samples.png, or samples_2.png where that exists"
     )
     parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
-    asked.out = output_path(asked.out, (".png", ".npz"))
+    place = output_path(asked.out or "samples.png", (".png", ".npz"))
+    asked.out = place if asked.out else None
     for name in ("n", "resolution"):
         value = getattr(asked, name)
         if value is not None and value < 1:
