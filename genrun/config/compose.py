@@ -96,8 +96,12 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         return Refused(f"{group}={choice}: no such choice{there_are(group, choice, error.options or [], config_dir)}")
     if isinstance(error, ConfigCompositionException):
-        if text.startswith("Could not override") or (text.startswith("Could not delete") and "does not exist" in text):
+        if text.startswith("Could not override"):
             return Refused(no_such_option(text.split("'")[1].split("@")[0], overrides, config_dir))
+        if text.startswith("Could not delete") and "does not exist" in text:
+            key = text.split("'")[1]
+            near = did_you_mean(whole_keys(key, known_keys(overrides, config_dir)))
+            return Refused(f"~{key}: there is no such option{near}, or it is null: it cannot be left out")
         if text.startswith("Error merging override"):
             reason = one_line(error.__cause__ or error).partition(" full_key")[0]
             return Refused(f"{text.removeprefix('Error merging override ')}: cannot be set ({reason})")
