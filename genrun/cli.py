@@ -92,16 +92,29 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def check_words(words: list[str]) -> None:
-    """Check that every word has the form option=value; any other word is probably a misspelt verb.
+    """Check that every word has the form option=value; any other word is probably a verb or a choice.
 
     Raises:
-        Refused: a word has another form; the message suggests the nearest verb or group.
+        Refused: a word has another form; the message says which verbs there are, and suggests the nearest verb, group or choice.
     """
-    from genrun.config.compose import GROUPS
+    from genrun.config.compose import group_choices
+    from genrun.config.suggestions import did_you_mean
 
     for word in words:
-        if "=" not in word and not word.startswith("~"):
-            raise Refused(f"cannot read '{word}': expected option=value{nearest(word, [*VERBS, *GROUPS])}")
+        if "=" in word or word.startswith("~"):
+            continue
+        choices = group_choices()
+        named = [f"{group}={word}" for group in choices if "/" not in group and word in choices[group]]
+        if word in choices:
+            hint = f"; {word}=… is one of {', '.join(choices[word])}"
+        elif named:
+            hint = did_you_mean(named)
+        else:
+            hint = nearest(word, [*VERBS, *choices])
+        raise Refused(
+            f"cannot read '{word}': expected option=value{hint}, or first one of the verbs {', '.join(VERBS)}; "
+            "a run needs no verb; genrun --help shows what there is"
+        )
 
 
 def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) -> int:
@@ -113,6 +126,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
     import hydra
 
     from genrun.config.compose import explain, name_parts
+    from genrun.config.container import plain
 
     status = 0
 
@@ -124,7 +138,7 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
 
         def work() -> int:
             name_parts(cfg, HydraConfig.get().runtime.choices)
-            run(cfg, list(HydraConfig.get().overrides.task))
+            run(cfg, plain(HydraConfig.get().overrides.task))
             return 0
 
         status = guarded(work, debug=debug)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import optuna
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, ListConfig
     from pytorch_lightning import Trainer
     from pytorch_lightning.strategies import DDPStrategy
 
@@ -45,6 +45,18 @@ def dotted_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
         child = node._get_node(key)
         if OmegaConf.is_dict(child) and not child._is_none() and not child._is_interpolation():
             yield from dotted_keys(child, f"{prefix}{key}.")
+
+
+def raw_values(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of every option, as it is written: interpolations as text, a missing value as `???`."""
+    from omegaconf import OmegaConf
+
+    for key in node if OmegaConf.is_dict(node) else range(len(node)):
+        child = node._get_node(key)
+        if OmegaConf.is_config(child) and not (child._is_none() or child._is_interpolation() or child._is_missing()):
+            yield from raw_values(child, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", child._value()
 
 
 def read_checkpoint(path: str | Path, map_location: Any) -> dict[str, Any]:

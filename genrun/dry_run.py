@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from genrun.data.module import ImageData
 from genrun.runs.folder import RunFolder
+from genrun.runs.logs import logging_to
 from genrun.runs.phases import earlier_weights, phases_of
 from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
@@ -26,10 +28,17 @@ from genrun.system.console import duration, say
 from genrun.system.hardware import precision, processes
 
 WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
+PATIENCE = 10.0  # seconds after which slow steps are not timed further
 
 
 class StepClock(Callback):
-    """A callback that measures the seconds per training step, without the first steps, and keeps the first batch."""
+    """A callback that measures the seconds per training step, without the first steps, and keeps the first batch.
+
+    It ends the training when enough steps were timed, or when it has taken long and two steps are done.
+
+    Args:
+        epochs: the budget of the training that is tried.
+    """
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -45,13 +54,16 @@ class StepClock(Callback):
     ) -> None:
         self.ends.append(time.monotonic())
         self.batch = self.batch or batch
+        slow = len(self.ends) > 1 and self.ends[-1] - self.started > PATIENCE
+        if slow or len(self.ends) == WARM_UP + TIMED:
+            trainer.should_stop = True
 
     @property
     def seconds(self) -> float:
         """Return the mean seconds of a training step; if there is only one, it includes what is done once."""
-        ends = self.ends[WARM_UP:] if len(self.ends) > WARM_UP + 1 else self.ends
+        ends = self.ends[min(WARM_UP, max(0, len(self.ends) - 2)) :]
         ends = ends if len(ends) > 1 else [self.started, *ends]
-        return (ends[-1] - ends[0]) / max(1, len(ends) - 1)
+        return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Console) -> None:
@@ -63,7 +75,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
     # train in a temporary folder, which is deleted afterwards
     with tempfile.TemporaryDirectory() as scratch:
         short = cfg.copy()
-        short.logger, short.callbacks.watching, short.run.extend = {}, {}, False
+        short.run.extend = False
         context = prepare(short, RunFolder(Path(scratch)), data, console)  # checks what the run itself would check
         if (many := processes(cfg)) > 1:
             short.hardware.devices = 1  # here one process trains with the whole batch
@@ -97,11 +109,26 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
             if many > 1
             else ""
         ),
-        "training": f"{'; '.join(each)}: about {duration(total)}",
+        "training": f"{'; '.join(each)}: about {duration(total)}"
+        + (f"; it stops at trainer.max_time={cfg.trainer.max_time}" if cfg.trainer.max_time else ""),
     }.items():
         table.add_row(name, Text(value, overflow="fold"))
     say(console, data.summary())
     console.print(table)
+
+
+def build_all(cfg: DictConfig, data: ImageData) -> None:
+    """Build everything that a run needs, also what later phases of its training need, and train and write nothing.
+
+    Raises:
+        GenrunError: the run would be refused.
+    """
+    with tempfile.TemporaryDirectory() as scratch, logging_to(logging.NullHandler()):
+        short = cfg.copy()
+        short.run.extend = False
+        context = prepare(short, RunFolder(Path(scratch)), data, Console(quiet=True))
+        for phase in phases_of(short)[1:]:
+            context.enter(phase)
 
 
 def timed_phases(context: RunContext) -> list[StepClock]:
@@ -113,9 +140,11 @@ def timed_phases(context: RunContext) -> list[StepClock]:
         trainer = context.trainer
         clock = StepClock(trainer.max_epochs)
         trainer.callbacks = [clock]
-        trainer.limit_train_batches = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
-        trainer.limit_val_batches = 0
-        trainer.fit_loop.max_epochs = 1
+        steps = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
+        trainer.limit_train_batches, trainer.limit_val_batches = steps, 0
+        # an epoch of few steps does not say how long a step takes: its first step also does what is done once
+        trainer.fit_loop.max_epochs = min(clock.epochs, -(-(WARM_UP + TIMED) // steps))
+        trainer.fit_loop.min_epochs = None
         trainer.fit(context.method, context.data)
         clocks.append(clock)
         if not phase.is_last:

@@ -3,11 +3,12 @@
 Exit statuses: 2 for errors that are known before the first training step, 1 for errors after it, 130 for SIGINT, 143 for SIGTERM.
 """
 
+import contextlib
 import difflib
 import re
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 LONGEST_LINE = 2000  # characters of an error message that are shown
 # The characters that a terminal obeys instead of showing: control characters, marks that reverse the order of the text, and halves of
@@ -63,9 +64,15 @@ class Interrupted(BaseException):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return a hint for a misspelt name, such as ` (did you mean 'mnist'?)`; an empty text if no choice is similar."""
-    near = difflib.get_close_matches(name, list(choices), n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    """Return a hint for a misspelt name, such as ` (did you mean 'mnist'?)`; an empty text if no choice is similar.
+
+    A part of a longer name counts as similar, such as slurm for submitit_slurm.
+    """
+    choices = [choice for choice in choices if choice != name]
+    near = difflib.get_close_matches(name, choices, n=1) or [
+        choice for choice in choices if len(name) > 2 and name in re.split(r"\W|_", choice)
+    ]
+    return f" (did you mean {' or '.join(map(repr, near[:3]))}?)" if near else ""
 
 
 def as_genrun_error(error: Exception | Interrupted) -> GenrunError | Interrupted:
@@ -73,6 +80,17 @@ def as_genrun_error(error: Exception | Interrupted) -> GenrunError | Interrupted
     if isinstance(error, GenrunError | Interrupted):
         return error
     return Failed(f"{type(error).__name__}: {error} (--debug shows the traceback, a run's log.txt has it)")
+
+
+@contextlib.contextmanager
+def before_training() -> Iterator[None]:
+    """Convert any error to one that was known before the first training step, while the context lasts."""
+    try:
+        yield
+    except GenrunError:
+        raise
+    except Exception as error:
+        raise Refused(f"{type(error).__name__}: {error} (--debug shows the traceback)") from error
 
 
 def print_error(error: GenrunError | Interrupted) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from genrun.config.build import build, find_target, signature_of
+from genrun.config.build import build, construct, find_target, refusal, signature_of
 from genrun.config.container import to_container
 from genrun.data.facts import described_data, recall, remember
-from genrun.errors import GenrunError, Refused
+from genrun.errors import GenrunError, Refused, one_line
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import images_key
 from genrun.runs.phases import phases_of
@@ -35,8 +36,17 @@ def cache_folder(cfg: DictConfig) -> Path:
 
 
 def build_data(cfg: DictConfig) -> ImageData:
-    """Build the data module that `cfg.data` describes."""
-    return build(OmegaConf.create(described_data(cfg)), "data")
+    """Build the data module that `cfg.data` describes.
+
+    Raises:
+        Refused: an option is wrong, or the class is no `ImageData`.
+    """
+    from genrun.data.module import ImageData
+
+    data = build(OmegaConf.create(described_data(cfg)), "data")
+    if not isinstance(data, ImageData):
+        raise Refused(f"data._target_={cfg.data._target_}: expected genrun.data.module.ImageData or a subclass of it")
+    return data
 
 
 def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
@@ -96,7 +106,7 @@ def build_method(cfg: DictConfig) -> Method:
             raise Refused(f"model={cfg.model.name}: its YAML lacks {option}; write {fact}")
     node = OmegaConf.create({key: value for key, value in to_container(cfg.model).items() if key != "name"})
     try:
-        method = build(node, "model")
+        method = construct(node, "model")
     except GenrunError:
         raise
     except Exception as error:
@@ -104,7 +114,7 @@ def build_method(cfg: DictConfig) -> Method:
         hint = ""
         if isinstance(cause, AttributeError):
             hint = " (a method calls super().__init__(image_shape, num_classes) before anything else)"
-        raise Refused(f"model={cfg.model.name}: {str(cause).splitlines()[0]}{hint}") from error
+        raise Refused(f"model={cfg.model.name}: {one_line(cause)}{hint}") from error
     check_is_method(method, f"model={cfg.model.name}")
     return method
 
@@ -168,18 +178,23 @@ def build_judge(cfg: DictConfig, data: ImageData, console: Console) -> Judge:
         console: where the judge shows progress.
 
     Raises:
-        Refused: an option is wrong, or this machine lacks the device.
+        Refused: an option is wrong, the class is no `Judge`, or this machine lacks the device.
     """
+    from genrun.evaluation.judge import Judge
     from genrun.system.hardware import check_device, device_of
 
     check_device(cfg)
-    judge = build(cfg.evaluation, "evaluation")  # partial, because Hydra would turn the facts into a configuration
-    return judge(
-        data,
-        Facts.from_dict(to_container(cfg.data.facts)),
-        images_key(cfg),
-        cache_folder(cfg),
-        console,
-        seed=cfg.seed,
-        device=device_of(cfg),
-    )
+    node = cfg.evaluation
+    judge = build(node, "evaluation")  # partial, because Hydra would turn the facts into a configuration
+    made = getattr(judge, "func", None)
+    if not (inspect.isclass(made) and issubclass(made, Judge)):
+        raise Refused(
+            f"evaluation._target_={node._target_}: expected genrun.evaluation.judge.Judge or a subclass of it"
+        )
+    facts, cache = Facts.from_dict(to_container(cfg.data.facts)), cache_folder(cfg)
+    try:
+        return judge(data, facts, images_key(cfg), cache, console, seed=cfg.seed, device=device_of(cfg))
+    except GenrunError:
+        raise
+    except Exception as error:
+        raise Refused(refusal("evaluation", error)) from error

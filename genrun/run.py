@@ -15,7 +15,7 @@ from rich.console import Console
 
 import genrun
 from genrun.config.schema import check
-from genrun.errors import Interrupted, Pruned, one_line
+from genrun.errors import Interrupted, Pruned, before_training, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
@@ -63,21 +63,22 @@ def run(
         Interrupted: a signal stopped the run.
     """
     console, signals = console or screen(), signals or Signals()
-    check(cfg)
-    facts, data = read_facts(cfg)
-    cfg = with_facts(cfg, facts)
-    for name, weights in taken_phases(cfg.model).items():
-        cfg.model[name].from_run = os.path.abspath(weights.parents[2])
-    cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
-    folder = RunFolder.of(cfg)
-    if on_folder is not None:
-        on_folder(folder)
-    keys = stage_keys(cfg, folder)
+    with before_training():
+        check(cfg)
+        facts, data = read_facts(cfg)
+        cfg = with_facts(cfg, facts)
+        for name, weights in taken_phases(cfg.model).items():
+            cfg.model[name].from_run = os.path.abspath(weights.parents[2])
+        cfg.run.beside = [os.path.abspath(os.path.expanduser(pattern)) for pattern in cfg.run.get("beside") or []]
+        folder = RunFolder.of(cfg)
+        if on_folder is not None:
+            on_folder(folder)
+        keys = stage_keys(cfg, folder)
     if cfg.run.dry_run:
         from genrun.dry_run import dry_run
 
         check_resumable(cfg, folder)
-        with logging_to(logging.NullHandler()), signals.watching():
+        with before_training(), logging_to(logging.NullHandler()), signals.watching():
             dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     starts_over = cfg.run.resume == "never"
@@ -89,7 +90,7 @@ def run(
 
     from genrun.stages.context import prepare
 
-    with logging_to(logging.NullHandler()):
+    with before_training(), logging_to(logging.NullHandler()):
         known = None if starts_over else keys
         context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
     say(console, context.data.summary())

@@ -49,7 +49,7 @@ class Phase:
 
     Args:
         name: its name in the YAML's `model.phases`, status.json, metrics.csv and the progress bar; empty if the training has one part.
-        max_epochs: its budget, in epochs; None: Lightning's default, which trainer.max_time or trainer.max_steps may end earlier.
+        max_epochs: its budget, in epochs; None: Lightning's default, which trainer.max_time may end earlier.
         is_last: whether it is the last phase. The method draws samples after it, so the sample grids and the judge work in it.
     """
 

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from genrun.evaluation.judge import Judge
 
 
+def check_count(name: str, value: int) -> None:
+    """Check that an option of a callback is at least 1.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
 class EpochWatcher(Callback):
     """A callback that observes the method after an epoch, in evaluation mode, without using the global random stream.
 
@@ -30,6 +40,7 @@ class EpochWatcher(Callback):
     """
 
     def __init__(self, every: int = 1) -> None:
+        check_count("every", every)
         self.every = every
         self.last_epoch = 0  # the last epoch that was handled, observed or skipped
         self.last_observed = 0  # the last epoch that was observed
@@ -71,6 +82,7 @@ class SampleGrid(EpochWatcher):
 
     def __init__(self, folder: RunFolder, seed: int, every: int = 1, columns: int = 10) -> None:
         super().__init__(every)
+        check_count("columns", columns)
         self.folder = folder
         self.seed = seed
         self.columns = columns
@@ -116,6 +128,7 @@ class FirstCodes(Callback):
     """
 
     def __init__(self, folder: RunFolder, seed: int, most: int = 2000) -> None:
+        check_count("most", most)
         self.folder = folder
         self.seed = seed
         self.most = most

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
 import inspect
 import logging
+import os
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genrun.config.container import plain
 from genrun.config.extras import extra_of, to_install
-from genrun.errors import Refused, nearest
+from genrun.errors import GenrunError, Refused, nearest, one_line
 
 logging.getLogger("hydra").addHandler(
     logging.NullHandler()
@@ -30,7 +34,14 @@ _WORDS = {  # annotation → one value of it, many
     types.NoneType: ("null", "null"),
     typing.Any: ("a value", "values"),
 }
-_RESERVED = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+# Hydra's own keys of a node, and what they may be
+_RESERVED: dict[str, Any] = {
+    "_target_": str,
+    "_partial_": bool,
+    "_args_": list,
+    "_recursive_": bool,
+    "_convert_": Literal["none", "partial", "object", "all"],
+}
 
 
 def build(node: DictConfig, path: str, **extra: Any) -> Any:
@@ -41,8 +52,22 @@ def build(node: DictConfig, path: str, **extra: Any) -> Any:
         extra: more arguments of the class.
 
     Raises:
-        Refused: the class cannot be imported, or an argument is unknown, missing or of the wrong type.
+        Refused: the node names no class, the class cannot be imported or refuses the arguments, or an argument is unknown, missing or
+            of the wrong type.
+        ModuleNotFoundError: the class needs a package that is not installed.
     """
+    try:
+        return construct(node, path, **extra)
+    except (GenrunError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        raise Refused(refusal(path, error)) from error
+
+
+def construct(node: DictConfig, path: str, **extra: Any) -> Any:
+    """Build an object as `build` does, but raise the error of the class itself if it refuses the arguments."""
+    if not OmegaConf.is_dict(node) or "_target_" not in node:
+        raise Refused(f"{path}: expected the options of a class, which {path}._target_ names, got {plain(node)!r}")
     try:
         arguments = OmegaConf.to_container(node, resolve=True)
     except OmegaConfBaseException as error:
@@ -50,10 +75,20 @@ def build(node: DictConfig, path: str, **extra: Any) -> Any:
     _check_node(arguments, path, extra)
     try:
         return instantiate(arguments, **extra)
-    except InstantiationException as error:  # raise the error of the class itself
+    except InstantiationException as error:
         while isinstance(error, InstantiationException) and error.__cause__ is not None:
             error = error.__cause__
         raise error from None
+
+
+def refusal(path: str, error: BaseException) -> str:
+    """Return the line that says why a class refused its arguments.
+
+    Args:
+        path: the dotted path of the arguments in the configuration. It is left out if the message of the error begins with an option.
+    """
+    words = one_line(error)
+    return words if re.match(rf"{re.escape(path.partition('.')[0])}\.\w", words) else f"{path}: {words}"
 
 
 def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
@@ -65,6 +100,9 @@ def _check_node(node: Any, path: str, extra: Mapping[str, Any]) -> None:
         for key, value in node.items():
             _check_node(value, f"{path}.{key}", {})
         if "_target_" in node:
+            for key in _RESERVED.keys() & node.keys():
+                if not _fits(node[key], _RESERVED[key]):
+                    raise Refused(f"{path}.{key}: expected {_describe(_RESERVED[key])}, got {node[key]!r}")
             arguments = {key: value for key, value in node.items() if key not in _RESERVED}
             check_arguments(
                 find_target(str(node["_target_"]), path), arguments, path, extra, partial=bool(node.get("_partial_"))
@@ -77,7 +115,10 @@ def signature_of(target: Callable[..., Any]) -> tuple[dict[str, inspect.Paramete
     A class that takes `*positional` and `**options` passes them on to the next class of its bases, so the parameters of that class
     are included, and so on.
     """
-    parameters = dict(inspect.signature(target).parameters)
+    try:
+        parameters = dict(inspect.signature(target).parameters)
+    except ValueError:  # a class that is written in C and does not say what it takes
+        return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}, {}
     if not inspect.isclass(target):
         return parameters, _annotations(target)
     initialisers = [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one) and one is not object]
@@ -121,7 +162,7 @@ def find_target(target: str, path: str) -> Callable[..., Any]:
         Refused: the class or function cannot be imported.
     """
     try:
-        return get_object(target)
+        found = get_object(target)
     except Exception as error:
         module, _, name = target.rpartition(".")
         try:
@@ -130,6 +171,9 @@ def find_target(target: str, path: str) -> Callable[..., Any]:
             extra = extra_of(getattr(missing, "name", None) or "")
             reason = f"{missing}; it needs {to_install(extra)}" if extra else str(missing)
         raise Refused(f"{path}._target_={target}: cannot be imported ({reason})") from error
+    if not callable(found):
+        raise Refused(f"{path}._target_={target}: expected a class or a function, got a {type(found).__name__}")
+    return found
 
 
 def check_arguments(
@@ -155,12 +199,16 @@ def check_arguments(
     for key, value in arguments.items():
         if key not in parameters and not takes_any:
             raise Refused(f"{path}.{key}: {_name(target)} takes no such option{nearest(key, parameters)}")
-        if not _fits(value, hints.get(key, Any)):
+        left_out = value is None and key in parameters and parameters[key].default is None
+        if not left_out and not _fits(value, hints.get(key, Any)):
             chosen = isinstance(value, str) and _is_part(hints[key])
-            part = f"; a part is chosen by {path.replace('.', '/')}/{key}=…" if chosen else ""
-            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}{part}")
+            hint = f"; a part is chosen by {path.replace('.', '/')}/{key}=…" if chosen else ""
+            if not isinstance(value, Mapping) and _fits("", hints[key]):
+                hint = f"; a text that looks like something else is quoted: \"{path}.{key}='…'\""
+            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}{hint}")
         if other := _of_another_class(value, hints.get(key), f"{path}.{key}"):
-            raise Refused(f"{path}.{key}: expected a {hints[key].__name__}, got {other}")
+            kind = f"a {hints[key].__name__}" if inspect.isclass(hints[key]) else _describe(hints[key])
+            raise Refused(f"{path}.{key}: expected {kind}, got {other}")
     if not partial:
         for key, parameter in parameters.items():
             required = parameter.default is parameter.empty and parameter.kind in (
@@ -172,10 +220,21 @@ def check_arguments(
 
 
 def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
-    """Return the name of the class that a node builds, if it is not the annotated class or a subclass of it; otherwise None."""
-    if not (isinstance(value, Mapping) and "_target_" in value and inspect.isclass(hint)) or value.get("_partial_"):
+    """Return what a node builds, if it is not what the annotation asks for; otherwise None.
+
+    If the annotation is a class, this is the class or a subclass of it; if it is a function that makes something, the node is partial.
+    """
+    if not (isinstance(value, Mapping) and "_target_" in value):
         return None
     made = find_target(str(value["_target_"]), path)
+    partial = bool(value.get("_partial_"))
+    if (typing.get_origin(hint) or hint) is Callable:
+        ready = not partial and not (inspect.isclass(made) and any("__call__" in vars(one) for one in made.__mro__))
+        return f"what {_name(made)} returns; {path}._partial_=true leaves the call to the class" if ready else None
+    if not inspect.isclass(hint):
+        return None
+    if partial:
+        return f"a function that makes one; leave {path}._partial_ out"
     return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
 
 
@@ -184,10 +243,8 @@ def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
-    if origin is typing.Literal:
-        return value in arguments
-    if isinstance(value, Mapping) and "_target_" in value:
-        return True
+    if origin is Literal:
+        return any(value == argument and type(value) is type(argument) for argument in arguments)
     if hint is None or hint is types.NoneType:
         return value is None
     if hint is int:
@@ -196,19 +253,27 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint in (bool, str):
         return isinstance(value, hint)
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True
     if _is_part(hint):
-        return value is not None and not isinstance(value, str | int | float | list)
+        return value is not None and not isinstance(value, str | int | float | list | Mapping)
     kind = origin or hint
-    if kind in (list, tuple, set) or (
-        inspect.isclass(kind) and kind.__module__ == "collections.abc" and issubclass(kind, Sequence)
-    ):
+    if not inspect.isclass(kind) or kind in (Any, object):
+        return True
+    if issubclass(kind, list | tuple | set) or (kind.__module__ == "collections.abc" and issubclass(kind, Sequence)):
         if not isinstance(value, list | tuple):
             return False
-        each = arguments[0] if kind is not tuple and arguments else Any
-        return all(_fits(item, each) for item in value)
-    if kind is dict or kind is Mapping:
-        return isinstance(value, Mapping)
-    return True
+        if kind is tuple and arguments and arguments[-1] is not ...:
+            return len(value) == len(arguments) and all(map(_fits, value, arguments))
+        return all(_fits(item, arguments[0]) for item in value) if arguments else True
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping) and (not arguments or all(_fits(one, arguments[1]) for one in value.values()))
+    if issubclass(kind, os.PathLike | enum.Enum) and isinstance(value, str):
+        return True
+    try:
+        return isinstance(value, kind)
+    except TypeError:  # a Protocol that cannot be asked
+        return True
 
 
 def _is_part(hint: Any) -> bool:

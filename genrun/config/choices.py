@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -57,3 +58,12 @@ def models() -> dict[str, Traversable | Path]:
 def models_with(group: str) -> list[str]:
     """Return the names of the package's models that use a group such as `model/prior`."""
     return [name for name, file in models().items() if f"/{group}: " in file.read_text()]
+
+
+def choices_below(folder: Traversable | Path, group: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every group below a configuration folder with each of its choices: ("model/prior", "mixture")."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            yield from choices_below(entry, f"{group}/{entry.name}" if group else entry.name)
+        elif group and entry.name.endswith(".yaml"):
+            yield group, entry.name.removesuffix(".yaml")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
+from importlib import resources
 from pathlib import Path
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from genrun.compat import dotted_keys
-from genrun.config.choices import models_with
-from genrun.errors import GenrunError, Refused, nearest
+from genrun.config.choices import choices_below, models_with
+from genrun.config.suggestions import did_you_mean, quoted, whole_keys
+from genrun.config.trainer_options import REFUSED
+from genrun.errors import GenrunError, Refused, nearest, one_line
 
 GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
 
@@ -84,50 +90,113 @@ def make_importable(folder: str) -> None:
 
 def explain(error: Exception, overrides: list[str], config_dir: str | None = None) -> GenrunError:
     """Convert an error of Hydra or OmegaConf to an error of one line that suggests the nearest correct name."""
-    from hydra.errors import (
-        ConfigCompositionException,
-        HydraException,
-        MissingConfigException,
-        OverrideParseException,
-        SearchPathException,
-    )
+    from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 
     if isinstance(error, GenrunError):
         return error
-    text = " ".join((str(error) or str(error.__cause__)).split())
+    text = one_line(error)
     if isinstance(error, OverrideParseException):
-        word = error.override.partition("=")[0]
-        return Refused(f"cannot read '{error.override}': expected option=value{nearest(word, GROUPS)}")
+        return Refused(unreadable(error.override))
+    if chosen := no_choice(overrides, config_dir):
+        return Refused(chosen)
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        choices = [option for option in error.options or [] if not option.endswith("/")]
-        return Refused(
-            f"{group}={choice}: no such choice{nearest(choice, choices)}; there {'is' if len(choices) == 1 else 'are'} "
-            + ", ".join(choices)
-            + ("" if config_dir else " (--config-dir adds your own)")
-        )
-    if isinstance(error, ConfigCompositionException) and "Could not override" in text:
-        key = text.split("'")[1].split("@")[0]
-        if users := models_with(key):
-            return Refused(f"{key}: this model has no such part; {', '.join(users)} have")
-        known = [
-            name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")
-        ]
-        near = nearest(key, known) or nearest(key.rpartition(".")[2], [name.rpartition(".")[2] for name in known])
-        return Refused(f"{key}: no such option{near}; to add an option of your own write +{key}=…")
+        return Refused(f"{group}={choice}: no such choice{there_are(group, choice, error.options or [], config_dir)}")
+    if isinstance(error, ConfigCompositionException):
+        if text.startswith("Could not override"):
+            return Refused(no_such_option(text.split("'")[1].split("@")[0], overrides, config_dir))
+        if text.startswith("Could not delete") and "does not exist" in text:
+            key = text.split("'")[1]
+            near = did_you_mean(whole_keys(key, known_keys(overrides, config_dir)))
+            return Refused(f"~{key}: there is no such option{near}, or it is null: it cannot be left out")
+        if text.startswith("Error merging override"):
+            reason = one_line(error.__cause__ or error).partition(" full_key")[0]
+            return Refused(f"{text.removeprefix('Error merging override ')}: cannot be set ({reason})")
+    if text.startswith("Sweep parameters"):
+        words = text[text.index("'") + 1 : text.rindex("'")]
+        return Refused(f"{words} is several values: add -m to run each")
     if "Ambiguous value for argument" in text:
-        quoted = text.split("'")[1]
-        return Refused(f"{quoted} is several values: add -m to run each, or write [a,b] for a list")
-    if isinstance(error, HydraException | OmegaConfBaseException | SearchPathException):
+        word = text.split("'")[1]
+        return Refused(
+            f"{word} is several values: add -m to run each, write [a,b] for a list, or quote a text: {quoted(word)}"
+        )
+    if isinstance(error, HydraException | OmegaConfBaseException):
         return Refused(text)
     return Refused(f"{type(error).__name__}: {text}")
+
+
+def unreadable(word: str) -> str:
+    """Return the message for an override that Hydra's parser cannot read."""
+    key, equals, _ = word.partition("=")
+    if not equals or not re.fullmatch(r"[+~]*[\w./@:$-]+", key, re.ASCII):
+        return f"cannot read '{word}': expected option=value{nearest(key, GROUPS)}"
+    return (
+        f"cannot read '{word}': a value with special characters is quoted, for the shell and for genrun: {quoted(word)}"
+    )
+
+
+def no_choice(overrides: list[str], config_dir: str | None) -> str | None:
+    """Return the message for the first override of a group whose value is no name of a choice; None if there is none.
+
+    Hydra itself reports these without the name of the group.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    choices = group_choices(config_dir)
+    for override in OverridesParser.create().parse_overrides(overrides):
+        group = override.key_or_group
+        if not group:
+            return unreadable(override.input_line)
+        if group not in choices or override.is_delete() or override.is_sweep_override():
+            continue
+        names = value if isinstance(value := override.value(), list) else [value]
+        if not all(isinstance(name, str) for name in names):
+            return f"{override.input_line}: expected the name of a choice{there_are(group, '', choices[group], config_dir)}"
+    return None
+
+
+def group_choices(config_dir: str | None = None) -> dict[str, list[str]]:
+    """Return the choices of each group, the user's own groups included: `{"model/prior": ["convex", …], …}`."""
+    folders = [resources.files("genrun.conf"), *([Path(config_dir)] if config_dir else [])]
+    found: dict[str, set[str]] = {}
+    for folder in folders:
+        for group, choice in choices_below(folder):
+            found.setdefault(group, set()).add(choice)
+    return {group: sorted(found[group]) for group in sorted(found)}
+
+
+def there_are(group: str, choice: str, options: list[str], config_dir: str | None) -> str:
+    """Return the end of a message: the nearest choice of a group, and all of them."""
+    # Hydra's own launcher and sweeper cannot be used
+    choices = sorted(
+        {one for one in options if not one.endswith("/") and not (group[:6] == "hydra/" and one == "basic")}
+    )
+    own = "" if config_dir or group.startswith("hydra/") else " (--config-dir adds your own)"
+    return f"{nearest(choice, choices)}; there {'is' if len(choices) == 1 else 'are'} {', '.join(choices)}{own}"
+
+
+def no_such_option(key: str, overrides: list[str], config_dir: str | None) -> str:
+    """Return the message for a key that the configuration does not have."""
+    if users := models_with(key):
+        return f"{key}: this model has no such part; {', '.join(users)} have"
+    group, _, option = key.rpartition(".")
+    if group == "trainer" and option in REFUSED:
+        return f"{key}: genrun does not pass it on; {REFUSED[option]}"
+    known = [
+        name for name in known_keys(overrides, config_dir) if name.startswith("hydra.") == key.startswith("hydra.")
+    ]
+    near = whole_keys(key, known)
+    if not near and option in REFUSED:
+        return f"{key}: no such option; of Lightning's {option}: {REFUSED[option]}"
+    add = f", and +{key}=… adds one that a class takes" if group else ""
+    return f"{key}: no such option{did_you_mean(near)}; genrun --cfg job shows what there is{add}"
 
 
 def known_keys(overrides: list[str], config_dir: str | None) -> list[str]:
     """Return all groups and all dotted keys of the configuration, composed with only the group choices of the overrides."""
     choices = [text for text in overrides if text.partition("=")[0] in (*GROUPS, "hydra/launcher", "hydra/sweeper")]
-    try:
-        cfg = compose(choices, config_dir, hydra=True)
-    except GenrunError:
-        cfg = compose([], hydra=True)
-    return [*GROUPS, *dotted_keys(cfg)]
+    cfg = None
+    if len(choices) < len(overrides):  # else these words are what cannot be composed
+        with contextlib.suppress(GenrunError):
+            cfg = compose(choices, config_dir, hydra=True)
+    return [*group_choices(config_dir), *dotted_keys(compose([], hydra=True) if cfg is None else cfg)]

@@ -9,7 +9,9 @@ from typing import Literal
 from omegaconf import DictConfig, OmegaConf
 
 from genrun.config.build import check_arguments
-from genrun.config.container import to_container
+from genrun.config.container import plain, to_container
+from genrun.config.sections import check_sections
+from genrun.config.trainer_options import PASSED, check_trainer_options
 from genrun.errors import Refused, nearest, printable
 
 LONGEST_NAME = 120  # bytes; a folder's name may have 255, and may hold two of these
@@ -57,37 +59,45 @@ class Hardware:
     memory_format: Literal["contiguous", "channels_last"]
 
 
+# options outside the classes of the configuration, and their smallest value
+LEAST: dict[str, float] = {
+    "sample.n": 1,
+    "sample.chunk": 1,
+    "run.checkpoint_minutes": 0,
+    "hardware.devices": 1,
+    "hardware.threads": 1,
+    **{f"trainer.{option}": least for option, least in PASSED.items() if least is not None},
+}
+
+
 def check(cfg: DictConfig) -> None:
     """Check the types and ranges of options that are not arguments of a class, such as `run`, `paths` and `hardware`.
 
     Raises:
         Refused: an option is wrong; the message gives its key, what was expected and what was given.
     """
+    check_sections(cfg)
     for name, schema in {"paths": Paths, "run": Run, "sweep": Sweep, "sample": Sample, "hardware": Hardware}.items():
-        arguments = OmegaConf.to_container(cfg[name], resolve=True)
-        check_arguments(schema, arguments, name)
+        check_arguments(schema, to_container(cfg[name]), name)
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
-        raise Refused(f"seed: expected an integer from 0 to {2**32 - 1}, got {cfg.seed!r}")
+        raise Refused(f"seed: expected an integer from 0 to {2**32 - 1}, got {plain(cfg.seed)!r}")
     if cfg.run.resume not in (choices := ("auto", "must", "never")):
         raise Refused(
             f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
         )
-    if {"num_nodes", "devices", "strategy"} & set(cfg.trainer):
-        raise Refused("trainer.strategy, devices and num_nodes: leave them; hardware.devices=2 trains on two devices")
+    check_trainer_options(cfg.trainer)
     if isinstance(cfg.hardware.devices, str) and cfg.hardware.devices != "auto":
         raise Refused(f"hardware.devices: expected a number or auto, got {cfg.hardware.devices!r}")
-    for path in (
-        "sample.n",
-        "sample.chunk",
-        "trainer.max_epochs",
-        "trainer.accumulate_grad_batches",
-        "hardware.devices",
-        "hardware.threads",
-    ):
+    for path, least in LEAST.items():
         value = OmegaConf.select(cfg, path)
-        if isinstance(value, int) and value < 1:
-            raise Refused(f"{path}: expected at least 1, got {value}")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
+            raise Refused(f"{path}: expected at least {least}, got {value}")
+    for name, place in cfg.paths.items():
+        if place.startswith("~") and not place.startswith("~/") and os.path.expanduser(place) == place:
+            raise Refused(f"paths.{name}={place}: there is no such user; give the folder's full path")
     check_budget(cfg)
+    check_name("model.name", cfg.model.get("name"))
+    check_name("data.name", cfg.data.get("name"))
     check_name("run.name", cfg.run.name)
     check_name("sweep.name", cfg.sweep.name)
 

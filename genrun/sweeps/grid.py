@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.compat import combinations
-from genrun.config.compose import explain
+from genrun.config.compose import explain, group_choices
 from genrun.errors import Refused
 from genrun.sweeps.jobs import Outcome
 
@@ -27,7 +27,7 @@ class Grid:
         Raises:
             Refused: an override cannot be read.
         """
-        self.jobs = expand(overrides)
+        self.jobs = expand(overrides, config_dir)
         self.size, self.fixed, self.asked = len(self.jobs), common_overrides(self.jobs), 0
         return []
 
@@ -53,13 +53,16 @@ class Grid:
         return []
 
 
-def expand(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of each job: one list for each combination of `a=1,2` and `b=range(3)`.
+def expand(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
+    """Return the overrides of each job: one list for each combination of `a=1,2`, `b=range(3)` and `model=glob(v*)`.
+
+    Args:
+        config_dir: a folder of the user's own groups, from which `glob` chooses too.
 
     Raises:
         Refused: an override cannot be read.
     """
-    parsed = parse_overrides(overrides)
+    parsed = parse_overrides(overrides, config_dir)
     for override in parsed:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise Refused(
@@ -69,7 +72,7 @@ def expand(overrides: list[str]) -> list[list[str]]:
     try:
         return combinations(parsed)
     except Exception as error:
-        raise explain(error, overrides) from error
+        raise explain(error, overrides, config_dir) from error
 
 
 def common_overrides(jobs: list[list[str]]) -> set[str]:
@@ -82,15 +85,40 @@ def job_name(overrides: Sequence[str], fixed: set[str]) -> str:
     return " ".join(text for text in overrides if text not in fixed) or "the only job"
 
 
-def parse_overrides(overrides: list[str]) -> list[Any]:
+def parse_overrides(overrides: list[str], config_dir: str | None = None) -> list[Any]:
     """Parse overrides with Hydra's parser.
 
+    Args:
+        config_dir: a folder of the user's own groups, from which `glob` chooses too.
+
     Raises:
-        Refused: an override cannot be read.
+        Refused: an override cannot be read, or no choice of its group matches a `glob`.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
 
+    groups = GroupChoices(group_choices(config_dir))
     try:
-        return OverridesParser.create().parse_overrides(overrides)
+        parsed = OverridesParser.create(groups).parse_overrides(overrides)
     except Exception as error:
-        raise explain(error, overrides) from error
+        raise explain(error, overrides, config_dir) from error
+    for override in parsed:
+        if isinstance(override.value(), Glob) and not list(override.sweep_string_iterator()):
+            group = override.key_or_group
+            there = f"there are {', '.join(groups.choices[group])}" if group in groups.choices else "it is no group"
+            raise Refused(f"{override.input_line}: no choice of {group} matches; {there}")
+    return parsed
+
+
+class GroupChoices:
+    """Tells Hydra's parser which choices each group has, for `glob`.
+
+    Args:
+        choices: the choices of each group.
+    """
+
+    def __init__(self, choices: dict[str, list[str]]) -> None:
+        self.choices = choices
+
+    def get_group_options(self, group_name: str, results_filter: Any = None) -> list[str]:
+        return self.choices.get(group_name, [])

@@ -9,8 +9,8 @@ from genrun.config.build import build
 from genrun.config.compose import compose
 from genrun.config.kept import keep_configuration
 from genrun.config.schema import check, check_name
-from genrun.errors import Failed, GenrunError, Refused
-from genrun.parts import read_facts, with_facts
+from genrun.errors import Failed, GenrunError, Refused, before_training
+from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.screen import JobTable
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
@@ -36,7 +36,7 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
         Refused: the sweep's overrides cannot be read, or another process is at the sweep.
     """
     job_overrides = [text for text in overrides if not text.lstrip("+~").startswith(HYDRA_PREFIXES)]
-    parse_overrides(job_overrides)
+    parse_overrides(job_overrides, config_dir)
     sweep_overrides = [text for text in overrides if text.lstrip("+~").startswith(SWEEP_PREFIXES)]
     cfg = compose(sweep_overrides, config_dir, hydra=True)
     check_name("sweep.name", cfg.sweep.name)
@@ -60,21 +60,28 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
 
 
 def list_jobs(overrides: list[str], config_dir: str | None) -> int:
-    """Print the state of every job of a grid: `done`, `to resume`, `failed` or `new`.
+    """Print the state of every job of a grid: `done`, `to resume`, `failed` or `new`. A job that is not done is built, but not trained.
 
     Returns:
         0, or 1 when a job cannot run.
     """
-    jobs = expand(overrides)
+    from genrun.dry_run import build_all
+
+    jobs = expand(overrides, config_dir)
     lines, status = [], 0
     fixed = common_overrides(jobs)
     for job in jobs:
         try:
-            cfg = compose(job, config_dir)
-            check(cfg)
-            cfg = with_facts(cfg, read_facts(cfg)[0])
-            folder = RunFolder.of(cfg)
-            lines.append((job_name(job, fixed), str(folder.path), state_of(cfg, folder)))
+            with before_training():
+                cfg = compose(job, config_dir)
+                check(cfg)
+                facts, data = read_facts(cfg)
+                cfg = with_facts(cfg, facts)
+                folder = RunFolder.of(cfg)
+                state = state_of(cfg, folder)
+                if state != "done":
+                    build_all(cfg, data or build_data(cfg))
+            lines.append((job_name(job, fixed), str(folder.path), state))
         except GenrunError as error:
             lines.append((job_name(job, fixed), "", f"cannot run: {error}"))
             status = Failed.status

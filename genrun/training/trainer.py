@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from rich.console import Console
 
@@ -17,10 +18,10 @@ from genrun.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
 from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.progress import TrainingProgress
 from genrun.compat import leave_signals_alone
-from genrun.config.build import arguments_of, build
+from genrun.config.build import arguments_of, build, construct
 from genrun.config.extras import extra_of, to_install
 from genrun.distributed.strategy import RankEnvironment, SharedBatches
-from genrun.errors import Refused
+from genrun.errors import Refused, one_line
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import phases_of
 from genrun.system.hardware import devices_here, kind_of, precision, processes
@@ -32,7 +33,19 @@ if TYPE_CHECKING:
 
 def training_callbacks(cfg: DictConfig) -> list[Callback]:
     """Build the callbacks of the configuration that decide the result."""
-    return [build(node, f"callbacks.training.{name}") for name, node in cfg.callbacks.training.items()]
+    return [callback(node, f"callbacks.training.{name}") for name, node in cfg.callbacks.training.items()]
+
+
+def callback(node: DictConfig, path: str, **extra: Any) -> Callback:
+    """Build a callback, as `build` does.
+
+    Raises:
+        Refused: the class is no Lightning callback, or an option is wrong.
+    """
+    made = build(node, path, **extra)
+    if not isinstance(made, Callback):
+        raise Refused(f"{path}._target_={node._target_}: expected a callback of Lightning, got a {type(made).__name__}")
+    return made
 
 
 def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
@@ -43,7 +56,7 @@ def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
             continue
         taken = arguments_of(str(node._target_), f"callbacks.watching.{name}")
         own = {key: value for key, value in {"folder": folder, "seed": cfg.seed}.items() if key in taken}
-        made.append(build(node, f"callbacks.watching.{name}", **own))
+        made.append(callback(node, f"callbacks.watching.{name}", **own))
     return made
 
 
@@ -72,12 +85,15 @@ def make_trainer(
         rank: the rank of this process; ranks above 0 show, judge and log nothing.
 
     Raises:
-        Refused: the device is not available, or an option of the trainer is wrong.
+        Refused: the device is not available, or an option of the trainer or of a callback is wrong.
     """
-    watching: list[Callback] = []
-    if not rank and phase.is_last:  # samples mean nothing before the last phase
-        judging = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
-        watching = [*judging, *watchers(cfg, folder)]
+    watching = (
+        [] if rank else watchers(cfg, folder)
+    )  # built in every phase, so that a wrong option is refused in the first
+    if judge and judge.epoch_samples:
+        watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
+    if rank or not phase.is_last:  # samples mean nothing before the last phase
+        watching = []
     progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg))]
     # watchers come first: they must see averaged weights before these are swapped back
     every = [*watching, *training_callbacks(cfg), *callbacks, *progress, checkpoint]
@@ -102,7 +118,7 @@ def make_trainer(
         batch_norm = kind == "cuda"  # synchronised over all ranks; `check_method` refuses batch norm on other devices
         shared = {"strategy": SharedBatches(RankEnvironment(rank, ranks)), "sync_batchnorm": batch_norm}
     try:
-        trainer = build(
+        trainer = construct(
             node,
             "trainer",
             accelerator=kind,
@@ -122,9 +138,9 @@ def make_trainer(
     except Refused:
         raise
     except Exception as error:
-        raise Refused(
-            f"hardware or trainer: {str(error).splitlines()[0]} (this machine has: {devices_here()})"
-        ) from error
+        raise Refused(f"hardware or trainer: {one_line(error)} (this machine has: {devices_here()})") from error
+    if not isinstance(trainer, Trainer):
+        raise Refused(f"trainer._target_={node._target_}: expected pytorch_lightning.Trainer or a subclass of it")
     if ranks > 1:
         leave_signals_alone(trainer)
     return trainer
@@ -134,12 +150,12 @@ def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
     """Build the optional loggers; metrics.csv needs none.
 
     Raises:
-        Refused: the package of a logger is not installed.
+        Refused: the package of a logger is not installed, an option is wrong, or the class is no Lightning logger.
     """
     made = []
     for name, node in cfg.logger.items():
         try:
-            made.append(build(node, f"logger.{name}", save_dir=str(folder.path)))
+            logger = build(node, f"logger.{name}", save_dir=str(folder.path))
         except ModuleNotFoundError as error:
             reason = str(error).splitlines()[0]
             # Lightning names the package in its text alone; a logger of the user's own may need one of no extra
@@ -147,4 +163,9 @@ def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
             extra = next(filter(None, map(extra_of, packages)), None)
             how = f"needs {to_install(extra)}" if extra else "cannot be built"
             raise Refused(f"logger={name} {how} ({reason})") from error
+        if not isinstance(logger, Logger):
+            raise Refused(
+                f"logger.{name}._target_={node._target_}: expected a logger of Lightning, got a {type(logger).__name__}"
+            )
+        made.append(logger)
     return made

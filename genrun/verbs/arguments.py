@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +23,13 @@ class Arguments(argparse.ArgumentParser):
 
 
 def output_path(name: str, endings: tuple[str, ...]) -> Path:
-    """Check the file that `--out` names, and return its path.
+    """Check the place of the file that `--out` names, and return its path.
 
     Args:
         endings: the endings that the name may have, such as `.png`.
 
     Raises:
-        Refused: the ending is wrong, the folder is missing or cannot be written, or the file exists already.
+        Refused: the ending is wrong, or the folder is missing or cannot be written.
     """
     out = Path(name)
     if out.suffix not in endings:
@@ -37,9 +38,23 @@ def output_path(name: str, endings: tuple[str, ...]) -> Path:
         raise Refused(f"--out {out}: there is no folder {out.parent}")
     if not os.access(out.parent, os.W_OK):
         raise Refused(f"--out {out}: the folder {out.parent} cannot be written")
-    if out.exists():
-        raise Refused(f"--out {out} exists already; choose another name")
     return out
+
+
+def check_new(out: Path) -> None:
+    """Check that the file to write does not exist yet. Call it when the rest of the command is known to be right.
+
+    Raises:
+        Refused: there is such a file.
+    """
+    if os.path.lexists(out):
+        raise Refused(f"--out {out} exists already; choose another name")
+
+
+def free_path(stem: str, ending: str) -> Path:
+    """Return the first path in the current folder that is free: samples.png, samples_2.png, samples_3.png, …"""
+    names = (f"{stem}_{number}{ending}" if number > 1 else f"{stem}{ending}" for number in itertools.count(1))
+    return next(Path(name) for name in names if not os.path.lexists(name))
 
 
 def open_checked(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused, one_line
-from genrun.verbs.arguments import Arguments, open_checked, output_path
+from genrun.verbs.arguments import Arguments, check_new, open_checked, output_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
     for target in targets:
         if not target.exists():
             raise Refused(f"{target}: there is no such run folder or .npz file")
+    if out:
+        check_new(out)
     if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
         raise Refused("--out is for one .npz file or the controls; a run's table goes into its folder")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genrun.data.labels import numbers_of
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, open_checked, output_path
+from genrun.verbs.arguments import Arguments, check_new, free_path, open_checked, output_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,14 +25,17 @@ def main(arguments: list[str]) -> int:
     run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust)
     if asked.labels:
         asked.labels = labels_of(run, asked.labels)
+    if asked.out:
+        check_new(asked.out)
     images, labels = draw(run, asked)
-    write(asked.out, images, labels, scale=1 if asked.resolution else None)
-    print(asked.out)
+    out = asked.out or free_path("samples", ".png")
+    write(out, images, labels, scale=1 if asked.resolution else None)
+    print(out)
     return 0
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """Parse the command line; in the result `out` is a path.
+    """Parse the command line; in the result `out` is a path or None.
 
     Raises:
         Refused: an option is wrong.
@@ -58,12 +61,13 @@ def parse(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--out", default="samples.png", help="a .png (grid) or .npz (images, labels); default samples.png"
+        "--out", help="a .png (grid) or .npz (images, labels); default samples.png, or samples_2.png where that exists"
     )
     parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
-    asked.out = output_path(asked.out, (".png", ".npz"))
+    place = output_path(asked.out or "samples.png", (".png", ".npz"))
+    asked.out = place if asked.out else None
     for name in ("n", "resolution"):
         value = getattr(asked, name)
         if value is not None and value < 1:

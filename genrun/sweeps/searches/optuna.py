@@ -118,7 +118,7 @@ class Search:
         Raises:
             Refused: nothing to search, or an override is wrong.
         """
-        parsed = parse_overrides(overrides)
+        parsed = parse_overrides(overrides, self.config_dir)
         self.fixed = [text for text, one in zip(overrides, parsed, strict=True) if not one.is_sweep_override()]
         self.space = {one.get_key_element(): to_distribution(one) for one in parsed if one.is_sweep_override()}
         if not self.space:

@@ -69,13 +69,13 @@ def to_distribution(override: Any) -> optuna.distributions.BaseDistribution:
     Raises:
         Refused: there is no such distribution.
     """
-    from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
+    from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value = override.value()
     log = "log" in getattr(value, "tags", ())
     try:
-        if isinstance(value, ChoiceSweep):
+        if isinstance(value, ChoiceSweep | Glob):
             return CategoricalDistribution(list(override.sweep_string_iterator()))
         if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.step, int):
             return IntDistribution(value.start, value.stop - 1, log=log, step=value.step)
