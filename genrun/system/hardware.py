@@ -91,10 +91,13 @@ def check_method(cfg: DictConfig, method: Method) -> None:
     name, manual = cfg.model.name, not method.automatic_optimization
     if cfg.hardware.compile and (reason := method.not_compiled()) is not None:
         raise Refused(f"hardware.compile=true: {reason}")
-    if manual and (cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1):
+    if manual and cfg.trainer.accumulate_grad_batches != 1:
         raise Refused(
-            f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {name} steps by itself; leave both at their defaults"
+            f"trainer.accumulate_grad_batches={cfg.trainer.accumulate_grad_batches}: {name} steps by itself; leave it at 1"
         )
+    clipping = cfg.trainer.get("gradient_clip_val")
+    if clipping and not any(weight.requires_grad for weight in method.parameters()):
+        raise Refused(f"trainer.gradient_clip_val={clipping}: {name} has no gradients; leave it null")
     if manual and cfg.hardware.precision == "16-mixed":
         raise Refused(f"hardware.precision=16-mixed scales gradients, and {name} steps by itself: use bf16-mixed")
     if cfg.hardware.memory_format == "channels_last" and not has_convolutions(method):

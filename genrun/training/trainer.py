@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from rich.console import Console
 
 from genrun.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
+from genrun.callbacks.clipping import clipping_of
 from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.progress import TrainingProgress
 from genrun.compat import leave_signals_alone
@@ -78,11 +79,14 @@ def make_trainer(
         watching = [*judging, *watchers(cfg, folder)]
     progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg))]
     # watchers come first: they must see averaged weights before these are swapped back
-    every = [*watching, *training_callbacks(cfg), *callbacks, *progress, checkpoint]
+    every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()
     node.max_time, node.max_epochs = None, phase.max_epochs
+    OmegaConf.set_struct(node, False)
+    for key in ("gradient_clip_val", "gradient_clip_algorithm"):  # GradientClipping does it
+        node.pop(key, None)
     if cfg.trainer.max_time is not None:
         try:
             every = [Timer(cfg.trainer.max_time, interval="epoch", verbose=False), *every]
