@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from genrun.callbacks.checkpoint import as_csv
+from genrun.data.loaders import failed_worker
 from genrun.distributed.launcher import workers_of
 from genrun.errors import Failed, Interrupted, Refused
 from genrun.runs.folder import RunFolder
@@ -87,8 +88,11 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     except SIGTERMException as error:  # Lightning saw the signal before our callback did
         raise Interrupted(signal.SIGTERM) from error
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
+        if isinstance(error, RuntimeError):
+            if (failed := failed_worker(error)) is not None:
+                raise failed from error
+            if "memory" not in str(error):
+                raise
         smaller = max(1, context.data.batch_size // 2)
         raise Failed(f"out of memory in training; try data.batch_size={smaller}") from error
     weights = folder.phase(phase).weights
