@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import multiprocessing
 import os
+import re
 import signal
 import time
 import traceback
@@ -189,6 +191,10 @@ class StreamingLoader(Loader):
                 if "timed out" not in str(error):
                     raise
                 if (waited := time.monotonic() - began) > self.patience:
+                    for worker in iterator._workers:
+                        with contextlib.suppress(RuntimeError):  # that this worker is dead
+                            worker.kill()  # when the process exits, it would wait for a worker that hangs
+                            worker.join(SECONDS_BETWEEN_LOOKS)
                     raise Failed(
                         f"the data workers have sent no batch for {waited:.0f} s: does the file system answer? The same command goes on "
                         "from the last checkpoint; data.workers=0 reads without workers"
@@ -207,11 +213,13 @@ def failed_worker(error: RuntimeError) -> Failed | None:
     Args:
         error: what torch raised.
     """
-    said = " ".join(str(error).split())
-    if not said.startswith("DataLoader worker (pid"):
+    # the cause knows the signal, where the error does not
+    said = [re.match(r"DataLoader worker \(pid.* \d+\) (.+?)(\. |\.?$)", str(one)) for one in (error.__cause__, error)]
+    found = next(filter(None, said), None)
+    if found is None:
         return None
-    how = said.partition(") ")[2].partition(". ")[0].rstrip(".")
-    cause = " (out of memory?)" if "Killed" in how else ""
+    how = found[1].replace("is killed", "was killed")
+    cause = " (out of memory?)" if how.endswith("Killed") else ""
     return Failed(
         f"a data worker {how}{cause}; the same command goes on from the last checkpoint; data.workers=0 reads without workers"
     )
