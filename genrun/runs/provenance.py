@@ -68,6 +68,29 @@ def processor() -> str:
     )
 
 
+def device_name(cfg: DictConfig) -> str:
+    """Return the name of the device that trains: of the GPU, or of the processor."""
+    import torch
+
+    from genrun.system.hardware import kind_of
+
+    kind = kind_of(str(cfg.hardware.accelerator))
+    return torch.cuda.get_device_name() if kind == "cuda" else processor() if kind == "cpu" else kind
+
+
+def arithmetic_of(folder: RunFolder, stage: str) -> dict[str, Any]:
+    """Return what provenance.json records of the check of the arithmetic in the stage of a phase; nothing if there was none."""
+    file = folder.path / "provenance.json"
+    return json.loads(file.read_text()).get("arithmetic", {}).get(stage, {}) if file.is_file() else {}
+
+
+def record_arithmetic(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
+    """Record in provenance.json how the check of the arithmetic in the stage of a phase ended."""
+    file = folder.path / "provenance.json"
+    record = json.loads(file.read_text()) if file.is_file() else {}  # a dry run has none
+    write_json(file, record | {"arithmetic": record.get("arithmetic", {}) | {stage: outcome}})
+
+
 def git_state() -> dict[str, Any] | None:
     """Return the git commit of the code, and whether the checkout has changes; None if genrun does not run from a checkout."""
 

@@ -22,7 +22,8 @@ from genrun.distributed.strategy import RankEnvironment, SharedBatches
 from genrun.errors import Refused
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import phases_of
-from genrun.system.hardware import devices_here, kind_of, precision, processes
+from genrun.system.hardware import devices_here, kind_of, processes
+from genrun.training.arithmetic import check_of, precision_of
 from genrun.types import Phase
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def make_trainer(
     if not rank and phase.is_last:  # samples mean nothing before the last phase
         judging = [EpochJudge(judge, cfg.seed, cfg.sample.chunk)] if judge and judge.epoch_samples else []
         watching = [*judging, *watchers(cfg, folder)]
-    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg))]
+    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg)), *check_of(cfg, folder, phase)]
     # watchers come first: they must see averaged weights before these are swapped back
     every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
@@ -109,7 +110,7 @@ def make_trainer(
             "trainer",
             accelerator=kind,
             devices=ranks,
-            precision=precision(cfg),
+            precision=precision_of(cfg, folder, phase),
             callbacks=every,
             logger=list(loggers) or False,
             plugins=plugins,
