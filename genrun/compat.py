@@ -1,4 +1,4 @@
-"""Use the private names of Hydra, OmegaConf, Lightning and Optuna that genrun needs; pyproject.toml therefore limits their versions.
+"""Use the private names of Hydra, OmegaConf, Lightning, Optuna and torch that genrun needs; pyproject.toml therefore limits their versions.
 
 Each function imports its library when it is called, so that importing this module is quick.
 """
@@ -90,3 +90,15 @@ def trial_of(study: optuna.Study, number: int) -> optuna.trial.Trial:
 
     known = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == number)
     return optuna.trial.Trial(study, known._trial_id)
+
+
+def schema_of(operation: Any) -> Any:
+    """Return the schema of one of torch's operations: its name, and what is known of its arguments."""
+    return operation._schema
+
+
+def in_backward_pass() -> bool:
+    """Return whether torch is computing gradients at the moment, in this thread."""
+    import torch
+
+    return torch._C._current_graph_task_id() != -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from genrun.callbacks.arithmetic import ArithmeticCheck
+from genrun.callbacks.clipping import GradientClipping
 from genrun.data.module import ImageData
 from genrun.runs.folder import RunFolder
 from genrun.runs.logs import logging_to
@@ -23,9 +26,11 @@ from genrun.runs.phases import earlier_weights, phases_of
 from genrun.runs.resume import extended_run
 from genrun.runs.weights import save_weights
 from genrun.stages.context import RunContext, prepare
+from genrun.stages.fit import in_right_arithmetic
 from genrun.stages.keys import state_of
 from genrun.system.console import duration, say
-from genrun.system.hardware import precision, processes
+from genrun.system.hardware import processes
+from genrun.training.arithmetic import precision_of
 
 WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
 PATIENCE = 10.0  # seconds after which slow steps are not timed further
@@ -81,6 +86,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
             short.hardware.devices = 1  # here one process trains with the whole batch
             context = prepare(short, RunFolder(Path(scratch)), data, console)
         clocks = timed_phases(context)
+        used = precision_of(cfg, context.folder, context.phase)
     if cfg.run.extend and not folder.last.is_file():
         extended_run(cfg, folder, context.method)
     steps, facts = len(data.train_dataloader()), data.facts()
@@ -103,7 +109,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",
         "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
         "parameters": f"{context.method.num_parameters():,}",
-        "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {precision(cfg)}"
+        "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {used}"
         + (
             f"; the run shares each batch among {many} processes, and the time is that of one process"
             if many > 1
@@ -137,18 +143,24 @@ def timed_phases(context: RunContext) -> list[StepClock]:
     for phase in phases_of(context.cfg):
         if context.phase != phase:
             context.enter(phase, earlier_weights(context.folder, phases_of(context.cfg), phase))
-        trainer = context.trainer
-        clock = StepClock(trainer.max_epochs)
-        trainer.callbacks = [clock]
-        steps = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
-        trainer.limit_train_batches, trainer.limit_val_batches = steps, 0
-        # an epoch of few steps does not say how long a step takes: its first step also does what is done once
-        trainer.fit_loop.max_epochs = min(clock.epochs, -(-(WARM_UP + TIMED) // steps))
-        trainer.fit_loop.min_epochs = None
-        trainer.fit(context.method, context.data)
+        clock = StepClock(context.trainer.max_epochs)
+        in_right_arithmetic(context, partial(train_some_steps, context, clock))
         clocks.append(clock)
         if not phase.is_last:
             weights = context.folder.phase(phase).weights
             weights.parent.mkdir(parents=True)
             save_weights(weights, context.method)
     return clocks
+
+
+def train_some_steps(context: RunContext, clock: StepClock) -> None:
+    """Train some steps of the context's phase, with the callbacks that belong to a step and with a clock."""
+    trainer = context.trainer
+    of_step = [one for one in trainer.callbacks if isinstance(one, GradientClipping | ArithmeticCheck)]
+    trainer.callbacks = [clock, *of_step]
+    steps = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
+    trainer.limit_train_batches, trainer.limit_val_batches = steps, 0
+    # an epoch of few steps does not say how long a step takes: its first step also does what is done once
+    trainer.fit_loop.max_epochs = min(clock.epochs, -(-(WARM_UP + TIMED) // steps))
+    trainer.fit_loop.min_epochs = None
+    trainer.fit(context.method, context.data)

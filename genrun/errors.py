@@ -35,6 +35,10 @@ class Busy(Refused):
     """An error because another process holds the lock on the folder."""
 
 
+class WrongArithmetic(Refused):
+    """An error because the device computes wrongly in reduced precision; the message names the layer and what is wrong."""
+
+
 class Failed(GenrunError):
     """An error during a run: NaN in a loss, a full disk, out of memory, or a failed job of a sweep."""
 

@@ -53,7 +53,11 @@ WRONG = [
     (["hardware.devices=two"], r"hardware.devices: expected a number or auto, got .two."),
     (["model.pixels=0"], r"model.pixels: expected at least 1, got 0"),
     (["model.optimizer.lr=-1"], r"model.optimizer: Invalid learning rate: -1"),
-    (["trainer.gradient_clip_val=1.0"], r"trainer.gradient_clip_val .* csgm steps by itself"),
+    (
+        ["trainer.gradient_clip_val=-1.0"],
+        r"trainer.gradient_clip_val: expected a number of at least 0, or null, got -1.0",
+    ),
+    (["trainer.accumulate_grad_batches=2"], r"trainer.accumulate_grad_batches=2: csgm steps by itself; leave it at 1"),
     (["run.extend=true"], r"model.schedule=cosine falls over the whole budget"),
     (
         ["data=mnist", "paths.data=empty_folder"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
 from genrun.errors import Refused
+from genrun.system.hardware import cores
 
 # Seed of every split that the data set does not define itself. It is not the run's seed, so all runs share their test images.
 SPLIT_SEED = 0
@@ -89,7 +89,7 @@ class Images:
             index = torch.arange(first, min(first + CHUNK, len(self)))
             whole[first : first + len(index)] = self.pixels(index)
 
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(8, cores())) as pool:
             list(pool.map(fill, range(0, len(self), CHUNK)))
         return Stored(array=whole, labels=self.labels)
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import multiprocessing
+import os
+import re
 import signal
+import time
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +23,12 @@ from genrun.data.images import Images, Stored
 from genrun.errors import Failed, Refused
 from genrun.maths.sharding import Share
 from genrun.types import Batch
+
+SECONDS_BETWEEN_LOOKS = 5  # at the workers, while a batch is awaited
+# Workers that send nothing for as long as this, for a batch and each of its images, hang; the slowest files take a tenth of it.
+SECONDS_PER_BATCH, SECONDS_PER_IMAGE = 60, 1
+SHARED_MEMORY = Path("/dev/shm")
+LOADERS = 2  # with workers at the same time: of training and of held-out images
 
 
 class EpochOrder:
@@ -126,7 +141,8 @@ class MemoryLoader(Loader):
 class StreamingLoader(Loader):
     """A loader whose worker processes decode the images, for images that do not fit in memory.
 
-    It gives the same batches as `MemoryLoader`.
+    It gives the same batches as `MemoryLoader`. Workers get indices and send pixels as arrays, through pipes: tensors would go through
+    shared memory, of which containers have little, and a worker that finds none left sends nothing and lives on.
 
     Args:
         images: files, or images in memory that do not fit once resized.
@@ -137,24 +153,52 @@ class StreamingLoader(Loader):
     def __init__(self, images: Images, order: EpochOrder, device: torch.device, workers: int) -> None:
         super().__init__(order)
         self.labels, self.device = images.labels, device
+        self.patience = SECONDS_PER_BATCH + order.batch_size * SECONDS_PER_IMAGE
         self.loader = DataLoader(
             _Decoder(images),
-            sampler=order,
+            sampler=_Arrays(order),
             batch_size=None,  # each item of the sampler is the index of a whole batch
             collate_fn=_unchanged,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_ignore_interrupt,
-            pin_memory=device.type == "cuda",
+            timeout=SECONDS_BETWEEN_LOOKS if workers else 0,
             generator=torch.Generator(),  # drawing the workers' seeds must not advance the global stream, which belongs to training
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        for index, pixels in self.loader:
-            if isinstance(pixels, str):
-                raise Failed(pixels)
-            image = pixels.to(self.device, non_blocking=True).div(255)
+        iterator = iter(self.loader)
+        while (item := self._next(iterator)) is not None:
+            index, pixels = torch.from_numpy(item[0]), item[1]
+            if isinstance(pixels, _Unreadable):
+                raise Failed(pixels.line) from RuntimeError(pixels.traceback)
+            image = torch.from_numpy(pixels).to(self.device).div(255)
             yield Batch(image, self.labels[index].to(self.device), index.to(self.device))
+
+    def _next(self, iterator: Iterator) -> tuple[np.ndarray, np.ndarray | _Unreadable] | None:
+        """Return the next index and its pixels; None if there are no more.
+
+        Raises:
+            Failed: a worker died, or all have been silent for too long.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                return next(iterator, None)
+            except RuntimeError as error:
+                if (failed := failed_worker(error)) is not None:
+                    raise failed from error
+                if "timed out" not in str(error):
+                    raise
+                if (waited := time.monotonic() - began) > self.patience:
+                    for worker in iterator._workers:
+                        with contextlib.suppress(RuntimeError):  # that this worker is dead
+                            worker.kill()  # when the process exits, it would wait for a worker that hangs
+                            worker.join(SECONDS_BETWEEN_LOOKS)
+                    raise Failed(
+                        f"the data workers have sent no batch for {waited:.0f} s: does the file system answer? The same command goes on "
+                        "from the last checkpoint; data.workers=0 reads without workers"
+                    ) from error
 
     def close(self) -> None:
         """Stop the workers now: if the garbage collector stops them, perhaps in a fork, that may hang for ten seconds."""
@@ -163,20 +207,83 @@ class StreamingLoader(Loader):
             iterator._shutdown_workers()
 
 
+def failed_worker(error: RuntimeError) -> Failed | None:
+    """Return the error for a worker that died, if this is what torch says; torch may raise it wherever the main thread is.
+
+    Args:
+        error: what torch raised.
+    """
+    # the cause knows the signal, where the error does not
+    said = [re.match(r"DataLoader worker \(pid.* \d+\) (.+?)(\. |\.?$)", str(one)) for one in (error.__cause__, error)]
+    found = next(filter(None, said), None)
+    if found is None:
+        return None
+    how = found[1].replace("is killed", "was killed")
+    cause = " (out of memory?)" if how.endswith("Killed") else ""
+    return Failed(
+        f"a data worker {how}{cause}; the same command goes on from the last checkpoint; data.workers=0 reads without workers"
+    )
+
+
+def check_workers(workers: int) -> None:
+    """Check that worker processes can be started.
+
+    Python's queues need a page of shared memory for each of their semaphores: three for a queue, and five for an event.
+
+    Raises:
+        Refused: this system has no shared memory, or too little.
+    """
+    needed = LOADERS * (8 + 3 * workers) * mmap.PAGESIZE
+    try:
+        multiprocessing.Lock()
+        space = os.statvfs(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else None
+        enough = space is None or space.f_bavail * space.f_frsize >= needed
+    except OSError:  # what the first semaphore raises where nothing can be shared
+        enough = False
+    if not enough:
+        raise Refused(
+            f"data.workers={workers}: too little shared memory, expected {needed // 1024} KiB free in {SHARED_MEMORY}; give the container "
+            "more (docker run --shm-size=64m), or read without workers: data.workers=0"
+        )
+
+
+class _Arrays:
+    """The indices of an order's batches as arrays: torch would send tensors through shared memory."""
+
+    def __init__(self, order: EpochOrder) -> None:
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (index.numpy() for index in self.order)
+
+
+class _Unreadable(NamedTuple):
+    """Why a batch could not be read."""
+
+    line: str
+    traceback: str
+
+
 class _Decoder(Dataset):
-    """Map a batch's index to (index, uint8 pixels), or to (index, error message): a raised error would lose its one line."""
+    """Map a batch's index to (index, uint8 pixels) or (index, why not): an error that a worker raises would lose its one line."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
 
-    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor | str]:
+    def __getitem__(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray | _Unreadable]:
         try:
-            return index, self.images.pixels(index)
+            return index, self.images.pixels(torch.from_numpy(index)).numpy()
         except Refused as error:
-            return index, str(error)
+            return index, _Unreadable(str(error), traceback.format_exc())
+        except Exception as error:
+            line = f"images could not be read: {type(error).__name__}: {error}"
+            return index, _Unreadable(line, traceback.format_exc())
 
 
-def _unchanged(item: tuple[Tensor, Tensor | str]) -> tuple[Tensor, Tensor | str]:
+def _unchanged(item: tuple[np.ndarray, np.ndarray | _Unreadable]) -> tuple[np.ndarray, np.ndarray | _Unreadable]:
     return item
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from genrun.data.images import Images, Source, Stored, check_values, checksum_of, shuffled
 from genrun.data.labels import numbered, numbers_of
-from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader
+from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader, check_workers
 from genrun.data.summary import summary
 from genrun.data.words import shown
 from genrun.errors import Refused
+from genrun.system.hardware import cores
 from genrun.types import Facts
 
 GIB = 2**30
@@ -39,7 +40,7 @@ class ImageData(LightningDataModule):
         resize: side to which the largest centred square of every image is resized.
         passes: how often an epoch goes over the training images.
         memory_limit: largest size in GiB at which the decoded images are kept in memory.
-        workers: processes that decode images that are not kept in memory.
+        workers: processes that decode images that are not kept in memory, at most one for each core.
         seed: seed of the order of the training images.
         name: the data set's name in the names of folders.
     """
@@ -82,7 +83,7 @@ class ImageData(LightningDataModule):
             raise Refused(f"data.classes must be a list such as [3,5] or [cat,dog], got {classes!r}")
         self.classes = None if classes is None else list(classes)
         self.resize, self.passes, self.memory_limit = resize, passes, memory_limit
-        self.workers, self.seed, self.name = workers, seed, name
+        self.workers, self.seed, self.name = min(workers, cores()), seed, name
         self._splits: dict[str, Images] = {}
         self._loaders: dict[str, Loader] = {}
         self._device = torch.device("cpu")
@@ -183,6 +184,15 @@ class ImageData(LightningDataModule):
     def _split(self, split: str) -> Images:
         self.prepare()
         return self._splits[split]
+
+    def check_workers(self) -> None:
+        """Check, before training, that worker processes can be started, if there is anything to decode.
+
+        Raises:
+            Refused: they cannot.
+        """
+        if self.workers and not all(self._split(split).in_memory for split in ("train", "validation")):
+            check_workers(self.workers)
 
     # ---------------------------------------------------------------------------------------------- Lightning's hooks
 

@@ -68,6 +68,40 @@ def processor() -> str:
     )
 
 
+def device_name(cfg: DictConfig) -> str:
+    """Return the name of the device that trains: of the GPU, or of the processor."""
+    import torch
+
+    from genrun.system.hardware import kind_of
+
+    kind = kind_of(str(cfg.hardware.accelerator))
+    return torch.cuda.get_device_name() if kind == "cuda" else processor() if kind == "cpu" else kind
+
+
+def recorded(folder: RunFolder) -> dict[str, Any]:
+    """Return the content of provenance.json; empty if there is none, as in a dry run.
+
+    Raises:
+        Refused: it is damaged.
+    """
+    try:
+        return read_json(folder.path / "provenance.json", PROVENANCE, "move it away, and a new one is written")
+    except FileNotFoundError:
+        return {}
+
+
+def arithmetic_of(folder: RunFolder, stage: str) -> dict[str, Any]:
+    """Return what provenance.json records of the check of the arithmetic in the stage of a phase; nothing if there was none."""
+    return recorded(folder).get("arithmetic", {}).get(stage, {})
+
+
+def record_arithmetic(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
+    """Record in provenance.json how the check of the arithmetic in the stage of a phase ended."""
+    record = recorded(folder) or {"machine": {}, "versions": {}, "resumed": []}  # a dry run has none
+    outcomes = record.get("arithmetic", {}) | {stage: outcome}
+    write_json(folder.path / "provenance.json", record | {"arithmetic": outcomes})
+
+
 def write_provenance(
     folder: RunFolder, record: dict[str, Any], code: Checkout | None, parent: RunFolder | None, console: Console
 ) -> None:
@@ -88,7 +122,7 @@ def write_provenance(
     if not (file.is_file() and began):
         write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
     else:
-        first = read_json(file, PROVENANCE, "move it away, and a new one is written")
+        first = recorded(folder)
         later = {key: value for key, value in record.items() if first.get(key) != value}
         write_json(file, first | {"resumed": [*first["resumed"], later]})
         if changed := changes(first, record):

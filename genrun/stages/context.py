@@ -25,7 +25,7 @@ from genrun.report.compare import check_beside
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import is_trained, phases_of
 from genrun.runs.resume import extended_run, refitted_run
-from genrun.system.hardware import check_device
+from genrun.system.hardware import check_device, set_threads
 from genrun.system.signals import Signals
 from genrun.training.trainer import make_loggers, make_trainer
 from genrun.types import Calibrates, Phase
@@ -112,9 +112,9 @@ def prepare(
     Raises:
         Refused: a class, option or device is wrong or missing.
     """
-    if cfg.hardware.threads is not None:
-        torch.set_num_threads(cfg.hardware.threads)
+    set_threads(cfg)
     check_device(cfg)
+    data.check_workers()
     judge = build_judge(cfg, data, console)
     context = RunContext(cfg, folder, data, judge, console, signals or Signals(), callbacks, make_loggers(cfg, folder))
     phases = phases_of(cfg)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from genrun.callbacks.checkpoint import as_csv
+from genrun.data.loaders import failed_worker
 from genrun.distributed.launcher import workers_of
-from genrun.errors import Failed, Interrupted, Refused
+from genrun.errors import Failed, Interrupted, Refused, WrongArithmetic
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import taken_phases
 from genrun.runs.phases import earlier_weights, phases_of
@@ -24,7 +27,11 @@ from genrun.stages.context import RunContext
 from genrun.system.console import say
 from genrun.system.files import write_atomic
 from genrun.system.hardware import threads_of_each
+from genrun.system.random_state import random_states, restore_random_states
+from genrun.training.arithmetic import record_fault
 from genrun.types import Phase
+
+log = logging.getLogger(__name__)
 
 
 def fit(context: RunContext, keys: dict[str, str], starts: dict[str, Path | None]) -> None:
@@ -76,22 +83,31 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
         Interrupted: a signal arrived; `last.ckpt` holds the step at which training stopped.
         Failed: out of memory, or another process of the training ended.
     """
-    folder, checkpoint, trainer, phase = context.folder, context.checkpoint, context.trainer, context.phase
+    folder, phase = context.folder, context.phase
     if context.judge.epoch_samples and phase.is_last:
         context.judge.ready()  # train the judge's classifier, if it needs one, before this training is timed
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-    try:
-        with workers_of(trainer, folder, phase, threads_of_each(context.cfg), start), context.signals.deferred():
+
+    def work() -> None:
+        threads, trainer = threads_of_each(context.cfg), context.trainer
+        with workers_of(trainer, folder, phase, threads, start), context.signals.deferred():
             trainer.fit(context.method, context.data, ckpt_path=start, weights_only=True)
-            checkpoint.end_training(trainer)
+            context.checkpoint.end_training(trainer)
+
+    try:
+        in_right_arithmetic(context, work)
     except SIGTERMException as error:  # Lightning saw the signal before our callback did
         raise Interrupted(signal.SIGTERM) from error
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
+        if isinstance(error, RuntimeError):
+            if (failed := failed_worker(error)) is not None:
+                raise failed from error
+            if "memory" not in str(error):
+                raise
         smaller = max(1, context.data.batch_size // 2)
         raise Failed(f"out of memory in training; try data.batch_size={smaller}") from error
+    checkpoint, trainer = context.checkpoint, context.trainer
     weights = folder.phase(phase).weights
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_weights(weights, context.method)
@@ -110,6 +126,31 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
         },
     )
     return [weights, folder.path / "metrics.csv"]
+
+
+def in_right_arithmetic(context: RunContext, work: Callable[[], None]) -> None:
+    """Train the phase of the context; if its first step shows that the device computes wrongly in reduced precision, train in 32 bits.
+
+    Args:
+        work: trains with the method and the trainer that the context has.
+
+    Raises:
+        Refused: the device computes wrongly in the reduced precision that was asked for.
+    """
+    states = random_states()
+    try:
+        work()
+    except WrongArithmetic as error:
+        cfg, folder, phase = context.cfg, context.folder, context.phase
+        record_fault(cfg, folder, phase, str(error))
+        if (asked := str(cfg.hardware.precision)) != "auto":
+            raise Refused(f"hardware.precision={asked}: {error}; use hardware.precision=32-true") from error
+        line = f"warning: {error}; this training computes in 32 bits"
+        log.warning(line)
+        say(context.console, line)
+        context.enter(phase, earlier_weights(folder, phases_of(cfg), phase))
+        restore_random_states(states)
+        work()
 
 
 def take_over_phase(context: RunContext, phase: Phase, other: RunFolder) -> list[Path]:

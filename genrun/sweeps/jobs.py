@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from omegaconf import DictConfig
 from genrun.config.compose import compose
 from genrun.errors import Busy, Interrupted, Pruned, Refused, as_genrun_error, one_line, print_error
 from genrun.system.files import write_json
+from genrun.system.hardware import limit_threads
 from genrun.system.signals import Signals
 
 if TYPE_CHECKING:
@@ -165,15 +165,6 @@ def redirect_output(log: Path) -> None:
     os.dup2(descriptor, 2)
 
 
-def limit_threads(threads: int) -> None:
-    """Set the number of threads that torch and the libraries behind numpy use."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-
-
 def requeue(error: BaseException) -> str:
     """Ask SLURM to queue this job again, if SLURM has warned it that its time is nearly over.
 
@@ -230,12 +221,3 @@ def describe_exit(status: int | None) -> str:
         cause = "; out of memory?" if -status == signal.SIGKILL else ""
         return f"killed by {signal.Signals(-status).name}{cause}"
     return f"its process ended with status {status} and gave no reason"
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use. In a container it may be fewer than the machine has."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(here, int(quota) // int(period)))  # the quota `max` is no number and raises ValueError
-    return here

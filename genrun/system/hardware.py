@@ -1,21 +1,75 @@
-"""The devices of this machine, and those that a run asks for."""
+"""The devices and cores of this machine, and those that a run asks for.
+
+torch is imported where it is used: a sweep asks for `cores` and must stay quick.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from omegaconf import DictConfig
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from genrun.errors import Refused, nearest
 
 if TYPE_CHECKING:
+    import torch
+
     from genrun.methods.method import Method
 
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
 KINDS = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}  # hardware.accelerator -> torch's name
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use: those of its affinity, or fewer if its container has a quota of time."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([here, *quotas()])))
+
+
+def quotas() -> Iterator[float]:
+    """Yield each limit of processor time, in cores, of this process's cgroups and of those above them (versions 1 and 2)."""
+    owns = {""}  # inside a container, the root is often its own cgroup, whatever /proc says
+    with contextlib.suppress(OSError):
+        owns |= {line.split(":", 2)[2] for line in OWN_CGROUPS.read_text().splitlines() if line.count(":") >= 2}
+    for own in owns:
+        for group in (Path(own.lstrip("/")), *Path(own.lstrip("/")).parents):
+            for controller in ("", "unified", "cpu", "cpu,cpuacct"):
+                folder = CGROUPS / controller / group
+                with contextlib.suppress(OSError, ValueError):  # no such file, or no quota, which is the word `max`
+                    quota, period = (folder / "cpu.max").read_text().split()
+                    yield int(quota) / int(period)
+                with contextlib.suppress(OSError, ValueError):
+                    quota, period = (int((folder / f"cpu.cfs_{what}_us").read_text()) for what in ("quota", "period"))
+                    if quota > 0:  # -1: no quota
+                        yield quota / period
+
+
+def limit_threads(threads: int) -> None:
+    """Set the number of threads that torch and the libraries behind numpy use."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+
+def set_threads(cfg: DictConfig) -> None:
+    """Set the number of threads: `hardware.threads`, or torch's own choice, but no more than this process has cores.
+
+    torch knows the affinity, and nothing of a container's quota: more threads would wait for each other in every operation.
+    """
+    import torch
+
+    if cfg.hardware.threads is not None:
+        torch.set_num_threads(cfg.hardware.threads)
+    elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > (most := cores()):
+        limit_threads(most)
 
 
 def kind_of(accelerator: str) -> str:
@@ -34,6 +88,8 @@ def kind_of(accelerator: str) -> str:
 
 def available(kind: str) -> bool:
     """Return whether this machine has a device of this kind (torch's name)."""
+    import torch
+
     return {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(kind, lambda: True)()
 
 
@@ -42,12 +98,16 @@ def device_of(cfg: DictConfig) -> torch.device:
 
     Return the CPU for a run that was trained on a device that this machine lacks.
     """
+    import torch
+
     kind = kind_of(str(cfg.hardware.accelerator))
     return torch.device(kind if available(kind) else "cpu")
 
 
 def processes(cfg: DictConfig) -> int:
     """Return the number of processes that share each batch, with one device each."""
+    import torch
+
     if cfg.hardware.devices != "auto":
         return cfg.hardware.devices
     return max(1, torch.cuda.device_count()) if kind_of(cfg.hardware.accelerator) == "cuda" else 1
@@ -55,12 +115,16 @@ def processes(cfg: DictConfig) -> int:
 
 def threads_of_each(cfg: DictConfig) -> int:
     """Return the number of threads of each training process: `hardware.threads`, or its share of torch's default."""
+    import torch
+
     return cfg.hardware.threads or max(1, torch.get_num_threads() // processes(cfg))
 
 
 def devices_here() -> str:
     """Return the devices of this machine in words, for error messages."""
-    found = [f"cpu ({os.cpu_count()} cores)"]
+    import torch
+
+    found = [f"cpu ({cores()} cores)"]
     if count := torch.cuda.device_count() if torch.cuda.is_available() else 0:
         found.append(f"gpu ({count}: {torch.cuda.get_device_name()})")
     if torch.backends.mps.is_available():
@@ -74,6 +138,8 @@ def check_device(cfg: DictConfig) -> None:
     Raises:
         Refused: the device or the number of devices is not available; the message names the devices of this machine.
     """
+    import torch
+
     asked, devices = str(cfg.hardware.accelerator), cfg.hardware.devices
     if not available(kind := kind_of(asked)):
         raise Refused(
@@ -94,10 +160,13 @@ def check_method(cfg: DictConfig, method: Method) -> None:
     name, manual = cfg.model.name, not method.automatic_optimization
     if cfg.hardware.compile and (reason := method.not_compiled()) is not None:
         raise Refused(f"hardware.compile=true: {reason}")
-    if manual and (cfg.trainer.gradient_clip_val or cfg.trainer.accumulate_grad_batches != 1):
+    if manual and cfg.trainer.accumulate_grad_batches != 1:
         raise Refused(
-            f"trainer.gradient_clip_val and trainer.accumulate_grad_batches: {name} steps by itself; leave both at their defaults"
+            f"trainer.accumulate_grad_batches={cfg.trainer.accumulate_grad_batches}: {name} steps by itself; leave it at 1"
         )
+    clipping = cfg.trainer.get("gradient_clip_val")
+    if clipping and not any(weight.requires_grad for weight in method.parameters()):
+        raise Refused(f"trainer.gradient_clip_val={clipping}: {name} has no gradients; leave it null")
     if manual and cfg.hardware.precision == "16-mixed":
         raise Refused(f"hardware.precision=16-mixed scales gradients, and {name} steps by itself: use bf16-mixed")
     if cfg.hardware.memory_format == "channels_last" and not has_convolutions(method):
@@ -128,11 +197,15 @@ def check_shared(cfg: DictConfig, method: Method, ranks: int) -> None:
 
 def has_convolutions(method: Method) -> bool:
     """Return whether the method has convolutions over images."""
+    from torch import nn
+
     return any(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in method.modules())
 
 
 def has_batch_norm(method: Method) -> bool:
     """Return whether the method has batch normalisation, which uses all images of a batch at once."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
     return any(isinstance(part, _BatchNorm) for part in method.modules())
 
 
@@ -150,6 +223,8 @@ def precision(cfg: DictConfig) -> str:
 
 def computes_bfloat16(accelerator: str) -> bool:
     """Return whether the device that an accelerator's name means has instructions for products in bfloat16."""
+    import torch
+
     kind = kind_of(accelerator)
     if kind == "cuda":
         return available(kind) and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import Logger
@@ -15,6 +15,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from rich.console import Console
 
 from genrun.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
+from genrun.callbacks.clipping import clipping_of
 from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.progress import TrainingProgress
 from genrun.compat import leave_signals_alone
@@ -24,7 +25,8 @@ from genrun.distributed.strategy import RankEnvironment, SharedBatches
 from genrun.errors import Refused, one_line
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import phases_of
-from genrun.system.hardware import devices_here, kind_of, precision, processes
+from genrun.system.hardware import devices_here, kind_of, processes
+from genrun.training.arithmetic import check_of, precision_of
 from genrun.types import Phase
 
 if TYPE_CHECKING:
@@ -94,13 +96,16 @@ def make_trainer(
         watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
     if rank or not phase.is_last:  # samples mean nothing before the last phase
         watching = []
-    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg))]
+    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg)), *check_of(cfg, folder, phase)]
     # watchers come first: they must see averaged weights before these are swapped back
-    every = [*watching, *training_callbacks(cfg), *callbacks, *progress, checkpoint]
+    every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
     node = cfg.trainer.copy()
     node.max_time, node.max_epochs = None, phase.max_epochs
+    OmegaConf.set_struct(node, False)
+    for key in ("gradient_clip_val", "gradient_clip_algorithm"):  # GradientClipping does it
+        node.pop(key, None)
     if cfg.trainer.max_time is not None:
         try:
             every = [Timer(cfg.trainer.max_time, interval="epoch", verbose=False), *every]
@@ -123,7 +128,7 @@ def make_trainer(
             "trainer",
             accelerator=kind,
             devices=ranks,
-            precision=precision(cfg),
+            precision=precision_of(cfg, folder, phase),
             callbacks=every,
             logger=list(loggers) or False,
             plugins=plugins,

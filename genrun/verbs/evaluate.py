@@ -116,8 +116,10 @@ def make_judge(cfg: DictConfig, console: Console) -> Judge:
     """Build the judge for the data set of `cfg`; its images are not read if the cache has what is needed."""
     from genrun.config.schema import check
     from genrun.parts import build_data, build_judge, read_facts, with_facts
+    from genrun.system.hardware import set_threads
 
     check(cfg)
+    set_threads(cfg)
     facts, data = read_facts(cfg)
     return build_judge(with_facts(cfg, facts), data or build_data(cfg), console)
 

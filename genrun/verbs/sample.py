@@ -105,9 +105,10 @@ def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
     import torch
 
     from genrun.inference import balanced_labels, sample_chunks, seeded
-    from genrun.system.hardware import device_of
+    from genrun.system.hardware import device_of, set_threads
     from genrun.types import Continuous
 
+    set_threads(run.config)
     method = run.method(trust=asked.trust).to(device_of(run.config))
     labels = asked.labels
     n = asked.n or (len(labels) if labels else 100)

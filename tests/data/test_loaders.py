@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from functools import partial
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from data_files import REAL_DATA, write_idx, write_image
 
-from genrun.data import folders, sources
-from genrun.data.loaders import EpochOrder, MemoryLoader, StreamingLoader
+from genrun.data import folders, loaders, module, sources
+from genrun.data.images import Stored
+from genrun.data.loaders import EpochOrder, MemoryLoader, StreamingLoader, check_workers, failed_worker
 from genrun.data.module import ImageData
-from genrun.errors import Failed
+from genrun.errors import Failed, Refused
 from genrun.types import Batch
 
 
@@ -90,6 +95,119 @@ def test_a_file_that_breaks_while_streaming_is_one_line(tmp_path):
         list(data.train_dataloader())
     data.teardown()
     assert str(caught.value).startswith(f"{path} is not a readable image") and "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------- workers that die or hang
+
+
+class Broken(Stored):
+    """Images of which a batch does something to the process that reads it."""
+
+    in_memory = False
+
+    def pixels(self, index):
+        if 7 in index.tolist():
+            self.break_down()
+        return super().pixels(index)
+
+
+def broken(break_down, monkeypatch, workers: int = 2) -> StreamingLoader:
+    monkeypatch.setattr(loaders, "SECONDS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr(Broken, "break_down", staticmethod(break_down), raising=False)
+    images = Broken(array=torch.zeros(20, 1, 4, 4, dtype=torch.uint8), labels=torch.zeros(20, dtype=torch.int64))
+    return StreamingLoader(images, EpochOrder(20, 2), torch.device("cpu"), workers)
+
+
+def killed_by(number: int):
+    return lambda: os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("break_down", "line"),
+    [
+        (killed_by(signal.SIGKILL), r"a data worker was killed by signal: Killed \(out of memory\?\); the same command goes on"),
+        (killed_by(signal.SIGBUS), r"a data worker was killed by signal: Bus error; the same command"),
+        (killed_by(signal.SIGSEGV), r"a data worker was killed by signal: Segmentation fault; the same command"),
+        (killed_by(signal.SIGTERM), r"a data worker was killed by signal: Terminated; the same command"),
+        (lambda: os._exit(3), r"a data worker exited unexpectedly with exit code 3; the same command"),
+        (lambda: os._exit(0), r"a data worker exited unexpectedly; .* data.workers=0 reads without workers$"),
+        (lambda: [][1], r"^images could not be read: IndexError: list index out of range$"),
+    ],
+    ids=["killed", "bus error", "segmentation fault", "terminated", "exit 3", "exit 0", "error"],
+)  # fmt: skip
+def test_a_worker_that_dies_ends_the_run_in_one_line(break_down, line, monkeypatch):
+    loader, began = broken(break_down, monkeypatch), time.monotonic()
+    try:
+        with pytest.raises(Failed, match=line) as caught:
+            list(loader)
+        assert "\n" not in str(caught.value) and time.monotonic() - began < 30
+    finally:
+        loader.close()
+
+
+def test_workers_that_hang_end_the_run_in_one_line(monkeypatch):
+    loader = broken(killed_by(signal.SIGSTOP), monkeypatch)
+    loader.patience = 1.5
+    with pytest.raises(Failed, match=r"^the data workers have sent no batch for \d s: .* data.workers=0 reads without"):
+        list(loader)
+    assert not any(worker.is_alive() for worker in loader.loader._iterator._workers)
+    loader.close()
+
+
+def test_a_slow_batch_is_waited_for(monkeypatch):
+    loader = broken(lambda: time.sleep(2.5), monkeypatch)
+    assert len(list(loader)) == 10 and loader.patience == 62
+    loader.close()
+
+
+def test_an_error_without_workers_is_the_same_line(monkeypatch):
+    with pytest.raises(Failed, match=r"^images could not be read: IndexError: list index out of range$") as caught:
+        list(broken(lambda: [][1], monkeypatch, workers=0))
+    assert "break_down" in str(caught.value.__cause__)  # log.txt says where
+
+
+def test_workers_share_no_memory():
+    """Tensors would go through /dev/shm, which is small in a container."""
+    images = Stored(
+        array=torch.zeros(20, 1, 4, 4, dtype=torch.uint8), labels=torch.zeros(20, dtype=torch.int64), size=6
+    )
+    loader = StreamingLoader(images, EpochOrder(20, 5, seed=0), torch.device("cpu"), 1)
+    assert all(isinstance(index, np.ndarray) for index in loader.loader.sampler)
+    assert [tuple(map(type, item)) for item in loader.loader] == [(np.ndarray, np.ndarray)] * 4
+    loader.close()
+
+
+def test_what_torch_says_of_other_things_is_no_dead_worker():
+    assert failed_worker(RuntimeError("DataLoader timed out after 5 seconds")) is None
+    assert failed_worker(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+def without_space(monkeypatch, bytes_free: int) -> None:
+    monkeypatch.setattr(loaders.os, "statvfs", lambda _: SimpleNamespace(f_bavail=bytes_free // 512, f_frsize=512))
+
+
+def test_too_little_shared_memory_is_known_before_training(monkeypatch, tmp_path):
+    line = r"^data.workers=2: too little shared memory, expected \d+ KiB free in .*: data.workers=0$"
+    monkeypatch.setattr(loaders, "SHARED_MEMORY", tmp_path)
+    check_workers(2)
+    without_space(monkeypatch, 2**16)
+    with pytest.raises(Refused, match=line):
+        check_workers(2)
+    without_space(monkeypatch, 2**20)
+    check_workers(2)
+    monkeypatch.setattr(loaders.multiprocessing, "Lock", lambda: os.open(tmp_path / "gone", os.O_RDONLY))
+    with pytest.raises(Refused, match=line):
+        check_workers(2)
+
+
+def test_only_data_that_workers_decode_needs_shared_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "cores", lambda: 3)
+    monkeypatch.setattr(loaders, "SHARED_MEMORY", tmp_path)
+    without_space(monkeypatch, 0)
+    digits(workers=8).check_workers()
+    digits(workers=0, memory_limit=0, resize=9).check_workers()
+    with pytest.raises(Refused, match=r"data.workers=3: too little shared memory"):  # at most one for each core
+        digits(workers=8, memory_limit=0, resize=9).check_workers()
 
 
 @pytest.mark.slow

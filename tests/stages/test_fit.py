@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from genrun.callbacks.progress import TrainingProgress
 from genrun.config.compose import compose
 from genrun.config.schema import check
-from genrun.errors import Interrupted, Refused
+from genrun.errors import Failed, Interrupted, Refused
+from genrun.methods.csgm import CSGM
 from genrun.parts import read_facts, with_facts
 from genrun.run import run
 from genrun.runs.folder import RunFolder
@@ -348,3 +349,16 @@ def test_a_list_of_phases_is_refused_in_one_line():
 def test_a_method_without_phases_has_one_without_a_name():
     (phase,) = phases_of(compose(["data=digits"]))
     assert (phase.name, phase.stage, phase.is_last, phase.max_epochs) == ("", "fit", True, 100)
+
+
+def test_a_data_worker_that_dies_during_a_step_is_one_line(tiny, monkeypatch):
+    """torch raises its error wherever the main thread is."""
+
+    def step(*_):
+        raise RuntimeError(
+            "DataLoader worker (pid 5) is killed by signal: Bus error. Are workers out of shared memory?"
+        )
+
+    monkeypatch.setattr(CSGM, "training_step", step)
+    with pytest.raises(Failed, match=r"^a data worker was killed by signal: Bus error; the same command goes on"):
+        tiny()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,7 +15,8 @@ from safetensors.torch import load_file
 from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.run import run
-from genrun.system.hardware import check_device, device_of, precision, processes, threads_of_each
+from genrun.system import hardware
+from genrun.system.hardware import check_device, cores, device_of, precision, processes, set_threads, threads_of_each
 
 NATIVE = {"avx512_bf16": True}
 
@@ -35,8 +38,8 @@ def processor(monkeypatch):
 )
 def test_auto_is_bfloat16_where_the_processor_has_it(processor, capabilities, found):
     processor(capabilities)
-    for hardware in ("auto", "cpu"):
-        assert precision(compose([f"hardware={hardware}", "hardware.precision=auto"])) == found
+    for name in ("auto", "cpu"):
+        assert precision(compose([f"hardware={name}", "hardware.precision=auto"])) == found
 
 
 def test_auto_asks_the_gpu_where_there_is_one(processor, monkeypatch):
@@ -117,6 +120,102 @@ def test_the_processes_divide_the_threads_that_torch_would_use(monkeypatch):
     assert threads_of_each(compose(["hardware=cpu", "hardware.devices=2"])) == 2
     assert threads_of_each(compose(["hardware=cpu", "hardware.devices=8"])) == 1
     assert threads_of_each(compose(["hardware=cpu", "hardware.devices=2", "hardware.threads=4"])) == 4
+
+
+# --------------------------------------------------------------------------------------------------------------- cores
+
+V1 = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+OWN = {"cgroup v2": "0::/a/b\n", "cgroup v1": "12:pids:/x\n4:cpu,cpuacct:/a/b\n1:name=systemd:/y\n", "": ""}
+
+
+@pytest.fixture
+def quota(monkeypatch, tmp_path):
+    """A machine of eight cores, and what the files of its cgroups say."""
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(hardware, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(hardware, "OWN_CGROUPS", tmp_path / "own")
+
+    def says(files: dict[str, str], own: str = "") -> None:
+        if own:
+            (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "cgroup" / name).write_text(text)
+
+    return says
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("", {}, 8),
+        ("", {"cpu.max": "200000 100000\n"}, 2),
+        ("", {"cpu.max": "max 100000\n"}, 8),
+        ("", {"cpu.max": "250000 100000\n"}, 2),
+        ("", {"cpu.max": "20000 100000\n"}, 1),
+        ("", {"cpu.max": "1600000 100000\n"}, 8),
+        ("", {"unified/cpu.max": "300000 100000\n"}, 3),
+        ("cgroup v2", {"a/b/cpu.max": "300000 100000\n", "a/cpu.max": "max 100000\n"}, 3),
+        ("cgroup v2", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "400000 100000\n"}, 4),
+        ("cgroup v2", {"a/b/cpu.max": "500000 100000\n", "a/cpu.max": "400000 100000\n"}, 4),
+        ("cgroup v2", {"other/cpu.max": "100000 100000\n"}, 8),
+        ("", {f"cpu/{V1[0]}": "-1\n", f"cpu/{V1[1]}": "100000\n"}, 8),
+        ("", {f"cpu/{V1[0]}": "150000\n", f"cpu/{V1[1]}": "50000\n"}, 3),
+        ("", {f"cpu,cpuacct/{V1[0]}": "200000\n", f"cpu,cpuacct/{V1[1]}": "100000\n"}, 2),
+        ("cgroup v1", {f"cpu,cpuacct/a/b/{V1[0]}": "100000\n", f"cpu,cpuacct/a/b/{V1[1]}": "100000\n"}, 1),
+        ("cgroup v1", {f"cpu/a/{V1[0]}": "600000\n", f"cpu/a/{V1[1]}": "100000\n"}, 6),
+    ],
+)
+def test_a_quota_of_time_counts_as_cores(quota, own, files, expected):
+    quota(files, OWN[own])
+    assert cores() == expected
+
+
+def test_the_affinity_counts_too(quota, monkeypatch):
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: {5})
+    quota({"cpu.max": "200000 100000\n"})
+    assert cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "expected"),
+    [([], None, 2), (["hardware.threads=5"], None, 5), ([], "7", 7)],
+    ids=["quota", "asked for", "OMP_NUM_THREADS"],
+)
+def test_threads_follow_the_quota_unless_they_are_asked_for(quota, monkeypatch, asked, environment, expected):
+    quota({"cpu.max": "200000 100000\n"})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    before = torch.get_num_threads()
+    torch.set_num_threads(7)
+    try:
+        set_threads(compose(asked))
+        assert torch.get_num_threads() == expected
+        assert (
+            threads_of_each(compose([*asked, "hardware=cpu", "hardware.devices=2"])) == max(1, expected // 2) or asked
+        )
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_every_way_to_compute_sets_the_threads(monkeypatch, tiny, tmp_path):
+    """A run, and the verbs that compute without a run."""
+    seen = []
+    monkeypatch.setattr("genrun.system.hardware.set_threads", lambda _: seen.append("verb"))
+    monkeypatch.setattr("genrun.stages.context.set_threads", lambda _: seen.append("run"))
+    folder = tiny("trainer.max_epochs=1")
+    assert seen == ["run"]
+    from genrun.verbs import evaluate, sample
+
+    sample.main([str(folder.path), "--n", "2", "--out", str(tmp_path / "some.png")])
+    evaluate.main([str(folder.path), "evaluation=none"])
+    assert seen == ["run", "verb", "verb"]
+
+
+def test_the_number_of_cores_is_known_without_torch():
+    code = "import sys, genrun.sweeps.launchers.local as local; assert local.cores() and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -------------------------------------------------------------------------------------------------------- memory format

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, cores, describe_exit, run_job
+from genrun.sweeps.jobs import Job, describe_exit, run_job
+from genrun.system.hardware import cores
 from genrun.system.signals import held_back
 
 if TYPE_CHECKING:

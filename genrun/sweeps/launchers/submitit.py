@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 
 from genrun.config.extras import to_install
 from genrun.errors import Refused
-from genrun.sweeps.jobs import Job, cores, run_job, wait_for_result
+from genrun.sweeps.jobs import Job, run_job, wait_for_result
+from genrun.system.hardware import cores
 
 POLL_INTERVAL = 0.5  # seconds between checks of the jobs; submitit asks SLURM only once a minute
 
