@@ -38,7 +38,9 @@ def lines(rows: list[dict[str, Any]]) -> list[list[str]]:
         note = "; ".join(part for part in (row.get("protocol"), row["note"]) if part)
         floor = number(row["floor"]) if "floor" in row else ""
         floor += f" ({row['floor_count']:,})" if "floor_count" in row else ""
-        made.append([f"{row['name']} {BEST.get(row.get('best', ''), '')}".rstrip(), number(row["value"]) + spread, floor, note])
+        made.append(
+            [f"{row['name']} {BEST.get(row.get('best', ''), '')}".rstrip(), number(row["value"]) + spread, floor, note]
+        )
     return made
 
 

@@ -23,6 +23,8 @@ def main(arguments: list[str]) -> int:
     asked = parse(arguments)
     run = open_checked(asked.run, asked.overrides, asked.config_dir, trust=asked.trust)
     images, labels = draw(run, asked)
+    if not images.isfinite().all():
+        raise Refused(f"{asked.run}: its model draws images that are NaN or infinite: the weights are damaged")
     write(asked.out, images, labels, scale=1 if asked.resolution else None)
     print(asked.out)
     return 0
