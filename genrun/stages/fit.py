@@ -74,6 +74,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     Raises:
         NotFinite: a loss term became NaN or infinite.
         Interrupted: a signal arrived; `last.ckpt` holds the step at which training stopped.
+        Refused: the checkpoint holds weights of another model.
         Failed: out of memory, or another process of the training ended.
     """
     folder, checkpoint, trainer, phase = context.folder, context.checkpoint, context.trainer, context.phase
@@ -87,6 +88,10 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     except SIGTERMException as error:  # Lightning saw the signal before our callback did
         raise Interrupted(signal.SIGTERM) from error
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
+            raise Refused(
+                f"{start} holds weights of another model; delete it, and training starts over, or say run.resume=never"
+            ) from error
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         smaller = max(1, context.data.batch_size // 2)
