@@ -175,7 +175,7 @@ def do_stages(context: RunContext, keys: dict[str, str], beginning: Beginning) -
     stages: dict[str, Callable[[], list[Path]]] = {
         **({"refit": lambda: refit(context)} if isinstance(method, Refits) else {}),
         "sample": lambda: sample(context),
-        "figures": lambda: figures(context),
+        "figures": lambda: figures(context) if cfg.run.get("figures", True) else [],
         "evaluate": lambda: evaluate(folder, cfg, context.data, method, context.judge),
     }
     for name, work in stages.items():

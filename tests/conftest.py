@@ -35,6 +35,7 @@ TINY = (
     "trainer.max_epochs=2",
     "sample.n=30",
     "evaluation=none",
+    "run.figures=false",
 )
 # The least autoencoder, whose prior can be another afterwards
 TINY_AUTOENCODER = (
@@ -50,6 +51,7 @@ TINY_AUTOENCODER = (
     "trainer.max_epochs=2",
     "sample.n=30",
     "evaluation=none",
+    "run.figures=false",
 )
 # What makes judging short, and a tiny run that is judged in full
 SHORT = ("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6", "evaluation.train_on_generated=60")

@@ -36,6 +36,7 @@ class Run:
     keep_checkpoints: Literal["all", "last", "best", "none"]
     dry_run: bool
     debug: bool
+    figures: bool = True  # earlier runs did not have it
 
 
 @dataclass

@@ -13,7 +13,7 @@ from genrun.compat import dotted_keys
 from genrun.config.choices import load_choice
 from genrun.errors import GenrunError, Refused, nearest, one_line
 from genrun.runs.folder import FORMAT, RunFolder
-from genrun.runs.records import read_config
+from genrun.runs.records import check_samples, read_config
 from genrun.types import Facts
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ class OpenRun:
         """Return the samples of the run: images uint8 (n, H, W, C) and labels int64 (n,)."""
         import numpy as np
 
-        file = np.load(self.folder.path / "samples.npz")
+        path = self.folder.path / "samples.npz"
+        if not path.is_file():
+            raise Refused(f"{path} is missing or is not a file; the command of this run makes it again")
+        check_samples(path, self.config.sample.n, self.facts.image_shape)
+        file = np.load(path)
         return file["images"], file["labels"]
 
     def check_trusted(self, *, data: bool = False) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,31 @@ def read_csv(file: Path) -> list[dict[str, str]]:
     except (ValueError, csv.Error) as error:
         raise Refused(f"{file} is damaged ({_first_line(error)}); {advice}") from None
     return rows
+
+
+def check_samples(file: Path, most: int, image_shape: Sequence[int]) -> None:
+    """Check the shape of the images in samples.npz before they are unpacked: a small file may hold more than memory does.
+
+    Args:
+        most: largest number of images.
+        image_shape: (C, H, W).
+
+    Raises:
+        Refused: they are more, or have another shape. Other damage is left to the reader.
+    """
+    from numpy.lib import format as npy
+
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open("images.npy") as images:
+            version = npy.read_magic(images)
+            shape = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(images)[0]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return
+    channels, height, width = image_shape
+    if shape[1:] not in ((height, width, channels), (height, width)) or shape[0] > most:
+        raise Refused(
+            f"{file}: expected at most {most:,} images of {(height, width, channels)}, got {shape}; draw them again"
+        )
 
 
 def parsed(column: str, text: str) -> int | float | str:

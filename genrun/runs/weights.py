@@ -57,9 +57,17 @@ def load_weights(method: Method, file: Path, why: str) -> None:
     """
     state = read_weights(file, why)
     check_shapes(method, {name: tuple(value.shape) for name, value in state.items()}, file, why)
+    for name, mine in method.state_dict().items():
+        if state[name].is_complex() or state[name].is_floating_point() != mine.is_floating_point():
+            kinds = f"expected {mine.dtype}, got {state[name].dtype}"
+            raise Refused(f"{why}: the weights in {file} are damaged: '{name}' {kinds}")
+        if (
+            state[name].isnan().any() and not mine.isnan().any()
+        ):  # a value that is not known yet may be NaN, as log Z of an RBM
+            raise Refused(f"{why}: the weights in {file} are damaged: '{name}' has values that are NaN")
     for name, _ in method.named_parameters():
         if not state[name].isfinite().all():
-            raise Refused(f"{why}: the weights in {file} are damaged: '{name}' has values that are NaN or infinite")
+            raise Refused(f"{why}: the weights in {file} are damaged: '{name}' has values that are infinite")
     method.load_state_dict(state)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,8 @@ from genrun.stages.method_figures import (
 from genrun.system.files import write_atomic
 from genrun.types import Continuous, KeepsCodes, MovesParticles, Noises, Reconstructs, Trajectory
 
+log = logging.getLogger("genrun")
+
 SEARCHED_SAMPLES = 1000  # samples among which the figures look for one of each class
 LARGE_PIXELS = 300  # height and width of an image above its training resolution
 
@@ -38,7 +43,7 @@ def figures(context: RunContext) -> list[Path]:
     """Write all figures that the method's capabilities allow to the run's folder `figures`, and return the files."""
     folder = context.folder
     made: dict[str, bytes] = {}
-    epochs = sorted(folder.samples.glob("epoch_*.png"))
+    epochs = [path for path in sorted(folder.samples.glob("epoch_*.png")) if is_picture(path)]
     rows = folder.metrics()
     terms = [name for row in rows for name in row if name.startswith(("train/", "val/"))]
     if len(terms) > len(set(terms)):  # a term of one epoch is a point, not a curve
@@ -70,8 +75,8 @@ def figures(context: RunContext) -> list[Path]:
     if context.judge.recipe:
         made["sorted.png"] = png_bytes(sorted_figure(context))
     codes_first = folder.figures / "codes_first.npz"
-    if isinstance(context.method, KeepsCodes) and codes_first.is_file():
-        before = np.load(codes_first)
+    before = first_codes(codes_first) if isinstance(context.method, KeepsCodes) else None
+    if before is not None:
         after = context.method.stored_codes()[torch.from_numpy(before["index"])].cpu().numpy()
         labels = context.data.train.labels[before["index"]].numpy()
         if not np.array_equal(before["codes"], after):  # the first epoch may be the last
@@ -80,6 +85,31 @@ def figures(context: RunContext) -> list[Path]:
     for name, content in made.items():
         write_atomic(folder.figures / name, content)
     return [folder.figures / name for name in made]
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file holds a whole picture; a damaged grid of an epoch is left out, because no training draws it again."""
+    try:
+        if not path.is_file():  # a pipe would never end
+            raise OSError("not a file")
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        log.warning("%s is left out: %s", path, error)
+        return False
+    return True
+
+
+def first_codes(path: Path) -> dict[str, np.ndarray] | None:
+    """Return the codes after the first epoch and their places; None if the file is missing or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as content:
+            return {name: content[name] for name in ("codes", "index")}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        log.warning("%s is left out: %s", path, error)
+        return None
 
 
 def first_samples(context: RunContext) -> tuple[Tensor, Tensor]:

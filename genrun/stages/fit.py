@@ -81,6 +81,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     Raises:
         NotFinite: a loss term became NaN or infinite.
         Interrupted: a signal arrived; `last.ckpt` holds the step at which training stopped.
+        Refused: the checkpoint holds weights of another model.
         Failed: out of memory, or another process of the training ended.
     """
     folder, phase = context.folder, context.phase
@@ -103,6 +104,10 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
         if isinstance(error, RuntimeError):
             if (failed := failed_worker(error)) is not None:
                 raise failed from error
+            if "loading state_dict" in str(error):
+                raise Refused(
+                    f"{start} holds weights of another model; delete it, and training starts over, or say run.resume=never"
+                ) from error
             if "memory" not in str(error):
                 raise
         smaller = max(1, context.data.batch_size // 2)

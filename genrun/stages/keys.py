@@ -32,6 +32,8 @@ def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
         to_container(cfg.callbacks.watching),
         to_container(cfg.evaluation.get("classifier")),  # the classifier sorts the samples by class
     ]
+    if not cfg.run.get("figures", True):
+        figure_options.append("no figures")
     return keys | {
         "refit": trained,
         "sample": sampled,

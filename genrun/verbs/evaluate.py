@@ -218,11 +218,13 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         raise Refused(f"{folder} has no samples.npz; give its command again first")
 
     from genrun.report.tables import show
+    from genrun.runs.records import check_samples
     from genrun.stages.evaluate import evaluate
     from genrun.stages.keys import evaluate_key
     from genrun.system.files import write_atomic
     from genrun.system.hardware import device_of
 
+    check_samples(folder / "samples.npz", run.config.sample.n, run.facts.image_shape)
     config = config_to_judge_by(run, cfg, moved=moved)
     judge = judge_of(run, config, console, trust=trust)
     judge.check(config.sample.n, f"{folder}/samples.npz")

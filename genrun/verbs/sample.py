@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
     if asked.out:
         check_new(asked.out)
     images, labels = draw(run, asked)
+    if not images.isfinite().all():
+        raise Refused(f"{asked.run}: its model draws images that are NaN or infinite: the weights are damaged")
     out = asked.out or free_path("samples", ".png")
     write(out, images, labels, scale=1 if asked.resolution else None)
     print(out)

@@ -25,6 +25,7 @@ SHORT = (
     *("model.encoder.width=0.2", "model.decoder.width=0.1", "model.prior.sources=20", "model.image_check=false"),
     *("model.phases.classifier.max_epochs=4", "model.phases.decoder_outline.max_epochs=2"),
     *("model.phases.decoder_pixels.max_epochs=2", "sample.n=20", "evaluation=none"),
+    "run.figures=false",
 )
 
 

@@ -56,6 +56,7 @@ class Run:
             *([] if name == "regene" else ["trainer.max_epochs=2"]),
             "sample.n=9",
             "evaluation=none",
+            "run.figures=false",
         ]
 
     def into(self, outputs: Path) -> RunFolder:

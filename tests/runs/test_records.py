@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+import numpy as np
 import pytest
 from helpers.runs import change_config, change_json, unpack
 
@@ -188,3 +189,16 @@ def test_the_message_names_the_place(value, form, line):
 
 def test_a_form_lets_other_keys_be():
     check_form({"a": 1, "b": 2}, {"a": int, "c?": int})
+
+
+def test_samples_that_would_not_fit_into_memory_are_refused_before_they_are_unpacked(run):
+    opened, file = open_run(run.path), run.path / "samples.npz"
+    assert opened.samples()[0].shape == (20, 8, 8, 1)
+    for shape in ((21, 8, 8, 1), (20, 800, 800, 1)):
+        np.savez_compressed(file, images=np.zeros(shape, np.uint8), labels=np.zeros(shape[0], np.int64))
+        with pytest.raises(Refused, match="expected at most 20 images"):
+            opened.samples()
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(Refused, match="not a file"):
+        opened.samples()

@@ -230,6 +230,7 @@ def test_a_run_that_breaks_and_is_ended_amid_an_epoch_equals_an_undisturbed_one(
             "trainer.max_epochs=3",
             "sample.n=9",
             "evaluation=none",
+            "run.figures=false",
             "~callbacks.watching.samples",
             "~callbacks.watching.codes",
             "+callbacks.watching.stop._target_=helpers.callbacks.Disturbance",

@@ -103,9 +103,15 @@ def with_first(change: Callable[[torch.Tensor], torch.Tensor | None]) -> Callabl
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (with_first(lambda weight: weight * float("nan")), "NaN or infinite"),
-        (with_first(lambda weight: weight / 0), "NaN or infinite"),
+        (with_first(lambda weight: weight * float("nan")), f"'{FIRST}' has values that are NaN"),
+        (with_first(lambda weight: weight.abs() / 0), f"'{FIRST}' has values that are infinite"),
+        (
+            lambda state: state | {"prior.means": state["prior.means"] * float("nan")},
+            r"'prior\.means' has values that are NaN",
+        ),
         (with_first(lambda weight: None), "got nothing"),
+        (with_first(lambda weight: weight.int()), r"expected torch\.float32, got torch\.int32"),
+        (with_first(lambda weight: weight.to(torch.complex64)), r"expected torch\.float32, got torch\.complex64"),
         (with_first(lambda weight: weight[:0]), r"got \(0, 64\)"),
         (lambda state: state | {"other": torch.zeros(3)}, "'other' expected nothing"),
         (lambda state: {}, "got nothing"),

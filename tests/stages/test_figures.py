@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+import numpy as np
 from PIL import Image
+
+from genrun.stages.figures import first_codes, is_picture
 
 
 def test_a_run_that_is_judged_by_a_classifier_leaves_the_figure_and_one_that_is_not_leaves_none(tiny):
@@ -27,3 +32,17 @@ def test_the_first_and_the_last_grid_name_their_rows_if_they_are_of_classes(run_
             sizes[name] = figure.width
     bare = 2 * sizes["samples/epoch_0001.png"] + 3 * 14  # two grids and the margins of `beside`
     assert sizes["figures/first_last.png"] > bare + 12
+
+
+def test_damaged_grids_and_codes_are_left_out(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:50])
+    (tmp_path / "text.png").write_bytes(b"no picture")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert [is_picture(tmp_path / f"{name}.png") for name in ("whole", "cut", "text", "pipe", "gone")] == [True] + 4 * [
+        False
+    ]
+    np.savez(tmp_path / "codes.npz", codes=np.zeros(3), index=np.arange(3))
+    assert first_codes(tmp_path / "codes.npz")["index"].tolist() == [0, 1, 2]
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "codes.npz").read_bytes()[:100])
+    assert first_codes(tmp_path / "cut.npz") is None and first_codes(tmp_path / "gone.npz") is None

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import genrun
+from helpers.runs import unpack
 from PIL import Image
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from genrun.config.compose import compose
 from genrun.errors import Refused
@@ -101,3 +103,13 @@ def test_what_cannot_be_said_is_refused_in_one_line(folder, text, line):
         opened.override([text])
         opened.method()
     assert re.search(line, str(refused.value)) and "\n" not in str(refused.value)
+
+
+def test_weights_that_give_no_finite_images_are_refused(tmp_path, monkeypatch):
+    run = unpack(tmp_path)
+    state = {name: value * 0 + 3e38 if "decoder" in name else value for name, value in load_file(run.weights).items()}
+    save_file(state, run.weights)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused, match="NaN or infinite: the weights are damaged"):
+        sample.main([str(run.path), "--n=2"])
+    assert not (tmp_path / "samples.png").exists()
