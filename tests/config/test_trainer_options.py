@@ -34,7 +34,9 @@ def test_an_argument_that_genrun_sets_itself_is_refused_with_its_reason(option):
 
 def test_the_options_that_the_reasons_name_exist():
     cfg = compose([])
-    named = {name for reason in REFUSED.values() for name in re.findall(r"\b(?:hardware|data|run|sample|paths)\.\w+", reason)}
+    named = {
+        name for reason in REFUSED.values() for name in re.findall(r"\b(?:hardware|data|run|sample|paths)\.\w+", reason)
+    }
     for name in named:
         section, option = name.split(".")
         assert option in cfg[section], name
