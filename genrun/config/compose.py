@@ -104,7 +104,13 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         return Refused(f"{group}={choice}: no such choice{there_are(group, choice, error.options or [], config_dir)}")
     if isinstance(error, ConfigCompositionException):
         if text.startswith("Could not override"):
-            return Refused(no_such_option(text.split("'")[1].split("@")[0], overrides, config_dir))
+            key = text.split("'")[1].split("@")[0]
+            inner = re.search(
+                r"full_key: (\S+)", str(error.__cause__)
+            )  # of key={option:…} the option that there is not
+            if inner and inner[1].startswith(f"{key}."):
+                key = inner[1]
+            return Refused(no_such_option(key, overrides, config_dir))
         if text.startswith("Could not delete") and "does not exist" in text:
             key = text.split("'")[1]
             near = did_you_mean(whole_keys(key, known_keys(overrides, config_dir)))
@@ -115,6 +121,9 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
     if text.startswith("Sweep parameters"):
         words = text[text.index("'") + 1 : text.rindex("'")]
         return Refused(f"{words} is several values: add -m to run each")
+    if text.startswith("Error resolving interpolation"):
+        word = text.split("'")[1]
+        return Refused(f"{word} cannot name a choice of a group: expected a name, or the choice of another group")
     if "Ambiguous value for argument" in text:
         word = text.split("'")[1]
         return Refused(
@@ -179,6 +188,11 @@ def no_such_option(key: str, overrides: list[str], config_dir: str | None) -> st
     """Return the message for a key that the configuration does not have."""
     if users := models_with(key):
         return f"{key}: this model has no such part; {', '.join(users)} have"
+    for text in overrides:
+        section, _, value = text.partition("=")
+        section = section.lstrip("+")
+        if key.startswith(f"{section}.") and section not in group_choices(config_dir) and "{" not in value:
+            return f"{text}: expected the options of {section}, such as {key}=…"
     group, _, option = key.rpartition(".")
     if group == "trainer" and option in REFUSED:
         return f"{key}: genrun does not pass it on; {REFUSED[option]}"

@@ -60,6 +60,7 @@ class Hardware:
     memory_format: Literal["contiguous", "channels_last"]
 
 
+MOST_THREADS = 1024
 # options outside the classes of the configuration, and their smallest value
 LEAST: dict[str, float] = {
     "sample.n": 1,
@@ -80,8 +81,16 @@ def check(cfg: DictConfig) -> None:
     check_sections(cfg)
     for name, schema in {"paths": Paths, "run": Run, "sweep": Sweep, "sample": Sample, "hardware": Hardware}.items():
         check_arguments(schema, to_container(cfg[name]), name)
-    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
-        raise Refused(f"seed: expected an integer from 0 to {2**32 - 1}, got {plain(cfg.seed)!r}")
+    for path in (
+        "seed",
+        "data.seed",
+    ):  # the data's own seed is part of the run's id, which is computed before the data is built
+        seed = plain(OmegaConf.select(cfg, path))
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise Refused(f"{path}: expected an integer from 0 to {2**32 - 1}, got {seed!r}")
+    held_out = plain(cfg.data.get("validation", 0))  # so is this, where classes are chosen
+    if isinstance(held_out, bool) or not isinstance(held_out, int | float):
+        raise Refused(f"data.validation: expected a number of images, or a share below 1, got {held_out!r}")
     if cfg.run.resume not in (choices := ("auto", "must", "never")):
         raise Refused(
             f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
@@ -93,6 +102,8 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, path)
         if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
             raise Refused(f"{path}: expected at least {least}, got {value}")
+    if cfg.hardware.threads is not None and cfg.hardware.threads > MOST_THREADS:
+        raise Refused(f"hardware.threads: expected at most {MOST_THREADS}, got {cfg.hardware.threads}")
     for name, place in cfg.paths.items():
         if place.startswith("~") and not place.startswith("~/") and os.path.expanduser(place) == place:
             raise Refused(f"paths.{name}={place}: there is no such user; give the folder's full path")

@@ -98,7 +98,8 @@ def values(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
 
 def reason(error: OmegaConfBaseException) -> str:
     """Return the message of OmegaConf without the name of Python's error before it and the place after it."""
-    return re.sub(r"^\w+ raised while resolving interpolation: ", "", one_line(error)).partition(" full_key")[0]
+    words = re.sub(r"^\w+ raised while resolving interpolation: ", "", one_line(error))
+    return words.partition(" full_key")[0].strip('"')
 
 
 def check_value(path: str, value: Any) -> None:
