@@ -78,17 +78,19 @@ def device_name(cfg: DictConfig) -> str:
     return torch.cuda.get_device_name() if kind == "cuda" else processor() if kind == "cpu" else kind
 
 
-def arithmetic_of(folder: RunFolder, stage: str) -> dict[str, Any]:
-    """Return what provenance.json records of the check of the arithmetic in the stage of a phase; nothing if there was none."""
-    file = folder.path / "provenance.json"
-    return json.loads(file.read_text()).get("arithmetic", {}).get(stage, {}) if file.is_file() else {}
+def checks_of(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """Return what provenance.json records of the checks of the arithmetic: stage of a phase → how it ended. Nothing if it is damaged."""
+    try:
+        return json.loads((folder.path / "provenance.json").read_text()).get("arithmetic", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
-def record_arithmetic(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
+def record_check(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
     """Record in provenance.json how the check of the arithmetic in the stage of a phase ended."""
     file = folder.path / "provenance.json"
     record = json.loads(file.read_text()) if file.is_file() else {}  # a dry run has none
-    write_json(file, record | {"arithmetic": record.get("arithmetic", {}) | {stage: outcome}})
+    write_json(file, record | {"arithmetic": checks_of(folder) | {stage: outcome}})
 
 
 def git_state() -> dict[str, Any] | None:
@@ -116,10 +118,13 @@ def write_provenance(folder: RunFolder, record: dict[str, Any], parent: RunFolde
     """
     file = folder.path / "provenance.json"
     began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint
-    if not (file.is_file() and began):
-        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
+    first = json.loads(file.read_text()) if file.is_file() else {}
+    if not (first and began):
+        checked = {
+            key: first[key] for key in ("arithmetic",) if key in first
+        }  # what an attempt without a checkpoint found
+        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []} | checked)
     else:
-        first = json.loads(file.read_text())
         later = {key: value for key, value in record.items() if first.get(key) != value}
         write_json(file, first | {"resumed": [*first["resumed"], later]})
         changed = [key for key, value in record["machine"].items() if first["machine"].get(key, value) != value]
