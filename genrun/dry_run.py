@@ -30,7 +30,6 @@ from genrun.stages.fit import in_right_arithmetic
 from genrun.stages.keys import state_of
 from genrun.system.console import duration, say
 from genrun.system.hardware import processes
-from genrun.training.arithmetic import precision_of
 
 WARM_UP, TIMED = 3, 10  # training steps before the clock starts, and steps that are timed
 PATIENCE = 10.0  # seconds after which slow steps are not timed further
@@ -86,7 +85,6 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
             short.hardware.devices = 1  # here one process trains with the whole batch
             context = prepare(short, RunFolder(Path(scratch)), data, console)
         clocks = timed_phases(context)
-        used = precision_of(cfg, context.folder, context.phase)
     if cfg.run.extend and not folder.last.is_file():
         extended_run(cfg, folder, context.method)
     steps, facts = len(data.train_dataloader()), data.facts()
@@ -109,7 +107,7 @@ def dry_run(cfg: DictConfig, data: ImageData, folder: RunFolder, console: Consol
         "images": f"{facts.train_size:,} to train, {len(data.validation):,} held out, {len(data.test):,} to test",
         "classes": f"{facts.num_classes}" + (f" ({', '.join(facts.class_names)})" if facts.num_classes <= 12 else ""),
         "parameters": f"{context.method.num_parameters():,}",
-        "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {used}"
+        "device": f"{context.trainer.strategy.root_device}, {torch.get_num_threads()} threads, precision {context.trainer.precision}"
         + (
             f"; the run shares each batch among {many} processes, and the time is that of one process"
             if many > 1

@@ -17,18 +17,20 @@ class ArithmeticCheck(Callback):
     The step itself stays as it is. If an operation is wrong, `WrongArithmetic` ends the training before anything of the step is kept.
 
     Args:
+        needed: returns, at the first step, whether to check it; a training that goes on where it passed the check is not checked again.
         passed: called with the number of checked operations after a step without a fault.
     """
 
-    def __init__(self, passed: Callable[[int], None]) -> None:
-        self.passed = passed
+    def __init__(self, needed: Callable[[], bool], passed: Callable[[int], None]) -> None:
+        self.needed, self.passed = needed, passed
         self.done = False
         self.checked: CheckedArithmetic | None = None
 
     def on_train_batch_start(self, trainer: pl.Trainer, method: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        if not self.done:
-            self.done, self.checked = True, CheckedArithmetic(method)
+        if not self.done and self.needed():
+            self.checked = CheckedArithmetic(method)
             self.checked.__enter__()
+        self.done = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from genrun.nn.strided import StridedConv2d, StridedConvTranspose2d
+
 Activation = Literal["relu", "leaky_relu", "silu"]
 
 SMALLEST_SIDE = 7  # pixels; halving stops when the longer side is this short
@@ -50,7 +52,7 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for place in range(len(sizes) - 1):
             after = width * 2**place
-            layers.append(with_norm(nn.Conv2d(before, after, 4, stride=2, padding=1), spectral_norm))
+            layers.append(with_norm(StridedConv2d(before, after, 4, stride=2, padding=1), spectral_norm))
             layers += [nn.BatchNorm2d(after)] if batch_norm and place else []
             layers.append(activation_layer(activation))
             before = after
@@ -108,7 +110,7 @@ class ConvDecoder(nn.Module):
             layers += [nn.BatchNorm2d(before)] if batch_norm else []
             layers += [
                 activation_layer(activation),
-                nn.ConvTranspose2d(before, after or image_shape[0], 4, 2, padding=1),
+                StridedConvTranspose2d(before, after or image_shape[0], 4, 2, padding=1),
             ]
         self.layers = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)

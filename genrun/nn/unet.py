@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrun.nn.embedding import LabelEmbedding, Sinusoids
+from genrun.nn.strided import StridedConv2d
 
 TIME_SIZE = 64  # length of the time's sinusoids
 
@@ -64,7 +65,7 @@ class UNet(nn.Module):
         self.label = LabelEmbedding(num_classes, embedding) if num_classes else None
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList([block_list(width, width, blocks, embedding) for width in widths[:-1]])
-        self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
+        self.shrink = nn.ModuleList([StridedConv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
         self.before = Block(widths[-1], widths[-1], embedding)
         self.attention = Attention(widths[-1], heads)
         self.after = Block(widths[-1], widths[-1], embedding)

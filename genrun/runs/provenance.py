@@ -90,16 +90,16 @@ def recorded(folder: RunFolder) -> dict[str, Any]:
         return {}
 
 
-def arithmetic_of(folder: RunFolder, stage: str) -> dict[str, Any]:
-    """Return what provenance.json records of the check of the arithmetic in the stage of a phase; nothing if there was none."""
-    return recorded(folder).get("arithmetic", {}).get(stage, {})
+def checks_of(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """Return what provenance.json records of the checks of the arithmetic: stage of a phase → how it ended."""
+    return recorded(folder).get("arithmetic", {})
 
 
-def record_arithmetic(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
+def record_check(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
     """Record in provenance.json how the check of the arithmetic in the stage of a phase ended."""
     record = recorded(folder) or {"machine": {}, "versions": {}, "resumed": []}  # a dry run has none
-    outcomes = record.get("arithmetic", {}) | {stage: outcome}
-    write_json(folder.path / "provenance.json", record | {"arithmetic": outcomes})
+    checks = record.get("arithmetic", {}) | {stage: outcome}
+    write_json(folder.path / "provenance.json", record | {"arithmetic": checks})
 
 
 def write_provenance(
@@ -119,10 +119,13 @@ def write_provenance(
     began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint
     if code is not None and code.patch:
         write_atomic(folder.path / code.patch_name, code.patch)
-    if not (file.is_file() and began):
-        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []})
+    first = recorded(folder)
+    if not (first and began):
+        checked = (
+            {"arithmetic": first["arithmetic"]} if "arithmetic" in first else {}
+        )  # an attempt without a checkpoint
+        write_json(file, record | {"parent": parent and parent.path.name, "resumed": []} | checked)
     else:
-        first = recorded(folder)
         later = {key: value for key, value in record.items() if first.get(key) != value}
         write_json(file, first | {"resumed": [*first["resumed"], later]})
         if changed := changes(first, record):

@@ -66,11 +66,12 @@ class RunContext:
         train = self.data.train
         return training_codes(self.method, train, torch.arange(len(train)), self.cfg.sample.chunk).cpu()
 
-    def enter(self, phase: Phase, earlier_weights: Path | None = None) -> None:
+    def enter(self, phase: Phase, earlier_weights: Path | None = None, *, exact: bool = False) -> None:
         """Build the method, the checkpoint callback and the trainer for a phase of the training.
 
         Args:
             earlier_weights: the weights that the phase before this one left; None: do not load any.
+            exact: compute in 32 bits, whatever the configuration says.
 
         Raises:
             Refused: a class or option is wrong, or the method does not support the hardware options.
@@ -91,7 +92,7 @@ class RunContext:
             keeps_best=cfg.run.keep_checkpoints in ("all", "best"),
         )
         self.trainer = make_trainer(
-            cfg, folder, phase, self.checkpoint, self.console, self.judge, self.callbacks, self.loggers
+            cfg, folder, phase, self.checkpoint, self.console, self.judge, self.callbacks, self.loggers, exact=exact
         )
 
 

@@ -153,7 +153,7 @@ def in_right_arithmetic(context: RunContext, work: Callable[[], None]) -> None:
         line = f"warning: {error}; this training computes in 32 bits"
         log.warning(line)
         say(context.console, line)
-        context.enter(phase, earlier_weights(folder, phases_of(cfg), phase))
+        context.enter(phase, earlier_weights(folder, phases_of(cfg), phase), exact=True)
         restore_random_states(states)
         work()
 

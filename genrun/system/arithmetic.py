@@ -37,9 +37,10 @@ class Call(NamedTuple):
 class CheckedArithmetic(TorchDispatchMode):
     """Check all computations in reduced precision while the context lasts; results, buffers and random streams stay as they are.
 
-    Each operation is done again, while new memory holds NaN: one that reads what was never written gives something else, or NaN. A
-    product (a convolution or a product of matrices, and their gradients) is also done in 32 bits, where the difference must be of the
-    size of rounding errors: |x - x₃₂| ≤ 4ε · |a| * |b|. Operations in place, and those that draw random numbers, are not done again.
+    Each operation, once for the same shapes, is done again, while new memory holds NaN: one that reads what was never written gives
+    something else, or NaN. A product (a convolution or a product of matrices, and their gradients) is also done in 32 bits, where the
+    difference must be of the size of rounding errors: |x - x₃₂| ≤ 4ε · |a| * |b|. Operations in place, and those that draw random numbers,
+    are not done again.
 
     The forward of an innermost layer that is not torch's is done again and in 32 bits as a whole, whatever it is made of; there the limit
     is a sixteenth of the largest number.
@@ -59,6 +60,7 @@ class CheckedArithmetic(TorchDispatchMode):
         self.layer_of: dict[
             int, str
         ] = {}  # address of a tensor in the forward pass → the layer that used it, for the backward pass
+        self.seen: set[tuple[Any, str]] = set()
         self.operations = 0
         self.paused = False
         self.hooks = ExitStack()
@@ -66,7 +68,7 @@ class CheckedArithmetic(TorchDispatchMode):
     def __enter__(self) -> CheckedArithmetic:
         for handle in (
             register_module_forward_pre_hook(self.begin_call),
-            register_module_forward_hook(self.end_call, with_kwargs=True, always_call=True),
+            register_module_forward_hook(self.end_call, with_kwargs=True),
         ):
             self.hooks.callback(handle.remove)
         # the C library keeps for later only blocks smaller than the largest one that was freed
@@ -116,7 +118,7 @@ class CheckedArithmetic(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         numbers = [tensor for tensor in tensors(args) if tensor.dtype in REDUCED]
-        if self.paused or not numbers or not repeatable(func, args, kwargs):
+        if self.paused or not numbers or not repeatable(func, args, kwargs) or not self.is_new(func, args):
             return func(*args, **kwargs)
         again = with_copies(func, args)  # before the operation changes them
         layer = self.layer(numbers)
@@ -126,6 +128,13 @@ class CheckedArithmetic(TorchDispatchMode):
         if wrong is not None:
             raise WrongArithmetic(f"{layer}: {name_of(func)} {described(numbers[0])} {wrong}")
         return result
+
+    def is_new(self, func: Any, args: tuple) -> bool:
+        """Return whether an operation was not done before on tensors of these shapes and strides."""
+        seen = (func, repr(mapped(args, lambda one: (one.shape, one.stride(), one.dtype))))
+        new = seen not in self.seen
+        self.seen.add(seen)
+        return new
 
     def layer(self, numbers: list[Tensor]) -> str:
         """Return the name of the layer that does an operation on these tensors."""

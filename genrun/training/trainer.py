@@ -72,6 +72,8 @@ def make_trainer(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Any] = (),
     rank: int = 0,
+    *,
+    exact: bool = False,
 ) -> Trainer:
     """Build Lightning's trainer for one phase, with genrun's checkpoints and progress, and no files of its own.
 
@@ -85,10 +87,12 @@ def make_trainer(
         callbacks: callbacks in addition to those of the configuration.
         loggers: Lightning loggers.
         rank: the rank of this process; ranks above 0 show, judge and log nothing.
+        exact: compute in 32 bits, because the device computes wrongly in the precision of the configuration.
 
     Raises:
         Refused: the device is not available, or an option of the trainer or of a callback is wrong.
     """
+    used = "32-true" if exact else precision_of(cfg, folder, phase)
     watching = (
         [] if rank else watchers(cfg, folder)
     )  # built in every phase, so that a wrong option is refused in the first
@@ -96,7 +100,7 @@ def make_trainer(
         watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
     if rank or not phase.is_last:  # samples mean nothing before the last phase
         watching = []
-    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg)), *check_of(cfg, folder, phase)]
+    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg)), *check_of(cfg, folder, phase, used)]
     # watchers come first: they must see averaged weights before these are swapped back
     every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
@@ -128,7 +132,7 @@ def make_trainer(
             "trainer",
             accelerator=kind,
             devices=ranks,
-            precision=precision_of(cfg, folder, phase),
+            precision=used,
             callbacks=every,
             logger=list(loggers) or False,
             plugins=plugins,
