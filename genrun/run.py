@@ -93,7 +93,6 @@ def run(
     with before_training(), logging_to(logging.NullHandler()):
         known = None if starts_over else keys
         context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
-    say(console, context.data.summary())
     if starts_over and (folder.path / "status.json").is_file():
         with folder.lock(wait=wait):
             say(console, f"moved the old run to {folder.move_aside()}")
@@ -112,7 +111,6 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
     with logging_to(LogFile(folder)):
         log.info("genrun %s", " ".join(overrides))
         try:
-            log.info("%s", context.data.summary())
             do_stages(context, keys, begin(context, overrides, keys))
             log.info("done")
         except BaseException as error:
@@ -135,6 +133,9 @@ def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Be
     from genrun.runs.provenance import provenance, write_provenance
 
     cfg, folder, phases = context.cfg, context.folder, phases_of(context.cfg)
+    read = context.data.summary()
+    log.info("%s", read)
+    say(context.console, read)
     say(context.console, f"run folder {folder.path}")
     parent = parent_run(cfg, folder, context.method)
     extended = parent if cfg.run.extend else None
