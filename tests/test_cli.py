@@ -28,7 +28,19 @@ WRONG = [
     (["+trainer.max_epocs=3"], r"trainer.max_epocs: Trainer takes no such option \(did you mean 'max_epochs'\?\)"),
     (["model=gan", "model/prior=mixture"], r"model/prior: this model has no such part; autoencoder, .*csgm, .*vae"),
     (["smaple"], r"cannot read 'smaple': expected option=value \(did you mean 'sample'\?\)"),
-    (["seed=[1"], r"cannot read 'seed=\[1'"),
+    (["seed=[1"], r"cannot read 'seed=\[1': a value with special characters is quoted, .*: \"seed='\[1'\""),
+    (["list"], r"cannot read 'list': .* verbs evaluate, new, refit, sample"),
+    (["mnist"], r"cannot read 'mnist': expected option=value \(did you mean 'data=mnist'\?\)"),
+    (
+        ["hardware"],
+        r"cannot read 'hardware': expected option=value; hardware=… is one of auto, cpu, gpu, gpu_multi, mps",
+    ),
+    (
+        ["hydra/launcher=slurm"],
+        r"no such choice \(did you mean 'submitit_slurm'\?\); there are local, ray, submitit_local",
+    ),
+    (["model=glob(v*)"], r"model=glob\(v\*\) is several values: add -m to run each"),
+    (["+trainer.fast_dev_run=true"], r"trainer.fast_dev_run: .*--dry-run tries some batches and writes nothing"),
     (["--dryrun"], r"unrecognized arguments: --dryrun \(did you mean '--dry-run'\?\)"),
     (["seed=abc"], r"seed: expected an integer .* got 'abc'"),
     (["seed=-1"], r"seed: expected an integer from 0"),
@@ -73,6 +85,8 @@ WRONG = [
     (["data=image_folder", "data.source.path=pictures"], r"data.resize"),
     (["sample", "nowhere"], r"nowhere: expected a run folder"),
     (["sample", "empty_folder", "--labels", "two"], r"empty_folder: expected a run folder"),
+    (["sample", "nowhere", "--out", "a_file.npz"], r"nowhere: expected a run folder"),
+    (["evaluate", "nowhere.npz", "--out", "a.json"], r"nowhere.npz: there is no such run folder or .npz file"),
     (["sample", "empty_folder", "--out", "a.jpg"], r"expected a name that ends in .png or .npz"),
     (["sample", "empty_folder", "--out", "gone/a.png"], r"--out gone/a.png: there is no folder gone"),
     (["seed=0,1"], r"seed=0,1 is several values: add -m to run each"),
@@ -87,9 +101,8 @@ WRONG = [
 if not torch.cuda.is_available():
     WRONG.append((["hardware=gpu"], r"hardware.accelerator=gpu: this machine has none .* it has cpu"))
 if importlib.util.find_spec("mlflow") is None:
-    WRONG.append(
-        (["logger=mlflow"], r"logger=mlflow needs the extra mlflow: \S*python\S* -m pip install 'genrun\[mlflow\]'")
-    )
+    for words in (["logger=mlflow"], ["logger=mlflow", "--dry-run"]):
+        WRONG.append((words, r"logger=mlflow needs the extra mlflow: \S*python\S* -m pip install 'genrun\[mlflow\]'"))
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from conftest import genrun
 from helpers.sweeps import finished, sweep
+
+from genrun.sweeps.grid import expand
 
 
 def test_the_listing_of_a_sweep_writes_nothing(tmp_path):
@@ -13,6 +16,34 @@ def test_the_listing_of_a_sweep_writes_nothing(tmp_path):
     assert process.returncode == 1
     assert printed.count(" new") == 2 and printed.count("cannot run: data=digit: no such choice") == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_the_listing_builds_each_job_and_chooses_by_glob(here, monkeypatch, capsys):
+    words = ["model=glob([v*,rbm],exclude=*paper)", "model.optimizer.lr=0.1,fast", "callbacks=none", "data=digits"]
+    assert genrun("-m", *words, "evaluation=none", "--dry-run", monkeypatch=monkeypatch) == 1
+    printed = capsys.readouterr().out
+    for model in ("rbm", "vae"):
+        assert re.search(rf"model={model} model.optimizer.lr=0.1 +outputs/{model}-digits/\w+ +new", printed)
+        assert re.search(rf"model={model} model.optimizer.lr=fast +cannot run: model.optimizer.lr: expected", printed)
+    assert printed.count("model=") == 4 and not list(here.glob("outputs"))
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("model=glob(x*)", r"model=glob\(x\*\): no choice of model matches; there are autoencoder, .*vae_paper"),
+        ("seed=glob(*)", r"seed=glob\(\*\): no choice of seed matches; it is no group"),
+    ],
+)
+def test_a_glob_without_a_match_is_refused(word, why, here, monkeypatch, capsys):
+    assert genrun("-m", word, monkeypatch=monkeypatch) == 2
+    assert re.search(why, capsys.readouterr().err)
+
+
+def test_a_glob_chooses_from_the_users_own_groups(here):
+    (here / "own" / "model").mkdir(parents=True)
+    (here / "own" / "model" / "vapour.yaml").write_text("{}\n")
+    assert expand(["model=glob(va*)"], str(here / "own")) == [["model=vae"], ["model=vae_paper"], ["model=vapour"]]
 
 
 @pytest.mark.parametrize(
