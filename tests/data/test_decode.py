@@ -44,6 +44,7 @@ def test_images_stand_as_exif_says(orientation, ending, tmp_path):
     assert header.turned == (2 <= orientation <= 8) and (" turned" in header.sha256) == header.turned
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_is_taken_for_none(tmp_path):
     for number, exif in enumerate(
         (b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\0\x05")
