@@ -20,8 +20,8 @@ def test_a_run_that_is_judged_by_a_classifier_leaves_the_figure_and_one_that_is_
 
 
 def test_damaged_grids_and_codes_are_left_out(tmp_path):
-    Image.new("L", (8, 8)).save(tmp_path / "whole.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:50])
+    Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:1000])
     (tmp_path / "text.png").write_bytes(b"no picture")
     os.mkfifo(tmp_path / "pipe.png")
     assert [is_picture(tmp_path / f"{name}.png") for name in ("whole", "cut", "text", "pipe", "gone")] == [True] + 4 * [
