@@ -23,10 +23,15 @@ log = logging.getLogger("genrun")
 
 # What a training needs of a checkpoint, see `check_form`; "Keeper" is the state of `genrun.callbacks.checkpoint`.
 CHECKPOINT = {
+    "pytorch-lightning_version": str,
+    "epoch": int,
+    "global_step": int,
     "state_dict": dict,
     "optimizer_states": list,
     "loops": dict,
-    "callbacks": {"Keeper": {"rows": [dict], "seconds": NUMBER, "rng": dict}},
+    "callbacks": {
+        "Keeper": {"rows": [dict], "seconds": NUMBER, "rng": {"torch": object, "numpy": list, "python": list}}
+    },
 }
 
 

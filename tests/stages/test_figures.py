@@ -35,8 +35,8 @@ def test_the_first_and_the_last_grid_name_their_rows_if_they_are_of_classes(run_
 
 
 def test_damaged_grids_and_codes_are_left_out(tmp_path):
-    Image.new("L", (8, 8)).save(tmp_path / "whole.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:50])
+    Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:1000])
     (tmp_path / "text.png").write_bytes(b"no picture")
     os.mkfifo(tmp_path / "pipe.png")
     assert [is_picture(tmp_path / f"{name}.png") for name in ("whole", "cut", "text", "pipe", "gone")] == [True] + 4 * [
