@@ -163,7 +163,7 @@ def shapes(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def judged_run(tmp_path_factory) -> RunFolder:
     """A finished tiny run that was judged in full."""
-    every = [*TINY, "evaluation=full", *QUICK, f"paths.outputs={tmp_path_factory.mktemp('run')}"]
+    every = [*TINY, "evaluation=full", *QUICK, "run.figures=true", f"paths.outputs={tmp_path_factory.mktemp('run')}"]
     return run(compose(every), every, Console(quiet=True))
 
 

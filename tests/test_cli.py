@@ -67,7 +67,7 @@ WRONG = [
     (["model.optimizer.lr=-1"], r"model.optimizer: Invalid learning rate: -1"),
     (
         ["trainer.gradient_clip_val=-1.0"],
-        r"trainer.gradient_clip_val: expected a number of at least 0, or null, got -1.0",
+        r"trainer.gradient_clip_val: expected at least 0, got -1.0",
     ),
     (["trainer.accumulate_grad_batches=2"], r"trainer.accumulate_grad_batches=2: csgm steps by itself; leave it at 1"),
     (["run.extend=true"], r"model.schedule=cosine falls over the whole budget"),

@@ -39,7 +39,8 @@ SYNONYMS = {
 def whole_keys(word: str, keys: Sequence[str]) -> list[str]:
     """Return the keys that a word may stand for, the likeliest first; an empty list if there is none.
 
-    These are the keys whose last part is the word or means the same, else the one most like the word, else those with a part like it.
+    This is the key beside it that is most like it; else the keys whose last part is the word or means the same, else the one most like
+    the word, else those with a part like it.
 
     Args:
         word: a key that does not exist, such as `lr`, `epochs` or `trainer.max_epoch`.
@@ -49,6 +50,9 @@ def whole_keys(word: str, keys: Sequence[str]) -> list[str]:
     keys = [key for key in keys if key != word]
     if any(key.startswith("model.phases.") for key in keys):  # each phase has a budget of its own
         keys = [key for key in keys if key != "trainer.max_epochs"]
+    siblings = {key.rpartition(".")[2]: key for key in keys if group and key.rpartition(".")[0] == group}
+    if near := difflib.get_close_matches(last, siblings, n=1):
+        return [siblings[near[0]]]
     meant = SYNONYMS.get(last, last)
     same = [key for key in keys if f".{key}".endswith(f".{meant}")]
     if group:

@@ -140,6 +140,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, height, width = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(n, 3, self.heads, -1, height * width).transpose(3, 4).unbind(1)
+        qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, -1, height * width).transpose(3, 4)
+        if (
+            x.is_cuda
+        ):  # CUDA's kernels want the numbers of a row side by side; on the CPU this would only round differently
+            qkv = qkv.contiguous()
+        q, k, v = qkv.unbind(1)
         h = F.scaled_dot_product_attention(q, k, v)  # (n, heads, H·W, c/heads)
         return x + self.out(h.transpose(2, 3).reshape(n, c, height, width))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ class Call(NamedTuple):
     layer: nn.Module
     inputs: tuple = ()  # copies: the layer may write into what it is given
     buffers: dict[str, Tensor] | None = None
-    random: Tensor | None = None
+    random: Sequence[Tensor] = ()
 
 
 class CheckedArithmetic(TorchDispatchMode):
@@ -57,9 +57,8 @@ class CheckedArithmetic(TorchDispatchMode):
         self.names = {layer: name for name, layer in network.named_modules()}
         self.whole = type(network).__name__
         self.calls: list[Call] = []  # the layer whose forward runs, after those around it
-        self.layer_of: dict[
-            int, str
-        ] = {}  # address of a tensor in the forward pass → the layer that used it, for the backward pass
+        # address of a tensor in the forward pass → the layer that used it, for the backward pass
+        self.layer_of: dict[int, str] = {}
         self.seen: set[tuple[Any, str]] = set()
         self.operations = 0
         self.paused = False
@@ -89,15 +88,15 @@ class CheckedArithmetic(TorchDispatchMode):
         if own and next(layer.children(), None) is None:
             with self.pause():
                 buffers = {name: buffer.clone() for name, buffer in layer.named_buffers()}
-                call = Call(layer, mapped(inputs, copy), buffers, torch.get_rng_state())
+                call = Call(layer, mapped(inputs, copy), buffers, random_states())
         self.calls.append(call)
 
     def end_call(self, layer: nn.Module, _: tuple, kwargs: dict, output: Any) -> None:
         if self.paused:
             return
         call = self.calls.pop()
-        reduced = isinstance(output, Tensor) and output.dtype in REDUCED
-        if not reduced or call.buffers is None or not torch.equal(call.random, torch.get_rng_state()):
+        reduced = isinstance(output, Tensor) and output.dtype in REDUCED and output.numel()
+        if not reduced or call.buffers is None or not all(map(torch.equal, call.random, random_states())):
             return
         with self.pause():
             wrong = what_is_wrong_with(call, kwargs, output.detach())
@@ -131,7 +130,7 @@ class CheckedArithmetic(TorchDispatchMode):
 
     def is_new(self, func: Any, args: tuple) -> bool:
         """Return whether an operation was not done before on tensors of these shapes and strides."""
-        seen = (func, repr(mapped(args, lambda one: (one.shape, one.stride(), one.dtype))))
+        seen = (func, repr(shapes(args)))
         new = seen not in self.seen
         self.seen.add(seen)
         return new
@@ -240,6 +239,18 @@ def tensors(values: Any) -> Iterator[Tensor]:
 
 def name_of(func: Any) -> str:
     return schema_of(func).name.removeprefix("aten::")
+
+
+def shapes(values: Any) -> list:
+    """Return values with the shape, the strides and the type of each tensor in its place."""
+    if isinstance(values, Tensor):
+        return [values.shape, values.stride(), values.dtype]
+    return [shapes(value) for value in values] if isinstance(values, list | tuple) else values
+
+
+def random_states() -> list[Tensor]:
+    """Return the states of torch's random streams."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
 
 
 def repeatable(func: Any, args: tuple, kwargs: dict) -> bool:

@@ -46,7 +46,6 @@ def test_the_options_that_the_reasons_name_exist():
     ("words", "arrived"),
     [
         ("+trainer.min_epochs=1", lambda trainer: trainer.min_epochs == 1),
-        ("+trainer.gradient_clip_algorithm=value", lambda trainer: trainer.gradient_clip_algorithm == "value"),
         ("+trainer.benchmark=false", lambda trainer: not torch.backends.cudnn.benchmark),
         ("+trainer.detect_anomaly=true", lambda trainer: trainer._detect_anomaly),
         ("+trainer.inference_mode=false", lambda trainer: not trainer.fit_loop.epoch_loop.val_loop.inference_mode),

@@ -76,10 +76,10 @@ class Keeper(Coder):
 
 def job_of_codes(method, n: int = 60, classes: int = 10) -> SimpleNamespace:
     halves = torch.randint(0, 256, (n, 1, 2, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    halves[..., 1:] = halves[
-        ..., :1
-    ]  # equal pixels, so that codes of different images decode to images that one can tell apart
+    # equal pixels, so that codes of different images decode to images that one can tell apart; but for one, which no code keeps
+    halves[..., 1:] = halves[..., :1]
     array = halves.repeat_interleave(2, 2)
+    array[..., 0, 0] ^= 1
     labels = torch.arange(n) // max(1, n // max(1, classes)) % classes if classes else torch.full((n,), -1)
     split = Stored(array=array, labels=labels)
     facts = SimpleNamespace(num_classes=classes, class_names=tuple("abcdefghij"[:classes]))

@@ -26,6 +26,7 @@ def trained(outputs, *overrides) -> RunFolder:
         *TINY_AUTOENCODER,
         "model/prior=gaussian",
         "evaluation.reconstructions=20",
+        "run.figures=true",
         f"paths.outputs={outputs}",
         *overrides,
     ]
@@ -114,7 +115,7 @@ def test_what_cannot_stand_beside_a_run_is_refused_before_anything_is_written(ot
     damaged = tmp_path / "damaged"
     shutil.copytree(others[0].path, damaged)
     (damaged / "results.json").unlink()
-    with pytest.raises(Refused, match=r"has no results\.json; genrun evaluate"):
+    with pytest.raises(Refused, match=r"results\.json is missing; genrun evaluate"):
         trained(tmp_path, f"run.beside=[{damaged}]")
     record = json.loads((damaged / "status.json").read_text())
     (damaged / "status.json").write_text(json.dumps(record | {"state": "failed"}))

@@ -23,7 +23,7 @@ from genrun.runs import folder as runs
 
 
 def test_a_finished_run_leaves_the_whole_folder(tiny):
-    folder = tiny("trainer.max_epochs=3")
+    folder = tiny("trainer.max_epochs=3", "run.figures=true")
     there = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
     assert there >= {
         *("config.yaml", "overrides.yaml", "provenance.json", "status.json", "log.txt", "metrics.csv"),

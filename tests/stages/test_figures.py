@@ -12,15 +12,18 @@ from genrun.stages.figures import first_codes, is_picture
 
 def test_a_run_that_is_judged_by_a_classifier_leaves_the_figure_and_one_that_is_not_leaves_none(tiny):
     # the samples are the same, only the judge comes to it
-    assert not (tiny("sample.n=140").figures / "sorted.png").exists()
-    folder = tiny("evaluation=quick", "evaluation.classifier.steps=20", "evaluation.epoch_samples=0", "sample.n=140")
+    assert not (tiny("sample.n=140", "run.figures=true").figures / "sorted.png").exists()
+    folder = tiny(
+        *("evaluation=quick", "evaluation.classifier.steps=20", "evaluation.epoch_samples=0", "sample.n=140"),
+        "run.figures=true",
+    )
     with Image.open(folder.figures / "sorted.png") as figure:
         assert figure.width > 10 * 96
     assert "figures/sorted.png" in folder.status()["stages"]["figures"]["outputs"]
 
 
 def test_a_run_of_one_epoch_has_no_figures_of_what_changed(tiny):
-    made = {path.name for path in tiny("trainer.max_epochs=1").figures.iterdir()}
+    made = {path.name for path in tiny("trainer.max_epochs=1", "run.figures=true").figures.iterdir()}
     assert not made & {"curves.png", "timelapse.gif", "first_last.png", "codes.png"}
     assert made >= {"closest_samples.png", "resolution.png", "codes_first.npz"}
 

@@ -23,8 +23,8 @@ def test_the_listing_builds_each_job_and_chooses_by_glob(here, monkeypatch, caps
     assert genrun("-m", *words, "evaluation=none", "--dry-run", monkeypatch=monkeypatch) == 1
     printed = capsys.readouterr().out
     for model in ("rbm", "vae"):
-        assert re.search(rf"model={model} model.optimizer.lr=0.1 +outputs/{model}-digits/\w+ +new", printed)
-        assert re.search(rf"model={model} model.optimizer.lr=fast +cannot run: model.optimizer.lr: expected", printed)
+        assert re.search(rf"model={model} model.optimizer.lr=0.1\s+outputs/{model}-digits/\w+\s+new", printed)
+        assert re.search(rf"model={model} model.optimizer.lr=fast\s+cannot run: model.optimizer.lr: expected", printed)
     assert printed.count("model=") == 4 and not list(here.glob("outputs"))
 
 

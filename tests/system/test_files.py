@@ -85,7 +85,7 @@ def everything_opens(path) -> None:
         elif file.suffix in (".png", ".gif"):
             Image.open(file).load()
         else:
-            assert file.suffix in (".yaml", ".csv", ".md"), f"what is {file.name}?"
+            assert file.suffix in (".yaml", ".csv", ".md", ".patch"), f"what is {file.name}?"
             assert file.read_text().endswith("\n")
 
 

@@ -198,7 +198,7 @@ def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch,
     assert "config.yaml cannot be read" in capsys.readouterr().err
     (copy / "config.yaml").write_text("model: 1\n")
     assert genrun("evaluate", str(copy), monkeypatch=monkeypatch) == 2
-    assert "is not the configuration of a run: data.source, data.facts" in capsys.readouterr().err
+    assert "cannot be read as the configuration of a run (model: expected" in capsys.readouterr().err
 
 
 def test_a_lock_that_is_a_link_to_somewhere_is_not_followed(run_folder, tmp_path, monkeypatch, capsys):

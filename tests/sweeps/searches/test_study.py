@@ -27,7 +27,7 @@ def test_the_space_is_what_hydras_words_say(text, expected):
 
 
 def test_a_space_that_cannot_be_drawn_from_is_refused():
-    with pytest.raises(Refused, match="expected choice"):
+    with pytest.raises(Refused, match="no choice of a matches; it is no group"):
         to_distribution(parse_overrides(["a=glob(x*)"])[0])
     with pytest.raises(Refused, match="interval"):
         to_distribution(parse_overrides(["a=tag(log,interval(-1.0,1.0))"])[0])
