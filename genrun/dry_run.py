@@ -155,7 +155,7 @@ def train_some_steps(context: RunContext, clock: StepClock) -> None:
     """Train some steps of the context's phase, with the callbacks that belong to a step and with a clock."""
     trainer = context.trainer
     of_step = [one for one in trainer.callbacks if isinstance(one, GradientClipping | ArithmeticCheck)]
-    trainer.callbacks = [clock, *of_step]
+    trainer.callbacks, trainer.loggers = [clock, *of_step], []
     steps = min(WARM_UP + TIMED, len(context.data.train_dataloader()))
     trainer.limit_train_batches, trainer.limit_val_batches = steps, 0
     # an epoch of few steps does not say how long a step takes: its first step also does what is done once

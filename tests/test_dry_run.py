@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import TINY, genrun
+from pytorch_lightning.loggers import Logger
 
 from genrun.dry_run import StepClock
 
@@ -23,6 +24,30 @@ def test_dry_run_prints_shapes_parameters_and_time_and_writes_nothing(here, monk
     )
     assert "data.limit=200 of each split, counted after holding out" in shown.splitlines()[0]
     assert sorted(here.rglob("*")) == before
+
+
+class Spy(Logger):
+    """A logger that must not be used."""
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__()
+
+    @property
+    def name(self) -> str:
+        return "spy"
+
+    version = name
+
+    def log_hyperparams(self, *_, **__) -> None:
+        raise AssertionError("a dry run logs nothing")
+
+    log_metrics = experiment = log_hyperparams
+
+
+def test_a_dry_run_builds_the_loggers_and_logs_nothing(here, monkeypatch, capsys):
+    assert genrun(*TINY, "--dry-run", f"+logger.spy._target_={__name__}.Spy", monkeypatch=monkeypatch) == 0, (
+        capsys.readouterr().err
+    )
 
 
 @pytest.fixture

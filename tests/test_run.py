@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from conftest import TINY
 from rich.console import Console
 
 from genrun.config.compose import compose
-from genrun.errors import Refused
 from genrun.run import run
 
 
@@ -31,15 +29,6 @@ def test_the_first_line_says_what_was_read_and_so_does_the_log(tmp_path):
     first, second, *_ = screen.file.getvalue().splitlines()
     assert first.startswith("data digits: ") and "2 classes: 3 " in first and second.startswith("run folder")
     assert first in (folder.path / "log.txt").read_text()
-
-
-def test_a_conditional_method_needs_images_of_every_class(tmp_path):
-    words = ["model=gan", "data=digits", "data.limit=8", f"paths.outputs={tmp_path}", "evaluation=none"]
-    with pytest.raises(
-        Refused, match=r"no image to train on of the classes .* but gan would draw them; .*data\.classes"
-    ):
-        run(compose([*words, "model.conditional=true"]), words, Console(quiet=True))
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_in_a_thread_is_the_same_run(tiny, tmp_path):

@@ -31,7 +31,7 @@ class GradientClipping(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         if not method.automatic_optimization:
-            # such a method may step an optimizer of which Lightning knows nothing
+            # such a method may step without Lightning's wrapper, which calls the hook below
             for optimizer in trainer.optimizers:
                 optimizer.register_step_pre_hook(lambda optimizer, *_: self._clip(optimizer))
 

@@ -229,13 +229,17 @@ def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
     made = find_target(str(value["_target_"]), path)
     partial = bool(value.get("_partial_"))
     if (typing.get_origin(hint) or hint) is Callable:
-        ready = not partial and not (inspect.isclass(made) and any("__call__" in vars(one) for one in made.__mro__))
+        # what a function returns may be called
+        ready = not partial and inspect.isclass(made) and not any("__call__" in vars(one) for one in made.__mro__)
         return f"what {_name(made)} returns; {path}._partial_=true leaves the call to the class" if ready else None
     if not inspect.isclass(hint):
         return None
     if partial:
         return f"a function that makes one; leave {path}._partial_ out"
-    return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
+    try:
+        return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
+    except TypeError:  # a Protocol that cannot be asked
+        return None
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -105,9 +105,8 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
     if isinstance(error, ConfigCompositionException):
         if text.startswith("Could not override"):
             key = text.split("'")[1].split("@")[0]
-            inner = re.search(
-                r"full_key: (\S+)", str(error.__cause__)
-            )  # of key={option:…} the option that there is not
+            # of key={option:…} the option that there is not
+            inner = re.search(r"full_key: (\S+)", str(error.__cause__))
             if inner and inner[1].startswith(f"{key}."):
                 key = inner[1]
             return Refused(no_such_option(key, overrides, config_dir))

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from genrun.errors import Refused
+
 
 def keep_configuration(folder: Path, config_dir: str | None, outputs: Path) -> None:
     """Copy the package's YAML files and those of the user's own groups into a folder, in place of what was there.
@@ -16,7 +18,18 @@ def keep_configuration(folder: Path, config_dir: str | None, outputs: Path) -> N
         folder: where `compose` finds them from then on.
         config_dir: the folder of the user's own groups.
         outputs: where runs are written; it may lie below `config_dir`, and is not copied.
+
+    Raises:
+        Refused: a file cannot be read or written.
     """
+    try:
+        copy_configuration(folder, config_dir, outputs)
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}; the YAML files of a sweep are kept in {folder}") from error
+
+
+def copy_configuration(folder: Path, config_dir: str | None, outputs: Path) -> None:
+    """Do what `keep_configuration` says."""
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     with resources.as_file(resources.files("genrun.conf")) as package:
@@ -41,4 +54,5 @@ def yaml_files(folder: Path, outputs: Path) -> Iterator[Path]:
             and (here / name).resolve() != outputs.resolve()
             and not (here / name / "pyvenv.cfg").is_file()
         ]
-        yield from (here / name for name in sorted(files) if name.endswith(".yaml"))
+        mine = [name for name in sorted(files) if name.endswith(".yaml") and not name.startswith(".")]
+        yield from (here / name for name in mine if (here / name).is_file())  # a link may lead nowhere

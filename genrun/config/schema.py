@@ -81,10 +81,8 @@ def check(cfg: DictConfig) -> None:
     check_sections(cfg)
     for name, schema in {"paths": Paths, "run": Run, "sweep": Sweep, "sample": Sample, "hardware": Hardware}.items():
         check_arguments(schema, to_container(cfg[name]), name)
-    for path in (
-        "seed",
-        "data.seed",
-    ):  # the data's own seed is part of the run's id, which is computed before the data is built
+    # the data's own seed is part of the run's id, which is computed before the data is built
+    for path in ("seed", "data.seed"):
         seed = plain(OmegaConf.select(cfg, path))
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
             raise Refused(f"{path}: expected an integer from 0 to {2**32 - 1}, got {seed!r}")

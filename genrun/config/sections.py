@@ -27,6 +27,7 @@ NEEDED = {
     "callbacks": ("training", "watching"),
 }
 FACTS = "data.facts"  # filled in when the data is read
+ENDLESS = ("run.checkpoint_minutes",)  # options that may be infinite
 LARGEST = 2**63 - 1  # the largest whole number that torch computes with
 
 
@@ -80,9 +81,8 @@ def values(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     Raises:
         Refused: a value is missing, or its interpolation cannot be resolved.
     """
-    for path, raw in sorted(
-        raw_values(cfg), key=lambda option: option[0].count(".")
-    ):  # what others refer to comes first
+    # what others refer to comes first
+    for path, raw in sorted(raw_values(cfg), key=lambda option: option[0].count(".")):
         if path.startswith("hydra.") or (path.startswith(f"{FACTS}.") and "${" not in str(raw)):
             continue
         if raw == "???":
@@ -93,7 +93,7 @@ def values(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
             if not path.startswith(("model.", "evaluation.")):  # these are built when the data is read
                 raise Refused(f"{path}={raw}: {reason(error)}") from None
         except OmegaConfBaseException as error:
-            raise Refused(f"{path}={raw}: {reason(error)}; a text with ${{ is written \\${{") from None
+            raise Refused(f"{path}={raw}: {reason(error)}") from None
 
 
 def reason(error: OmegaConfBaseException) -> str:
@@ -108,11 +108,15 @@ def check_value(path: str, value: Any) -> None:
     Raises:
         Refused: it is NaN or infinite, a whole number larger than torch's largest, or a text that is not UTF-8.
     """
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value) and not (path in ENDLESS and value == math.inf):
         raise Refused(f"{path}: expected a finite number, got {value}")
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
         raise Refused(f"{path}: expected a whole number of at most {LARGEST}, got {value}")
     if isinstance(value, str):
+        if "${" in value:
+            raise Refused(
+                f"{path}: expected a text without ${{, which the run's config.yaml cannot hold, got {value!r}; rename it"
+            )
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -181,9 +181,8 @@ def _smooth_along_the_first(images: np.ndarray) -> bool:
     """Return whether (a, b, c) changes little along the first two axes and much along the last: then the last counts the images."""
     if min(images.shape) < 4:
         return False
-    some = images[: 2**24 // (images.shape[1] * images.shape[2]) + 4].astype(
-        np.float32
-    )  # at most some 16 million values
+    most = 2**24 // (images.shape[1] * images.shape[2]) + 4  # some 16 million values
+    some = images[:most].astype(np.float32)
     first, second, last = (float(np.abs(np.diff(some, axis=axis)).mean()) for axis in range(3))
     return first > 0 and 2 * max(first, second) < last
 

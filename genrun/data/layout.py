@@ -98,9 +98,8 @@ class Layout:
             names = list(part.groups())
             if len(names) != 1 or part.loose() or self._pictures_beside(inner, names):
                 break
-            if split_of(names[0]) and not (
-                inner and split_of(names[0]) == split_of(inner[-1])
-            ):  # train/train is a wrapper
+            wrapper = bool(inner) and split_of(names[0]) == split_of(inner[-1])  # as train/train
+            if split_of(names[0]) and not wrapper:
                 break
             inner = (*inner, names[0])
         if inner == root or not (len(names) > 1 or any(map(split_of, names))):
@@ -129,7 +128,7 @@ class Layout:
                     f"{where} has {' and '.join(map(shown, names))}: expected one folder of the {split} split; rename or "
                     "move the other"
                 )
-            if not counts[names[0]]:
+            if not counts[names[0]] and not (split == "validation" and "test" in found):
                 raise Refused(f"{self.path((*root, names[0]))} holds no images: expected files that end in {ENDINGS}")
         if "train" not in found:
             name = shown(next(iter(found.values()))[0])

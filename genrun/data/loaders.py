@@ -161,7 +161,7 @@ class StreamingLoader(Loader):
             collate_fn=_unchanged,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=_ignore_signals,
             timeout=SECONDS_BETWEEN_LOOKS if workers else 0,
             generator=torch.Generator(),  # drawing the workers' seeds must not advance the global stream, which belongs to training
         )
@@ -287,6 +287,10 @@ def _unchanged(item: tuple[np.ndarray, np.ndarray | _Unreadable]) -> tuple[np.nd
     return item
 
 
-def _ignore_interrupt(_: int) -> None:
-    """Ignore Ctrl-C in a worker: the run stops at a batch boundary and needs its workers until then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_signals(_: int) -> None:
+    """Ignore Ctrl-C and SIGTERM in a worker: the run stops at the end of a batch and needs its workers until then.
+
+    A worker whose run has gone ends by itself.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -102,7 +102,10 @@ def is_image(name: str) -> bool:
 def is_picture(path: Path) -> bool:
     """Return whether a file that genrun does not read is a picture: by its ending, or by its content if it has none."""
     if path.suffix:
-        return path.suffix.lower() in OTHER_PICTURES or path.suffix.lower() in Image.registered_extensions()
+        ending = path.suffix.lower()
+        return (
+            ending in OTHER_PICTURES or Image.registered_extensions().get(ending) in Image.OPEN
+        )  # Pillow only writes PDF
     try:
         with Image.open(path):
             return True

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from genrun.config.schema import check_name
 from genrun.errors import Failed, Refused
 from genrun.runs.identity import differing_options, digest, identity
-from genrun.runs.records import RESULTS, STATUS, parsed, read_config, read_csv, read_json
+from genrun.runs.records import PROVENANCE, RESULTS, STATUS, parsed, read_config, read_csv, read_json
 from genrun.system.files import now, write_json
 from genrun.system.locks import hold
 from genrun.types import Phase
@@ -106,6 +106,17 @@ class RunFolder:
             return read_json(file, RESULTS, advice)
         except FileNotFoundError:
             raise Refused(f"{file} is missing; {advice}") from None
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the content of provenance.json; empty if there is none, as in a dry run.
+
+        Raises:
+            Refused: it is damaged.
+        """
+        try:
+            return read_json(self.path / "provenance.json", PROVENANCE, "move it away, and a new one is written")
+        except FileNotFoundError:
+            return {}
 
     def record(self, **changes: Any) -> None:
         """Change entries of status.json."""

@@ -16,7 +16,6 @@ from rich.console import Console
 import genrun
 from genrun.runs.checkout import Checkout
 from genrun.runs.folder import RunFolder
-from genrun.runs.records import PROVENANCE, read_json
 from genrun.system.console import say
 from genrun.system.files import write_atomic, write_json
 
@@ -78,26 +77,14 @@ def device_name(cfg: DictConfig) -> str:
     return torch.cuda.get_device_name() if kind == "cuda" else processor() if kind == "cpu" else kind
 
 
-def recorded(folder: RunFolder) -> dict[str, Any]:
-    """Return the content of provenance.json; empty if there is none, as in a dry run.
-
-    Raises:
-        Refused: it is damaged.
-    """
-    try:
-        return read_json(folder.path / "provenance.json", PROVENANCE, "move it away, and a new one is written")
-    except FileNotFoundError:
-        return {}
-
-
 def checks_of(folder: RunFolder) -> dict[str, dict[str, Any]]:
     """Return what provenance.json records of the checks of the arithmetic: stage of a phase → how it ended."""
-    return recorded(folder).get("arithmetic", {})
+    return folder.provenance().get("arithmetic", {})
 
 
 def record_check(folder: RunFolder, stage: str, outcome: dict[str, Any]) -> None:
     """Record in provenance.json how the check of the arithmetic in the stage of a phase ended."""
-    record = recorded(folder) or {"machine": {}, "versions": {}, "resumed": []}  # a dry run has none
+    record = folder.provenance() or {"machine": {}, "versions": {}, "resumed": []}  # a dry run has none
     checks = record.get("arithmetic", {}) | {stage: outcome}
     write_json(folder.path / "provenance.json", record | {"arithmetic": checks})
 
@@ -119,7 +106,7 @@ def write_provenance(
     began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint
     if code is not None and code.patch:
         write_atomic(folder.path / code.patch_name, code.patch)
-    first = recorded(folder)
+    first = folder.provenance()
     if not (first and began):
         checked = (
             {"arithmetic": first["arithmetic"]} if "arithmetic" in first else {}

@@ -13,7 +13,7 @@ from genrun.errors import NotFinite, Refused
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import differing_options, identity
 from genrun.runs.phases import is_trained, phases_of
-from genrun.runs.records import NUMBER, PROVENANCE, check_form, read_config, read_json
+from genrun.runs.records import NUMBER, check_form, read_config
 from genrun.types import Phase, Refits
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def check_resumable(cfg: DictConfig, folder: RunFolder) -> None:
         raise Refused(f"run.resume=must: there is no {folder.phase(phases_of(cfg)[0]).last} to go on from")
     if begun and not folder.has_checkpoint():
         folder.metrics()  # no checkpoint has its rows
-    with contextlib.suppress(FileNotFoundError):
-        read_json(folder.path / "provenance.json", PROVENANCE, "move it away, and a new one is written")
+    folder.provenance()  # refuses a damaged one
 
 
 def parent_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolder | None:

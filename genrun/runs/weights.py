@@ -61,9 +61,8 @@ def load_weights(method: Method, file: Path, why: str) -> None:
         if state[name].is_complex() or state[name].is_floating_point() != mine.is_floating_point():
             kinds = f"expected {mine.dtype}, got {state[name].dtype}"
             raise Refused(f"{why}: the weights in {file} are damaged: '{name}' {kinds}")
-        if (
-            state[name].isnan().any() and not mine.isnan().any()
-        ):  # a value that is not known yet may be NaN, as log Z of an RBM
+        # a value that is not known yet may be NaN, as log Z of an RBM
+        if state[name].isnan().any() and not mine.isnan().any():
             raise Refused(f"{why}: the weights in {file} are damaged: '{name}' has values that are NaN")
     for name, _ in method.named_parameters():
         if not state[name].isfinite().all():

@@ -254,9 +254,8 @@ def combination_figures(context: RunContext) -> dict[str, bytes]:
     if side > 1:
         index = index[: 2 * side]
         images, codes = coded.split.images(index), coded.codes(index)
-        means = (codes[None, :side] + codes[side:, None]).flatten(
-            0, 1
-        ) / 2  # (side², D), a row for each image at the left
+        # (side², D), a row for each image at the left
+        means = (codes[None, :side] + codes[side:, None]).flatten(0, 1) / 2
         of_class = torch.full((side**2,), label)
         cells = coded.decoded(means, of_class)
         if coded.shows("matrix.png", cells, of_class):

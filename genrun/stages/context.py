@@ -16,8 +16,6 @@ from torch import Tensor
 
 from genrun.callbacks.checkpoint import RunCheckpoint
 from genrun.data.module import ImageData
-from genrun.data.summary import without_images
-from genrun.data.words import few
 from genrun.errors import Refused
 from genrun.inference import training_codes
 from genrun.parts import build_judge, make_method
@@ -113,7 +111,7 @@ def prepare(
     Raises:
         Refused: a class, option or device is wrong or missing.
     """
-    set_threads(cfg)
+    set_threads(cfg.hardware.threads)
     check_device(cfg)
     data.check_workers()
     judge = build_judge(cfg, data, console)
@@ -126,11 +124,6 @@ def prepare(
         extended_run(cfg, folder, method)
     if cfg.run.refit_of is not None:
         refitted_run(cfg, folder, method)
-    if method.num_classes and (empty := without_images(data.train, data.facts().class_names)):
-        raise Refused(
-            f"there is no image to train on of the {'class' if len(empty) == 1 else 'classes'} {few(empty)}, but "
-            f"{cfg.model.name} would draw them; choose the others by data.classes=[…], or more images"
-        )
     try:
         method.check_data(data.train.labels)
     except ValueError as error:

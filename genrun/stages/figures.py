@@ -15,7 +15,7 @@ from torch import Tensor
 from genrun.evaluation.rejection import CERTAIN, recognised
 from genrun.figures.classes import sorted_classes
 from genrun.figures.gif import timelapse, zoom
-from genrun.figures.grid import beside, magnified, picture, png_bytes, with_row_names
+from genrun.figures.grid import LAYOUT, beside, magnified, picture, png_bytes, with_row_names
 from genrun.figures.plots import code_scatter, curves
 from genrun.inference import grid_names, seeded
 from genrun.methods.method import Method
@@ -51,7 +51,10 @@ def figures(context: RunContext) -> list[Path]:
     if len(epochs) > 1:
         made["timelapse.gif"] = timelapse(epochs)
         first, last = (Image.open(path) for path in (epochs[0], epochs[-1]))
-        if (row_names := grid_names(context.method, context.data.facts().class_names)) is not None:
+        row_names = grid_names(context.method, context.data.facts().class_names)
+        if (
+            row_names is not None and LAYOUT in first.info
+        ):  # a program that makes files smaller may have removed the layout
             first = with_row_names(first, row_names)
         names = [f"epoch {int(path.stem.rpartition('_')[2])}" for path in (epochs[0], epochs[-1])]
         made["first_last.png"] = png_bytes(beside([first, last], names))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 import signal
 from collections.abc import Callable
@@ -30,8 +29,6 @@ from genrun.system.hardware import threads_of_each
 from genrun.system.random_state import random_states, restore_random_states
 from genrun.training.arithmetic import record_fault
 from genrun.types import Phase
-
-log = logging.getLogger(__name__)
 
 
 def fit(context: RunContext, keys: dict[str, str], starts: dict[str, Path | None]) -> None:
@@ -101,6 +98,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     except SIGTERMException as error:  # Lightning saw the signal before our callback did
         raise Interrupted(signal.SIGTERM) from error
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        context.signals.check()  # it may be the reason: a signal to all processes ends what belongs to the training
         if isinstance(error, RuntimeError):
             if (failed := failed_worker(error)) is not None:
                 raise failed from error
@@ -151,7 +149,6 @@ def in_right_arithmetic(context: RunContext, work: Callable[[], None]) -> None:
         if (asked := str(cfg.hardware.precision)) != "auto":
             raise Refused(f"hardware.precision={asked}: {error}; use hardware.precision=32-true") from error
         line = f"warning: {error}; this training computes in 32 bits"
-        log.warning(line)
         say(context.console, line)
         context.enter(phase, earlier_weights(folder, phases_of(cfg), phase), exact=True)
         restore_random_states(states)

@@ -18,6 +18,7 @@ from genrun.errors import Busy, Interrupted, Pruned, Refused, as_genrun_error, o
 from genrun.system.files import write_json
 from genrun.system.hardware import limit_threads
 from genrun.system.signals import Signals
+from genrun.system.streams import open_streams
 
 if TYPE_CHECKING:
     from genrun.sweeps.searches.study import TrialReporter
@@ -159,10 +160,11 @@ def run_job(job: Job) -> int:
 
 
 def redirect_output(log: Path) -> None:
-    """Send the stdout and stderr of this process to a file."""
+    """Send the stdout and stderr of this process to a file, which takes every character."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    open_streams()
 
 
 def requeue(error: BaseException) -> str:

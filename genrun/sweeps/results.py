@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from genrun.errors import Refused
 from genrun.report.compare import distinguishing_options, option_text, sort_key
 from genrun.report.tables import markdown, number
 from genrun.runs.folder import FORMAT
-from genrun.runs.open import open_run
+from genrun.runs.open import OpenRun, open_run
 from genrun.sweeps.jobs import Outcome
 from genrun.system.files import now, write_atomic, write_json
 
@@ -96,10 +97,14 @@ def groups(runs: list[Path]) -> list[dict[str, Any]]:
         deviation of each metric. The deviation is that of a sample, divided by n - 1; a single run has none.
     """
     together: dict[str, dict[str, Path]] = {}  # group_id (the configuration without its seed) → run id → run folder
+    readable: dict[str, OpenRun] = {}
     for path in runs:
-        status = json.loads((path / "status.json").read_text())
-        together.setdefault(status["group_id"], {})[status["id"]] = path
-    members = [[open_run(path) for path in group.values()] for group in together.values()]
+        with contextlib.suppress(Refused):  # its own command says what is wrong with it
+            run = open_run(path)
+            run.results(), run.metrics()
+            readable[str(path)] = run
+            together.setdefault(run.status["group_id"], {})[run.status["id"]] = path
+    members = [[readable[str(path)] for path in group.values()] for group in together.values()]
     made = []
     for group, settings in zip(members, distinguishing_options([group[0].config for group in members]), strict=True):
         values: dict[str, list[float]] = {}

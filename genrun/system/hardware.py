@@ -59,15 +59,15 @@ def limit_threads(threads: int) -> None:
     threadpool_limits(threads)
 
 
-def set_threads(cfg: DictConfig) -> None:
-    """Set the number of threads: `hardware.threads`, or torch's own choice, but no more than this process has cores.
+def set_threads(threads: int | None) -> None:
+    """Set the number of threads; None: torch's own choice, but no more than this process has cores.
 
     torch knows the affinity, and nothing of a container's quota: more threads would wait for each other in every operation.
     """
     import torch
 
-    if cfg.hardware.threads is not None:
-        torch.set_num_threads(cfg.hardware.threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > (most := cores()):
         limit_threads(most)
 

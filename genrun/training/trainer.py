@@ -93,9 +93,8 @@ def make_trainer(
         Refused: the device is not available, or an option of the trainer or of a callback is wrong.
     """
     used = "32-true" if exact else precision_of(cfg, folder, phase)
-    watching = (
-        [] if rank else watchers(cfg, folder)
-    )  # built in every phase, so that a wrong option is refused in the first
+    # built in every phase, so that a wrong option is refused in the first
+    watching = [] if rank else watchers(cfg, folder)
     if judge and judge.epoch_samples:
         watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
     if rank or not phase.is_last:  # samples mean nothing before the last phase

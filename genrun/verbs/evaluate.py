@@ -119,7 +119,7 @@ def make_judge(cfg: DictConfig, console: Console) -> Judge:
     from genrun.system.hardware import set_threads
 
     check(cfg)
-    set_threads(cfg)
+    set_threads(cfg.hardware.threads)
     facts, data = read_facts(cfg)
     return build_judge(with_facts(cfg, facts), data or build_data(cfg), console)
 

@@ -110,7 +110,7 @@ def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
     from genrun.system.hardware import device_of, set_threads
     from genrun.types import Continuous
 
-    set_threads(run.config)
+    set_threads(None)  # not those of the machine that trained
     method = run.method(trust=asked.trust).to(device_of(run.config))
     labels = asked.labels
     n = asked.n or (len(labels) if labels else 100)

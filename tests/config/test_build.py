@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
 
-from genrun.config.build import check_arguments
+from genrun.config.build import build, check_arguments
 from genrun.data.images import Stored
 from genrun.errors import Refused
 from genrun.types import Facts
@@ -49,3 +52,32 @@ def test_what_was_expected_is_said_in_words(hint, words):
             assert "collections" not in str(error) and "typing" not in str(error)
             return
     raise AssertionError(f"{hint} takes everything")
+
+
+class Takes:
+    def __init__(self, activation: Callable[..., Tensor] = torch.relu) -> None:
+        self.activation = activation
+
+
+def make_activation(slope: float):
+    return lambda x: slope * x
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "hydra.utils.get_method", "path": "torch.nn.functional.relu"},
+        {"_target_": f"{__name__}.make_activation", "slope": 2.0},
+        {"_target_": "torch.nn.ReLU"},
+        {"_target_": "torch.nn.functional.relu", "_partial_": True},
+    ],
+)
+def test_a_function_may_be_made_in_any_way(node):
+    made = build(OmegaConf.create({"_target_": f"{__name__}.Takes", "activation": node}), "part")
+    assert made.activation(torch.ones(1)) >= 1
+
+
+def test_a_class_whose_objects_cannot_be_called_is_no_function():
+    node = {"_target_": f"{__name__}.Takes", "activation": {"_target_": "collections.Counter"}}
+    with pytest.raises(Refused, match=r"part\.activation: expected"):
+        build(OmegaConf.create(node), "part")

@@ -19,6 +19,8 @@ def mine(tmp_path) -> Path:
     for name in ("outputs/run/config", ".hidden/no", "env/no"):
         (tmp_path / "mine" / f"{name}.yaml").write_text("seed: 1\n")
     (tmp_path / "mine/env/pyvenv.cfg").touch()
+    for name in (".#mine.yaml", "gone.yaml"):  # what an editor leaves, and a link to nothing
+        (tmp_path / "mine/experiment" / name).symlink_to("nowhere")
     (tmp_path / "mine/own/choice.yaml").write_text("value: 1\n")
     (tmp_path / "mine/experiment/mine.yaml").write_text("# @package _global_\nseed: 5\n")
     return tmp_path / "mine"

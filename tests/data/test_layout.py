@@ -271,3 +271,13 @@ def test_a_split_without_images_is_refused(tmp_path):
     write(tmp_path, train__cat=2, train__dog=2)
     (tmp_path / "test").mkdir()
     assert f"{tmp_path}/test holds no images" in refusal(image_folder, str(tmp_path))
+
+
+def test_an_unused_folder_of_validation_may_be_empty_and_documents_may_lie_beside_classes(tmp_path):
+    write(tmp_path / "splits", train__cat=2, train__dog=2, test__cat=1, test__dog=1)
+    (tmp_path / "splits/val").mkdir()
+    assert classes(tmp_path / "splits") == (("cat", "dog"), 4, 2)
+    write(tmp_path / "classes", cat=2, dog=2)
+    (tmp_path / "classes/docs").mkdir()
+    (tmp_path / "classes/docs/license.pdf").write_text("%PDF")
+    assert classes(tmp_path / "classes")[0] == ("cat", "dog") and "docs/" in said(tmp_path / "classes")

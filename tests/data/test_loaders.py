@@ -128,12 +128,11 @@ def killed_by(number: int):
         (killed_by(signal.SIGKILL), r"a data worker was killed by signal: Killed \(out of memory\?\); the same command goes on"),
         (killed_by(signal.SIGBUS), r"a data worker was killed by signal: Bus error; the same command"),
         (killed_by(signal.SIGSEGV), r"a data worker was killed by signal: Segmentation fault; the same command"),
-        (killed_by(signal.SIGTERM), r"a data worker was killed by signal: Terminated; the same command"),
         (lambda: os._exit(3), r"a data worker exited unexpectedly with exit code 3; the same command"),
         (lambda: os._exit(0), r"a data worker exited unexpectedly; .* data.workers=0 reads without workers$"),
         (lambda: [][1], r"^images could not be read: IndexError: list index out of range$"),
     ],
-    ids=["killed", "bus error", "segmentation fault", "terminated", "exit 3", "exit 0", "error"],
+    ids=["killed", "bus error", "segmentation fault", "exit 3", "exit 0", "error"],
 )  # fmt: skip
 def test_a_worker_that_dies_ends_the_run_in_one_line(break_down, line, monkeypatch):
     loader, began = broken(break_down, monkeypatch), time.monotonic()
@@ -246,3 +245,11 @@ def test_the_orders_of_the_processes_are_one_order():
         assert torch.equal(torch.cat(shares), batch)
     parts[1].start = 4
     assert [len(index) for index in parts[1]] == [2, 2]
+
+
+def test_workers_outlive_the_signals_that_stop_a_run_so_that_it_can_end_its_batch(monkeypatch):
+    loader = broken(lambda: [os.kill(os.getpid(), number) for number in (signal.SIGINT, signal.SIGTERM)], monkeypatch)
+    try:
+        assert len(list(loader)) == 10
+    finally:
+        loader.close()

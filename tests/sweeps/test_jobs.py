@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from helpers.sweeps import fake, finished, jobs_of, sweep
@@ -58,6 +60,16 @@ def test_a_job_that_slurm_warned_asks_to_be_queued_again(tmp_path, monkeypatch):
     assert (commands / "scontrol.calls").read_text() == "requeue 4711\n" and slept
     fake(commands, "scontrol", "echo no such job >&2; exit 1")
     assert jobs.requeue(Interrupted(signal.SIGUSR2)) == " (it cannot be queued again: no such job)"
+
+
+def test_what_a_job_prints_is_logged_whatever_the_encoding(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from genrun.sweeps.jobs import redirect_output\n"
+        "redirect_output(Path(sys.argv[1])); print('8×8 – Fréchet')"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], check=True, env=environment)
+    assert (tmp_path / "log").read_text() == "8?8 ? Fr?chet\n"
 
 
 def test_an_ending_of_an_earlier_start_is_not_taken_for_this_ones(tmp_path):

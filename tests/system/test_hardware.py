@@ -190,7 +190,7 @@ def test_threads_follow_the_quota_unless_they_are_asked_for(quota, monkeypatch, 
     before = torch.get_num_threads()
     torch.set_num_threads(7)
     try:
-        set_threads(compose(asked))
+        set_threads(compose(asked).hardware.threads)
         assert torch.get_num_threads() == expected
         assert (
             threads_of_each(compose([*asked, "hardware=cpu", "hardware.devices=2"])) == max(1, expected // 2) or asked

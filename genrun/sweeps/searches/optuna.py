@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 
 from genrun.config.compose import GROUPS, compose
 from genrun.errors import Refused, nearest
+from genrun.runs.folder import RunFolder
 from genrun.sweeps.grid import parse_overrides
 from genrun.sweeps.jobs import Outcome
 from genrun.sweeps.searches.study import TrialReporter, first_value, study_of, to_distribution
@@ -261,7 +261,7 @@ def value_of(run: Path, objective: str) -> float | None:
     Raises:
         Refused: there is no such row, or it holds no number.
     """
-    rows = {row["name"]: row["value"] for row in json.loads((run / "results.json").read_text())["rows"]}
+    rows = {row["name"]: row["value"] for row in RunFolder(run).results()["rows"]}
     if objective not in rows:
         names = "; ".join(name for name, value in rows.items() if not isinstance(value, str))
         raise Refused(
