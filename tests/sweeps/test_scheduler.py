@@ -149,6 +149,7 @@ def test_a_run_that_a_sweep_names_twice_is_done_once_for_both(tmp_path):
     assert printed.count("started, its output") == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_started_is_one_row(tmp_path, monkeypatch, capsys):
     from genrun.sweeps.launchers import local
     from genrun.sweeps.sweep import sweep

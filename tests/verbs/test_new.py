@@ -50,6 +50,7 @@ def test_the_page_shows_the_files_that_the_verb_writes(here, capsys):
     assert "genrun --config-dir conf model=blurry data=digits" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_page_can_be_followed(here):
     """Its commands as a reader would give them, on little data: new, train, sweep, sample."""
     assert script("new", "method", "blurry").returncode == 0

@@ -31,6 +31,7 @@ def trials(here: Path) -> list:
     return study_of(here / "outputs/sweeps/search", "minimize").get_trials()
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_leaves_its_best_as_an_experiment(tmp_path):
     (tmp_path / "mine").mkdir()
     command = [*SEARCH, OBJECTIVE, "hydra.sweeper.trials=5", "hydra.sweeper.write_best=best", "--config-dir", "mine"]
