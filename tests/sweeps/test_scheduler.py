@@ -24,7 +24,7 @@ class Crash(Callback):
     def on_train_epoch_end(self, trainer, method):
         os._exit(7)
 """
-SEEDS = "seed=0,1,2,3,4,5,6,7"
+SEEDS = "seed=0,1,2,3,4"
 
 
 def undisturbed(there: Path, seeds, *overrides: str) -> dict[int, dict[str, bytes]]:
@@ -90,22 +90,22 @@ def test_what_a_kill_of_the_whole_group_left_is_done_once_by_the_same_sweep(tmp_
     results = {path: path / "results.json" for path in (tmp_path / "outputs/csgm-digits").iterdir()}
     done = [path for path in results if RunFolder(path).status()["state"] == "done"]
     before = {path: results[path].stat().st_mtime_ns for path in done}
-    assert 0 < len(before) < 8
+    assert 0 < len(before) < 5
 
     printed = finished(again := sweep(tmp_path, *overrides))
     assert again.returncode == 0, printed
     assert printed.count("was done before") == len(before)
     jobs = jobs_of(tmp_path, "killed")
-    assert [job["state"] for job in jobs] == ["done"] * 8 and len({job["run"] for job in jobs}) == 8
+    assert [job["state"] for job in jobs] == ["done"] * 5 and len({job["run"] for job in jobs}) == 5
     for path, when in before.items():
         assert results[path].stat().st_mtime_ns == when
-    alone = undisturbed(tmp_path / "alone", range(8), "trainer.max_epochs=12")
+    alone = undisturbed(tmp_path / "alone", range(5), "trainer.max_epochs=12")
     for seed, job in enumerate(jobs):
         folder = RunFolder(tmp_path / job["run"])
         assert outcome(folder) == alone[seed]
         assert len(folder.metrics()) == 12
     printed = finished(again := sweep(tmp_path, *overrides))
-    assert again.returncode == 0 and printed.count("was done before") == 8
+    assert again.returncode == 0 and printed.count("was done before") == 5
 
 
 @pytest.mark.parametrize(
