@@ -84,6 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = hydra_argument_parser()
 
     def refuse(message: str) -> NoReturn:
+        message = message.replace(" run.dry_run=true", "")  # which stands for --dry-run
         hint = nearest(message.rpartition(" ")[2], [*flags_of(parser), "--dry-run", "--debug"])
         raise Refused(f"{message}{hint}; genrun --help shows what there is")
 

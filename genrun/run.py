@@ -133,14 +133,15 @@ def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Be
     from genrun.runs.provenance import provenance, write_provenance
 
     cfg, folder, phases = context.cfg, context.folder, phases_of(context.cfg)
-    read = context.data.summary()
-    log.info("%s", read)
-    say(context.console, read)
+    say(context.console, context.data.summary())
     say(context.console, f"run folder {folder.path}")
     parent = parent_run(cfg, folder, context.method)
     extended = parent if cfg.run.extend else None
     # before the provenance, which asks for checkpoints: a damaged one is renamed here
     starts = {phase.stage: starting_checkpoint(folder, phase, extended) for phase in phases}
+    for stage, start in starts.items():
+        if start is not None and not folder.stage_done(stage, keys.get(stage, "")):
+            say(context.console, f"{stage}: continues from {start}")
     recorded_identity = identity(cfg)
     code = checkout_of(Path(genrun.__file__).parent)
     record = provenance(cfg, overrides, recorded_identity, code)

@@ -93,7 +93,8 @@ class TrainingProgress(Callback):
         for name, value in trainer.callback_metrics.items():
             if name.startswith("val/"):
                 values[f"val/{name.rpartition('/')[2]}"] = float(value)  # without the phase, which the line begins with
-        rate = f"{self._images / seconds:,.0f} images/s"
+        # of a training that was stopped in its last batch there is nothing left to time
+        rate = f"{self._images / seconds:,.0f} images/s" if self._images else "done before"
         line = f"{self.name}epoch {epoch}/{trainer.max_epochs}  {terms_text(values)}  {rate}  {left:,.0f} s left"
         if self.bar is None:
             say(self.console, line)

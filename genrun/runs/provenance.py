@@ -108,15 +108,15 @@ def write_provenance(
         write_atomic(folder.path / code.patch_name, code.patch)
     first = folder.provenance()
     if not (first and began):
-        checked = (
-            {"arithmetic": first["arithmetic"]} if "arithmetic" in first else {}
-        )  # an attempt without a checkpoint
+        # what an attempt without a checkpoint found
+        checked = {"arithmetic": first["arithmetic"]} if "arithmetic" in first else {}
         write_json(file, record | {"parent": parent and parent.path.name, "resumed": []} | checked)
     else:
         later = {key: value for key, value in record.items() if first.get(key) != value}
         write_json(file, first | {"resumed": [*first["resumed"], later]})
         if changed := changes(first, record):
-            line = f"warning: {', '.join(changed)} changed since this run began; it goes on, but not bit for bit"
+            then = "what is made now may differ" if folder.weights.is_file() else "it goes on, but not bit for bit"
+            line = f"warning: {', '.join(changed)} changed since this run began; {then}"
             say(console, line)
 
 

@@ -32,12 +32,13 @@ def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
         to_container(cfg.callbacks.watching),
         to_container(cfg.evaluation.get("classifier")),  # the classifier sorts the samples by class
     ]
-    if not cfg.run.get("figures", True):
-        figure_options.append("no figures")
+    drawn = digest([sampled, *figure_options, *_beside_key(cfg, folder)])
+    if not cfg.run.get("figures", True) and not folder.stage_done("figures", drawn):  # figures that are there stay
+        drawn = digest([drawn, "no figures"])
     return keys | {
         "refit": trained,
         "sample": sampled,
-        "figures": digest([sampled, *figure_options, *_beside_key(cfg, folder)]),
+        "figures": drawn,
         "evaluate": evaluate_key(sampled, cfg, folder),
     }
 

@@ -50,7 +50,7 @@ def test_another_commit_other_changes_and_other_versions_warn_as_another_machine
     ):
         record = record or RECORD | {"git": code.to_dict()}
         assert said(folder, record, code) == (
-            f"warning: {words} changed since this run began; it goes on, but not bit for bit\n"
+            f"warning: {words} changed since this run began; what is made now may differ\n"
         )
     assert len(list(folder.path.glob("*.patch"))) == 2  # that of the first attempt stays
     assert len(json.loads((folder.path / "provenance.json").read_text())["resumed"]) == 5
@@ -59,3 +59,10 @@ def test_another_commit_other_changes_and_other_versions_warn_as_another_machine
 def test_a_record_of_before_patches_warns_of_its_commit_only(folder):
     change_json(folder, "provenance.json", lambda record: record["git"].pop("patch"))
     assert said(folder, RECORD, CODE) == ""
+
+
+def test_a_training_that_is_not_done_does_not_go_on_bit_for_bit(folder):
+    folder.weights.unlink(missing_ok=True)
+    folder.checkpoints.mkdir(exist_ok=True)
+    folder.last.touch()
+    assert said(folder, RECORD | {"machine": {"threads": 2}}, CODE).endswith("it goes on, but not bit for bit\n")

@@ -54,3 +54,14 @@ def test_options_added_later_leave_the_key_of_a_table_without_them(tmp_path):
         more = cfg.copy()
         more.evaluation[option] = value
         assert evaluate_key("sampled", more, folder) != key
+
+
+def test_figures_can_be_made_later_and_then_stay(tiny):
+    folder = tiny("trainer.max_epochs=1")
+    assert not list(folder.figures.glob("*.png")) and folder.status()["stages"]["figures"]["outputs"] == []
+    tiny("trainer.max_epochs=1", "run.figures=true")
+    made = folder.status()["stages"]["figures"]
+    assert made["outputs"] and all((folder.path / name).is_file() for name in made["outputs"])
+    tiny("trainer.max_epochs=1")
+    tiny("trainer.max_epochs=1", "run.figures=true")
+    assert folder.status()["stages"]["figures"] == made
