@@ -229,8 +229,7 @@ def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
     made = find_target(str(value["_target_"]), path)
     partial = bool(value.get("_partial_"))
     if (typing.get_origin(hint) or hint) is Callable:
-        # what a function returns may be called
-        ready = not partial and inspect.isclass(made) and not any("__call__" in vars(one) for one in made.__mro__)
+        ready = not partial and makes_no_function(made)
         return f"what {_name(made)} returns; {path}._partial_=true leaves the call to the class" if ready else None
     if not inspect.isclass(hint):
         return None
@@ -240,6 +239,15 @@ def _of_another_class(value: Any, hint: Any, path: str) -> str | None:
         return made.__name__ if inspect.isclass(made) and not issubclass(made, hint) else None
     except TypeError:  # a Protocol that cannot be asked
         return None
+
+
+def makes_no_function(made: Callable[..., Any]) -> bool:
+    """Return whether the objects of a class, or what a function is annotated to return, cannot be called."""
+    try:
+        kind = made if inspect.isclass(made) else typing.get_type_hints(made).get("return")
+    except (TypeError, NameError):  # it has no annotations that can be read
+        return False
+    return inspect.isclass(kind) and not any("__call__" in vars(one) for one in kind.__mro__)
 
 
 def _fits(value: Any, hint: Any) -> bool:

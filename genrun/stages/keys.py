@@ -33,7 +33,9 @@ def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
         to_container(cfg.evaluation.get("classifier")),  # the classifier sorts the samples by class
     ]
     drawn = digest([sampled, *figure_options, *_beside_key(cfg, folder)])
-    if not cfg.run.get("figures", True) and not folder.stage_done("figures", drawn):  # figures that are there stay
+    # figures that are there stay, unless the run starts over
+    stay = cfg.run.resume != "never" and folder.stage_done("figures", drawn)
+    if not cfg.run.get("figures", True) and not stay:
         drawn = digest([drawn, "no figures"])
     return keys | {
         "refit": trained,

@@ -138,7 +138,8 @@ def test_an_experiment_is_made_of_groups_and_options():
 
 def test_the_value_of_a_run_is_a_number_of_its_table(tmp_path):
     rows = [{"name": "good", "value": 2.5}, {"name": "missing", "value": None}, {"name": "word", "value": "x"}]
-    (tmp_path / "results.json").write_text(json.dumps({"rows": rows}))
+    rows = [row | {"note": ""} for row in rows]
+    (tmp_path / "results.json").write_text(json.dumps({"title": "a run", "rows": rows}))
     assert value_of(tmp_path, "good") == 2.5 and value_of(tmp_path, "missing") is None
     with pytest.raises(Refused, match=r"no such row \(did you mean 'good'"):
         value_of(tmp_path, "goood")
