@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from genrun.compat import flags_of, hydra_argument_parser
-from genrun.errors import Interrupted, Refused, as_genrun_error, nearest, print_error
+from genrun.errors import Interrupted, Refused, as_genrun_error, did_you_mean, nearest, print_error
 from genrun.system.streams import lost_output, open_streams
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ def check_words(words: list[str]) -> None:
         Refused: a word has another form; the message says which verbs there are, and suggests the nearest verb, group or choice.
     """
     from genrun.config.compose import group_choices
-    from genrun.config.suggestions import did_you_mean
 
     for word in words:
         if "=" in word or word.startswith("~"):

@@ -8,7 +8,7 @@ import difflib
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 LONGEST_LINE = 2000  # characters of an error message that are shown
 # The characters that a terminal obeys instead of showing: control characters, marks that reverse the order of the text, and halves of
@@ -76,7 +76,12 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, choices, n=1) or [
         choice for choice in choices if len(name) > 2 and name in re.split(r"\W|_", choice)
     ]
-    return f" (did you mean {' or '.join(map(repr, near[:3]))}?)" if near else ""
+    return did_you_mean(near[:3])
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return the hint ` (did you mean 'a' or 'b'?)`; an empty text if there are no names."""
+    return f" (did you mean {' or '.join(map(repr, names[:4]))}?)" if names else ""
 
 
 def as_genrun_error(error: Exception | Interrupted) -> GenrunError | Interrupted:

@@ -15,9 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genrun.compat import dotted_keys
 from genrun.config.choices import choices_below, models_with
-from genrun.config.suggestions import did_you_mean, quoted, whole_keys
+from genrun.config.suggestions import quoted, whole_keys
 from genrun.config.trainer_options import REFUSED
-from genrun.errors import GenrunError, Refused, nearest, one_line
+from genrun.errors import GenrunError, Refused, did_you_mean, nearest, one_line
 
 GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evaluation", "experiment")
 

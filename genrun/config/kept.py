@@ -22,25 +22,27 @@ def keep_configuration(folder: Path, config_dir: str | None, outputs: Path) -> N
     Raises:
         Refused: a file cannot be read or written.
     """
+    new = folder.with_name(f"{folder.name}.new")
     try:
-        copy_configuration(folder, config_dir, outputs)
+        shutil.rmtree(new, ignore_errors=True)
+        with resources.as_file(resources.files("genrun.conf")) as package:
+            for source in [
+                *([Path(config_dir)] if config_dir else []),
+                package,
+            ]:  # Hydra takes the package's file if both have one
+                copy_yaml_files(source, new, outputs)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}; the YAML files of a sweep are kept in {folder}") from error
 
 
-def copy_configuration(folder: Path, config_dir: str | None, outputs: Path) -> None:
-    """Do what `keep_configuration` says."""
-    new = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    with resources.as_file(resources.files("genrun.conf")) as package:
-        sources = [Path(config_dir)] if config_dir else []
-        for source in [*sources, package]:  # Hydra takes the package's file if both have one
-            for file in yaml_files(source, outputs):
-                target = new / file.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+def copy_yaml_files(source: Path, target: Path, outputs: Path) -> None:
+    """Copy all YAML files below a folder to the same places below another one."""
+    for file in yaml_files(source, outputs):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
 
 
 def yaml_files(folder: Path, outputs: Path) -> Iterator[Path]:

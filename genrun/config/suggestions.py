@@ -66,11 +66,6 @@ def whole_keys(word: str, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if key.rpartition(".")[2] in like]
 
 
-def did_you_mean(names: Sequence[str]) -> str:
-    """Return the hint ` (did you mean 'a' or 'b'?)`; an empty text if there are no names."""
-    return f" (did you mean {' or '.join(map(repr, names[:4]))}?)" if names else ""
-
-
 def quoted(word: str) -> str:
     """Return how `option=value` is typed in a shell so that the value is read as a text, whatever characters it has.
 
