@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def table_rows(run: RunFolder) -> list[dict[str, Any]]:
         return []
 
 
-def distinguishing_options(configs: list[DictConfig]) -> list[dict[str, Any]]:
+def distinguishing_options(configs: Sequence[DictConfig | dict[str, Any]]) -> list[dict[str, Any]]:
     """Return, for each run, the values of the options in which the runs differ.
 
     An option is left out if the options before it already tell the same runs apart.
@@ -83,20 +83,20 @@ def distinguishing_options(configs: list[DictConfig]) -> list[dict[str, Any]]:
     return [{key: one.get(key) for key in columns} for one in described]
 
 
-def described_run(cfg: DictConfig) -> dict[str, Any]:
+def described_run(cfg: DictConfig | dict[str, Any]) -> dict[str, Any]:
     """Return everything that decides a run's result, with the names of its model and its data first."""
-    model = to_container(cfg.model)
+    model = dict(to_container(cfg["model"]))
     data = data_identity(cfg)
     return {
         "model": model.pop("name"),
-        "data": cfg.data.name,
+        "data": cfg["data"]["name"],
         **model,
         "source": data.pop("source"),
         **data,
-        "trainer": to_container(cfg.trainer),
-        "training": to_container(cfg.callbacks.training),
-        "precision": cfg.hardware.precision,
-        "seed": cfg.seed,
+        "trainer": to_container(cfg["trainer"]),
+        "training": to_container(cfg["callbacks"]["training"]),
+        "precision": cfg["hardware"]["precision"],
+        "seed": cfg["seed"],
     }
 
 

@@ -92,9 +92,9 @@ def parent_of(path: str, node: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return node, last
 
 
-def data_identity(cfg: DictConfig) -> dict[str, Any]:
+def data_identity(cfg: DictConfig | dict[str, Any]) -> dict[str, Any]:
     """Return the options that decide which data is read, and how; without its path and its name."""
-    data = to_container(cfg.data)
+    data = to_container(cfg["data"])
     source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
     return {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source}
 

@@ -26,12 +26,16 @@ class Screen(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def screen() -> Console:
-    """Return the terminal as a console or, without a terminal, a console as wide as $COLUMNS says, or wide enough for a table."""
-    if sys.stdout.isatty():
-        return Screen()
+def screen(*, error: bool = False) -> Console:
+    """Return the terminal as a console or, without a terminal, a console as wide as $COLUMNS says, or wide enough for a table.
+
+    Args:
+        error: whether to write to stderr instead of stdout.
+    """
+    if (sys.stderr if error else sys.stdout).isatty():
+        return Screen(stderr=error)
     columns = os.environ.get("COLUMNS", "")
-    return Screen(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH)
+    return Screen(stderr=error, width=int(columns) if columns.isdecimal() and int(columns) else WIDTH)
 
 
 def say(console: Console, text: str) -> None:
