@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +13,22 @@ from genrun.report.compare import distinguishing_options, option_text, sort_key
 from genrun.report.tables import number
 from genrun.runs.find import RunSummary
 
-COLUMNS = {  # heading → metric: quality, then memorisation, then cost
+JUDGED = {  # heading → metric: quality, then memorisation
     "label accuracy": "label accuracy",
     "Fréchet": "Fréchet distance (classifier)",
     "random": "Fréchet distance (random)",
     "coverage": "coverage (classifier)",
     "authenticity": "authenticity",
     "C_T": "copying statistic C_T",
+}
+UNJUDGED = {"score": "validation score"}
+COST = {
     "training, s": "training, s",
     "images/s": "images/s",
     "memory, GiB": "peak memory, GiB",
     "parameters": "parameters",
 }
+BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,15 @@ class Line:
     runs: list[RunSummary]
     metrics: dict[str, Metric]
 
+    def record(self) -> dict[str, Any]:
+        """Return the line for JSON."""
+        return {
+            "settings": self.settings,
+            "seeds": sorted(run.config["seed"] for run in self.runs),
+            "runs": [str(run.folder.path) for run in self.runs],
+            "metrics": {name: vars(metric) for name, metric in self.metrics.items()},
+        }
+
 
 def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: bool = False) -> list[Line]:
     """Group runs, and return a line for each group, sorted by settings.
@@ -70,29 +84,36 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
     Raises:
         Refused: no run has such an option.
     """
-    together: dict[Any, list[RunSummary]] = {}
-    for run in {str(run.folder.path.resolve()): run for run in runs}.values():
-        key: Any = str(run.folder.path) if each else str(run.status.get("group_id", run.id))
-        together.setdefault(tuple(option_text(run.option(name)) for name in by) if by else key, []).append(run)
     for name in by:
         if all(run.option(name) is None for run in runs):
             raise Refused(f"--by {name}: no run has this option{nearest(name, ('model', 'data', 'seed'))}")
+    together: dict[Any, list[RunSummary]] = {}
+    for run in runs:
+        key: Any = str(run.folder.path) if each else str(run.status.get("group_id", run.id))
+        together.setdefault(tuple(option_text(run.option(name)) for name in by) if by else key, []).append(run)
     groups = list(together.values())
-    settings = (
-        [{name: group[0].option(name) for name in by} for group in groups]
-        if by
-        else distinguishing_options([group[0].config for group in groups])
-    )
+    if by:
+        settings = [{name: group[0].option(name) for name in by} for group in groups]
+    else:
+        settings = distinguishing_options([group[0].config for group in groups])
+    if each:
+        settings = [{"run": group[0].name, **one} for group, one in zip(groups, settings, strict=True)]
+    elif not settings or not settings[0]:
+        settings = [{"model": group[0].model, "data": group[0].data} for group in groups]
     lines = [Line(setting, group, metrics_of(group)) for setting, group in zip(settings, groups, strict=True)]
-    return sorted(lines, key=lambda line: sort_key(line.settings))
+    return sorted(
+        lines, key=lambda line: sort_key({key: value for key, value in line.settings.items() if key != "run"})
+    )
 
 
 def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
-    """Return the mean and the deviation of each metric over runs; a run judged twice at one seed counts once."""
+    """Return the mean and the deviation of each metric over runs; a run that is there twice counts once."""
     values: dict[str, list[float]] = {}
     for run in {run.id: run for run in runs}.values():
-        for name, value in {**{name: row["value"] for name, row in run.rows.items()}, "images/s": rate(run)}.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+        found = {name: row["value"] for name, row in run.rows.items()}
+        found |= {"images/s": training_rate(run), "validation score": None if is_judged(run) else run.score}
+        for name, value in found.items():
+            if isinstance(value, int | float):
                 values.setdefault(name, []).append(value)
     return {
         name: Metric(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
@@ -100,7 +121,11 @@ def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
     }
 
 
-def rate(run: RunSummary) -> float | None:
+def is_judged(run: RunSummary) -> bool:
+    return any(name in run.rows for name in JUDGED.values())
+
+
+def training_rate(run: RunSummary) -> float | None:
     """Return the training images per second; None if the run does not record them."""
     images, seconds = run.status.get("training_images"), run.status.get("training_seconds")
     return images / seconds if images and seconds else None
@@ -111,36 +136,68 @@ def floor_metrics(runs: Sequence[RunSummary]) -> dict[str, float]:
     floors: dict[str, set[float]] = {}
     for run in runs:
         for name, row in run.rows.items():
-            if isinstance(row.get("floor"), int | float):
+            if "floor" in row:
                 floors.setdefault(name, set()).add(row["floor"])
     return {name: values.pop() for name, values in floors.items() if len(values) == 1}
 
 
-def wanted_columns(lines: Sequence[Line], asked: Sequence[str]) -> dict[str, str]:
+def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str, str]:
     """Return heading → metric of the columns to show.
 
     Args:
-        asked: headings or names of metrics; empty: those of `COLUMNS` that a line has.
+        asked: headings or names of metrics; empty: quality, memorisation and cost, as far as a line has them.
 
     Raises:
         Refused: no line has such a metric.
     """
     there = dict.fromkeys(name for line in lines for name in line.metrics)
-    if not asked:
-        return {heading: name for heading, name in COLUMNS.items() if name in there}
+    usual = {heading: name for heading, name in (JUDGED | UNJUDGED | COST).items() if name in there}
     for name in asked:
-        if COLUMNS.get(name, name) not in there:
-            raise Refused(f"{name}: no run has this metric{nearest(name, [*COLUMNS, *there])}; there are {', '.join(there)}")
-    return {name: COLUMNS.get(name, name) for name in asked}
+        if usual.get(name, name) not in there:
+            listed = ", ".join([*usual, *(name for name in there if name not in usual.values())])
+            raise Refused(f"{name}: no run has this metric{nearest(name, [*usual, *there])}; there are {listed}")
+    return {name: usual.get(name, name) for name in asked} or usual
 
 
 def best_lines(lines: Sequence[Line], metric: str, floor: float | None) -> list[Line]:
     """Return the lines whose mean of a metric is best: highest, lowest, or nearest to that of real images; empty if unknown."""
     have = [line for line in lines if metric in line.metrics]
-    kinds = {row.get("best", "") for line in have for run in line.runs for row in [run.rows.get(metric, {})]}
-    kind = "low" if metric in ("training, s", "peak memory, GiB") else "high" if metric == "images/s" else kinds.pop() if kinds else ""
-    if len(have) < 2 or not kind or (kind == "real" and floor is None):
+    worth = {line_id: distance_to_best(line, metric, floor) for line_id, line in enumerate(have)}
+    if len(have) < 2 or None in worth.values():
         return []
-    worth = {"low": lambda mean: -mean, "high": lambda mean: mean, "real": lambda mean: -abs(mean - (floor or 0))}[kind]
-    most = max(worth(line.metrics[metric].mean) for line in have)
-    return [line for line in have if worth(line.metrics[metric].mean) == most]
+    least = min(worth.values())
+    return [line for line_id, line in enumerate(have) if worth[line_id] == least]
+
+
+def distance_to_best(line: Line, metric: str, floor: float | None) -> float | None:
+    """Return a number that is smaller the better a line is; None if it is not known which values of the metric are good."""
+    kind = BEST.get(metric) or next((run.rows[metric].get("best", "") for run in line.runs if metric in run.rows), "")
+    mean = line.metrics[metric].mean
+    if kind == "real":
+        return None if floor is None else abs(mean - floor)
+    return {"low": mean, "high": -mean}.get(kind)
+
+
+def ranked(lines: Sequence[Line], metric: str, floors: dict[str, float]) -> list[Line]:
+    """Return the lines sorted by a metric, the best first; lines without it come last."""
+
+    def rank(line: Line) -> float:
+        if metric not in line.metrics:
+            return float("inf")
+        distance = distance_to_best(line, metric, floors.get(metric))
+        return line.metrics[metric].mean if distance is None else distance
+
+    return sorted(lines, key=rank)
+
+
+def cautions(runs: Sequence[RunSummary]) -> list[str]:
+    """Return what makes runs hard to compare: other data, or another judge."""
+    found = []
+    if len(data := sorted({run.data for run in runs})) > 1:
+        found.append(f"these runs have different data ({', '.join(data)}): their distances cannot be compared")
+    judges = {(run.data, json.dumps(run.results.get("features"), sort_keys=True)) for run in runs if is_judged(run)}
+    if len(judges) > len(data):
+        found.append(
+            "these runs were judged by different networks; `genrun evaluate RUN …` judges them by the same ones"
+        )
+    return found

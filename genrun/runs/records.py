@@ -61,7 +61,13 @@ RESULTS: Form = {
         }
     ],
 }
-PROVENANCE: Form = {"machine": dict, "versions": dict, "resumed": [dict], "git?": (dict, type(None))}
+PROVENANCE: Form = {
+    "machine": dict,
+    "versions": dict,
+    "resumed": [dict],
+    "git?": (dict, type(None)),
+    "overrides?": [str],
+}
 FACTS: Form = {"image_shape": [int], "num_classes": int, "class_names": [str], "train_size": int, "checksum": str}
 CONFIG: Form = {
     "model": {"name": str, "phases?": {ANY: {"max_epochs": int}}},
@@ -121,6 +127,26 @@ def read_config(folder: Path) -> DictConfig:
         check_name(f"{file}: {section}.name", plain[section]["name"])
     for name in plain["model"].get("phases") or {}:
         check_name(f"{file}: model.phases", name)
+    return config
+
+
+def read_plain_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a run as plain dictionaries, read quickly; of nothing in it an object is made.
+
+    Raises:
+        Refused: it is missing, damaged, or lacks a section.
+    """
+    file = folder / "config.yaml"
+    try:
+        content = _read(file, LARGEST_YAML, "expected the configuration of a run")
+        if "&" in content:  # aliases need anchors
+            check_yaml(content)
+        config = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        check_form(config, CONFIG)
+    except FileNotFoundError:
+        raise Refused(f"{folder}: expected a run folder (with config.yaml), found none there") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise Refused(f"{file} cannot be read as the configuration of a run ({_first_line(error)})") from None
     return config
 
 

@@ -96,17 +96,12 @@ def open_checked(
     return run
 
 
-def outputs_folder(words: list[str]) -> tuple[list[str], Path]:
-    """Take `paths.outputs=…` out of the words of a verb; return the other words and the folder of outputs.
+def outputs_folder(words: Sequence[str]) -> tuple[list[str], Path]:
+    """Take `paths.outputs=…` out of the words of a verb; return the other words and the folder of the run folders.
 
     Without it, this is the default of the configuration.
     """
-    from importlib import resources
-
-    from genrun.runs.find import read_yaml
-
-    with resources.as_file(resources.files("genrun.conf") / "config.yaml") as file:
-        outputs = read_yaml(file)["paths"]["outputs"]
+    outputs = "outputs"
     for word in words:
         if word.startswith("paths.outputs="):
             outputs = word.partition("=")[2]

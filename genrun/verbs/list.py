@@ -61,7 +61,15 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
 def line(run: RunSummary, now: datetime) -> list[str]:
     """Return the texts of one run."""
     values = [number(run.value(metric)) for metric in METRICS.values()]
-    return [run.name, run.model, run.data, run.state, age(run.started, now), *values, " ".join(map(shortened, run.words))]
+    return [
+        run.name,
+        run.model,
+        run.data,
+        run.state,
+        age(run.started, now),
+        *values,
+        " ".join(map(shortened, run.words)),
+    ]
 
 
 def shortened(word: str) -> str:

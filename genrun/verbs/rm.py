@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> int:
     parser = Arguments("genrun rm", description="Delete runs. genrun asks first, and never deletes from a run at work.")
     parser.add_argument("words", nargs="+", metavar="RUN", help="a folder, an id or its beginning")
     parser.add_argument(
-        "--checkpoints", action="store_true", help="only the checkpoints: the run can still be opened, but not be extended"
+        "--checkpoints",
+        action="store_true",
+        help="only the checkpoints: the run can still be opened, but not be extended",
     )
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     asked = parser.parse_intermixed_args(arguments)
@@ -27,7 +29,9 @@ def main(arguments: list[str]) -> int:
     for folder in folders:
         print(f"{folder}  {size_of(files[folder])}")
     total = size_of([file for each in files.values() for file in each])
-    if not asked.yes and not agreed(f"delete {'their checkpoints' if asked.checkpoints else 'all this'}, {total}? [y/N] "):
+    if not asked.yes and not agreed(
+        f"delete {'their checkpoints' if asked.checkpoints else 'all this'}, {total}? [y/N] "
+    ):
         print("nothing was deleted")
         return 0
     for folder in folders:
