@@ -46,7 +46,8 @@ class Metric:
     runs: int
 
     def __str__(self) -> str:
-        return number(self.mean) + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
+        mean = round(self.mean) if abs(self.mean) >= 1000 or self.mean.is_integer() else self.mean
+        return number(mean) + (f" ± {self.deviation:.2g}" if self.deviation else "")
 
 
 @dataclass(frozen=True)

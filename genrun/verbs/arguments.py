@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from genrun.runs.open import OpenRun
 
 
+RUN = "a folder, an id or its beginning, last, or best (also best:model=vae,data=mnist)"  # what a verb's RUN may be
+
+
 class Arguments(argparse.ArgumentParser):
     """An argument parser that reports an error as one line."""
 

@@ -1,72 +1,114 @@
-"""`genrun rm RUN…`: delete runs, or only their checkpoints."""
+"""`genrun rm RUN…`: delete runs."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from genrun.errors import Refused
-from genrun.runs.find import find_run, read_summary
+from genrun.errors import Failed, Refused
+from genrun.runs.find import at_work, find_run
 from genrun.system.locks import hold
-from genrun.verbs.arguments import Arguments, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 
 
 def main(arguments: list[str]) -> int:
     """Say what would be freed, ask, and delete."""
-    parser = Arguments("genrun rm", description="Delete runs. genrun asks first, and never deletes from a run at work.")
-    parser.add_argument("words", nargs="+", metavar="RUN", help="a folder, an id or its beginning")
-    parser.add_argument(
-        "--checkpoints",
-        action="store_true",
-        help="only the checkpoints: the run can still be opened, but not be extended",
+    sure, folders = parse(
+        "genrun rm",
+        "Delete runs. genrun says how much that frees and asks first; it never deletes a run at work, and never what a link leads to.",
+        arguments,
     )
+    return delete(folders, lambda folder: [folder], "these runs", sure=sure)
+
+
+def parse(verb: str, description: str, arguments: list[str]) -> tuple[bool, list[Path]]:
+    """Return whether not to ask, and the folders of the runs that the command names.
+
+    Raises:
+        Refused: a word names no run, or a run cannot be deleted.
+    """
+    parser = Arguments(verb, description=description)
+    parser.add_argument("words", nargs="+", metavar="RUN", help=f"{RUN}; a shell's pattern for many")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     asked = parser.parse_intermixed_args(arguments)
     words, outputs = outputs_folder(asked.words)
-    folders = list(dict.fromkeys(checked(find_run(word, outputs)) for word in words))
-    files = {folder: files_of(folder / "checkpoints" if asked.checkpoints else folder) for folder in folders}
-    for folder in folders:
-        print(f"{folder}  {size_of(files[folder])}")
-    total = size_of([file for each in files.values() for file in each])
-    if not asked.yes and not agreed(
-        f"delete {'their checkpoints' if asked.checkpoints else 'all this'}, {total}? [y/N] "
-    ):
-        print("nothing was deleted")
-        return 0
-    for folder in folders:
-        with hold(folder, "delete it when it has ended"):
-            shutil.rmtree(folder / "checkpoints" if asked.checkpoints else folder)
-    print(f"freed {total}")
-    return 0
+    if not words:
+        parser.error("expected at least one RUN")
+    folders = [checked(find_run(word, outputs)) for word in words]
+    return asked.yes, list({folder.resolve(): folder for folder in folders}.values())
 
 
 def checked(folder: Path) -> Path:
-    """Return a run folder that may be deleted.
+    """Return a run folder that may be deleted, also one that is damaged.
 
     Raises:
         Refused: it is no run folder, it is a link, or a process is at work on it.
     """
-    if folder.is_symlink() or not (folder / "status.json").is_file() or not (folder / "config.yaml").is_file():
-        raise Refused(f"{folder}: expected a run folder (with status.json and config.yaml), found none there")
-    if read_summary(folder).at_work():
+    if folder.is_symlink():
+        raise Refused(f"{folder} is a link; give the path of the run folder itself")
+    if not (folder / "status.json").is_file() or not (folder / "checkpoints").is_dir():
+        raise Refused(f"{folder}: expected a run folder (with status.json and checkpoints), found none there")
+    if at_work(folder):
         raise Refused(f"{folder} is at work; stop it first")
     return folder
 
 
-def files_of(folder: Path) -> list[Path]:
-    """Return all files below a folder; links are not followed."""
-    return [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+def delete(folders: Sequence[Path], parts_of: Callable[[Path], Sequence[Path]], what: str, *, sure: bool) -> int:
+    """Ask, and delete parts of runs.
+
+    Args:
+        parts_of: a run folder → the files and folders in it to delete, or the folder itself.
+        what: the parts, for the question.
+        sure: do not ask.
+
+    Raises:
+        Refused: there is no terminal to ask on, or a run has begun to work.
+        Failed: the file system refused.
+    """
+    parts = {folder: parts_of(folder) for folder in folders}
+    for folder in folders:
+        print(f"{size(parts[folder]):>8}  {folder}")
+    total = size([part for folder in folders for part in parts[folder]])
+    if not any(parts.values()):
+        print("there is nothing to delete")
+        return 0
+    if not sure and not agreed(f"delete {what}, {total}? [y/N] "):
+        print("nothing was deleted")
+        return 0
+    for folder in folders:
+        with hold(folder, "delete it when it has ended"):
+            try:
+                for part in parts[folder]:
+                    remove(part)
+            except OSError as error:
+                raise Failed(f"{error.filename or folder}: {error.strerror}; the rest was left") from error
+    print(f"freed {total}")
+    return 0
 
 
-def size_of(files: list[Path]) -> str:
-    """Format the size of files together: `12 MB`."""
-    size = float(sum(file.stat().st_size for file in files))
+def remove(part: Path) -> None:
+    """Delete a file or a folder. A folder gets another name first: when this is interrupted, no half of a run is left in its place."""
+    if not part.is_dir():
+        part.unlink()
+        return
+    aside = part.with_name(f".{part.name}.deleted")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.rename(part, aside)
+    shutil.rmtree(aside)
+
+
+def size(parts: Sequence[Path]) -> str:
+    """Format the size of files and folders together: `12 MB`. Links count as nothing."""
+    files = [file for part in parts for file in (part.rglob("*") if part.is_dir() else [part])]
+    total = float(sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink()))
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
+        if total < 999.5 or unit == "GB":
             break
-        size /= 1000
-    return f"{size:.3g} {unit}"
+        total /= 1000
+    return f"{total:.3g} {unit}"
 
 
 def agreed(question: str) -> bool:

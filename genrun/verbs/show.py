@@ -7,33 +7,30 @@ import json
 import os
 import sys
 
-from genrun.report.tables import HEADINGS, lines, table
+from genrun.report.tables import show as show_table
 from genrun.runs.find import RunSummary, find_run, read_summary
 from genrun.system.console import say, screen
-from genrun.verbs.arguments import Arguments, outputs_folder
+from genrun.system.files import read_regular
+from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 from genrun.verbs.list import described
+
+LARGEST_PICTURE = 2**24  # bytes
 
 
 def main(arguments: list[str]) -> int:
     """Print what is known of a run."""
     parser = Arguments("genrun show", description="Show the state, the table of metrics and the final grid of a run.")
-    parser.add_argument(
-        "words", nargs="*", metavar="RUN", help="a folder, an id, its beginning, last or best (default: last)"
-    )
+    parser.add_argument("words", nargs="*", metavar="RUN", help=f"{RUN} (default: last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_intermixed_args(arguments)
     words, outputs = outputs_folder(asked.words)
     if len(words) > 1:
         parser.error(f"expected one run, got {len(words)}")
     run = read_summary(find_run(words[0] if words else "last", outputs))
-    if run.state == "new":
-        from genrun.errors import Refused
-
-        raise Refused(f"{run.folder.path}: expected a run folder (with status.json), found none there")
     if asked.json:
         print(json.dumps(described(run), indent=2, ensure_ascii=False))
-        return 0
-    show(run)
+    else:
+        show(run)
     return 0
 
 
@@ -41,14 +38,13 @@ def show(run: RunSummary) -> None:
     """Print the state, the command, the table and the grid of a run."""
     console = screen()
     say(console, f"{run.model} on {run.data}, {run.name}: {state_line(run)}")
-    if run.overrides:
-        say(console, f"genrun {' '.join(run.overrides)}")
-    if run.rows:
-        console.print(table(None, HEADINGS, lines(list(run.rows.values()))))
+    say(console, " ".join(["genrun", *run.overrides]))
     grid = run.folder.samples / "final.png"
-    say(console, f"\nrun folder  {run.folder.path}")
-    if grid.is_file() and not show_picture(grid.read_bytes()):
-        say(console, f"grid        {grid}")
+    if run.rows:
+        show_table(run.folder, console)
+    else:
+        say(console, f"run folder  {run.folder.path}")
+    show_picture(grid)
 
 
 def state_line(run: RunSummary) -> str:
@@ -58,19 +54,23 @@ def state_line(run: RunSummary) -> str:
     return f"{run.state}{epoch}{error}"
 
 
-def show_picture(png: bytes) -> bool:
-    """Show a PNG in a terminal that can (kitty's or iTerm2's protocol); return whether it could."""
-    if not sys.stdout.isatty():
-        return False
+def show_picture(file: os.PathLike) -> None:
+    """Show a PNG in a terminal that can, by the protocol of iTerm2 or of kitty; elsewhere nothing is shown."""
+    program = os.environ.get("TERM_PROGRAM", "")
+    iterm = program in ("iTerm.app", "WezTerm")
+    kitty = "KITTY_WINDOW_ID" in os.environ or program == "ghostty"
+    if not sys.stdout.isatty() or not (iterm or kitty):
+        return
+    try:
+        png = read_regular(file, LARGEST_PICTURE)
+    except OSError:
+        return
     text = base64.standard_b64encode(png).decode()
-    if os.environ.get("TERM_PROGRAM") in ("iTerm.app", "WezTerm"):
+    if iterm:
         print(f"\033]1337;File=inline=1;size={len(png)}:{text}\a")
-        return True
-    if "KITTY_WINDOW_ID" in os.environ or os.environ.get("TERM_PROGRAM") == "ghostty":
-        parts = [text[start : start + 4096] for start in range(0, len(text), 4096)]
-        for number, part in enumerate(parts):
-            first = "a=T,f=100," if number == 0 else ""
-            print(f"\033_G{first}m={int(number < len(parts) - 1)};{part}\033\\", end="")
-        print()
-        return True
-    return False
+        return
+    parts = [text[start : start + 4096] for start in range(0, len(text), 4096)]
+    for number, part in enumerate(parts):
+        first = "a=T,f=100," if number == 0 else ""
+        print(f"\033_G{first}m={int(number < len(parts) - 1)};{part}\033\\", end="")
+    print()
