@@ -67,6 +67,11 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
         parsed.overrides.append("run.debug=true")
     check_words(parsed.overrides)
     check_config_dir(parsed.config_dir)
+    if parsed.shell_completion and any(word.startswith("query=") for word in parsed.overrides):
+        from genrun.verbs.completion import complete
+
+        if complete(os.environ.get("COMP_LINE", ""), VERBS):
+            return 0
     asks_hydra = parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if parsed.multirun and not asks_hydra:
         from genrun.sweeps.sweep import sweep

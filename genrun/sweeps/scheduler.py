@@ -19,13 +19,11 @@ from genrun.config.compose import compose
 from genrun.config.schema import check
 from genrun.errors import Failed, as_genrun_error, one_line
 from genrun.parts import known_run
-from genrun.report.compare import short_names
 from genrun.report.screen import JobTable
-from genrun.report.tables import table
 from genrun.stages.keys import stage_keys
 from genrun.sweeps.grid import job_name
 from genrun.sweeps.jobs import Job, Launcher, Outcome, outcome_of
-from genrun.sweeps.results import SweepResults, group_rows, screen_metrics
+from genrun.sweeps.results import SweepResults
 from genrun.system.console import screen
 from genrun.system.signals import STOPPING
 
@@ -204,15 +202,11 @@ class Scheduler:
 
     def print_results(self) -> None:
         """Write the results of the sweep, and print its tables."""
-        groups = self.results.finish()
+        board = self.results.finish()
         self.console.print(JobTable([row[1:] for row in self.results.job_rows()]))
-        if groups:
-            headings, rows = group_rows(groups, screen_metrics(groups))
-            options = short_names(groups[0]["settings"])
-            headings = [*options, *headings[len(options) :]]
+        if board:
             self.say("\nmean ± standard deviation")
-            shown = table(None, [*headings, ""], [[*row, ""] for row in rows], keys=max(1, len(options)))
-            self.console.print(shown)
+            self.console.print(board.on_screen())
         for line in self.source.summary():
             self.say(line)
         self.say(f"\nsweep folder {self.folder}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused, one_line
-from genrun.verbs.arguments import Arguments, check_new, open_checked, output_path
+from genrun.runs.find import find_run
+from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, output_path, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,6 +23,8 @@ HELP = """The default is evaluation=full.
 
 examples:
   genrun evaluate outputs/csgm-mnist/3f9a21c4                 judge a finished run again
+  genrun evaluate last evaluation=quick                       judge the latest run with other options
+  genrun evaluate 'outputs/*-mnist/*'                         judge many runs again
   genrun evaluate samples.npz data=mnist --out table.md       judge samples from anywhere
   genrun evaluate --controls data=mnist                       what the judge reports for copies, noise, blur, …
 """
@@ -36,7 +40,9 @@ def main(arguments: list[str]) -> int:
         epilog=HELP,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="*", metavar="RUN_OR_NPZ | option=value")
+    parser.add_argument(
+        "words", nargs="*", metavar="RUN_OR_NPZ | option=value", help=f"{RUN}, a pattern, or an .npz file"
+    )
     parser.add_argument(
         "--controls",
         action="store_true",
@@ -48,16 +54,15 @@ def main(arguments: list[str]) -> int:
         "--trust", action="store_true", help="also build classes of a run that are not of genrun or torch"
     )
     asked = parser.parse_intermixed_args(arguments)
-    targets = [Path(word) for word in asked.words if "=" not in word or Path(word).exists()]
-    overrides = [word for word in asked.words if Path(word) not in targets]
+    words, outputs = outputs_folder(asked.words)
+    named = [word for word in words if "=" not in word or word.startswith("best:") or Path(word).exists()]
+    overrides = [word for word in words if word not in named]
+    targets = [target for word in named for target in targets_of(word, outputs)]
     out = output_path(asked.out, (".md", ".json")) if asked.out else None
     if asked.controls and targets:
         raise Refused(f"expected runs or .npz files, or --controls, got both; leave {targets[0]} or --controls out")
     if not asked.controls and not targets:
         raise Refused("expected runs or .npz files, or --controls; genrun evaluate --help shows how")
-    for target in targets:
-        if not target.exists():
-            raise Refused(f"{target}: there is no such run folder or .npz file")
     if out:
         check_new(out)
     if out and (len(targets) > 1 or any(target.is_dir() for target in targets)):
@@ -86,6 +91,26 @@ def main(arguments: list[str]) -> int:
         else:
             judge_file(target, compose(overrides, asked.config_dir), console, out)
     return 0
+
+
+def targets_of(word: str, outputs: Path) -> list[Path]:
+    """Return the run folders or .npz files that a word names: a path, a pattern, or what `find_run` knows.
+
+    Raises:
+        Refused: there is none.
+    """
+    if glob.has_magic(word) and not Path(word).exists():
+        if found := [path for path in map(Path, sorted(glob.glob(word))) if path.is_file() or is_run_folder(path)]:
+            return found
+        raise Refused(f"{word}: no run folder or .npz file matches this pattern")
+    target = Path(word) if word.endswith(".npz") else find_run(word, outputs)
+    if not target.exists():
+        raise Refused(f"{target}: there is no such run folder or .npz file")
+    return [target]
+
+
+def is_run_folder(path: Path) -> bool:
+    return (path / "status.json").is_file() and ".old-" not in path.name
 
 
 def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None, console: Console) -> DictConfig:

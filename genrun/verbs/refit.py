@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, open_checked
+from genrun.runs.find import find_run
+from genrun.verbs.arguments import RUN, Arguments, open_checked, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,15 +22,17 @@ def main(arguments: list[str]) -> int:
         description="Fit another prior to the codes of a finished run: model/prior=mixture model.prior.components=50. The result is a new "
         "run, sampled and judged; the finished run is not changed.",
     )
-    parser.add_argument("run", help="the folder of a finished run")
+    parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("overrides", nargs="+", metavar="model/prior=choice", help="or model.prior.option=value")
     parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
+    asked.overrides, outputs = outputs_folder(asked.overrides)
     if wrong := [text for text in asked.overrides if not text.startswith(("model/", "model."))]:
         raise Refused(
             f"{wrong[0]}: expected an option of how codes are drawn, such as model/prior=choice; the rest is the run's own"
         )
+    asked.run = find_run(asked.run, outputs)
     run = open_checked(asked.run, trust=asked.trust, data=True, trained=True)
 
     from genrun.parts import read_facts, with_facts

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from genrun.data.labels import numbers_of
 from genrun.errors import Refused
-from genrun.verbs.arguments import Arguments, check_new, free_path, open_checked, output_path
+from genrun.runs.find import find_run
+from genrun.verbs.arguments import RUN, Arguments, check_new, free_path, open_checked, output_path, outputs_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ def parse(arguments: list[str]) -> Namespace:
         description="Draw new images from a finished run; the run folder is not changed. Options of its model that do not change the "
         "weights can be set again, such as model/sampler=ddim model.sampler.steps=100 or model.guidance=2.",
     )
-    parser.add_argument("run", help="a run folder")
+    parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("overrides", nargs="*", metavar="model.option=value", help="an option of the run's model")
     parser.add_argument("--n", type=int, help="number of images (default: 100, or one for each label)")
     parser.add_argument(
@@ -68,6 +69,8 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--config-dir", help="a folder of your own groups")
     parser.add_argument("--trust", action="store_true", help="also build classes that are not of genrun or torch")
     asked = parser.parse_intermixed_args(arguments)
+    asked.overrides, outputs = outputs_folder(asked.overrides)
+    asked.run = find_run(asked.run, outputs)
     place = output_path(asked.out or "samples.png", (".png", ".npz"))
     asked.out = place if asked.out else None
     for name in ("n", "resolution"):
