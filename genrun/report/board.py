@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from genrun.errors import printable
 from genrun.report.compare import option_labels, option_text, short_names
 from genrun.report.leaderboard import Line, best_lines, floor_metrics, ranked, wanted_columns
 from genrun.report.screen import ScreenTable
@@ -69,7 +70,8 @@ class Board:
     def as_text(self, ending: str, title: str = "Leaderboard") -> str:
         """Return the leaderboard as the file with this ending holds it, see `FORMATS`."""
         makers = {".md": self.as_markdown, ".csv": self.as_csv, ".tex": self.as_latex, ".json": self.as_json}
-        return makers[ending](title)
+        text = makers[ending](title)
+        return text if ending == ".json" else printable(text)  # JSON writes control characters out itself
 
     def as_markdown(self, title: str) -> str:
         return markdown(title, *self.texts("**{}**"), notes=False)

@@ -1,4 +1,4 @@
-"""Find runs below a folder, and read what a list of them shows. This needs neither torch nor Hydra."""
+"""Find runs below a folder, and read what a list of them shows. This needs no torch."""
 
 from __future__ import annotations
 
@@ -194,9 +194,9 @@ def matching(runs: Iterable[RunSummary], conditions: Sequence[str]) -> list[RunS
             continue
         negated, key = key.endswith("!"), key.rstrip("!")
         values = [run.option(key) for run in left]
-        if left and all(value is None for value in values):
-            known = dict.fromkeys(name for run in left for name in dotted(run.config))
-            raise Refused(f"{condition}: no run has an option {key}{nearest(key, [*NAMED, *known])}")
+        known = [*NAMED, *dict.fromkeys(name for run in left for name in dotted(run.config))]
+        if left and key not in known:
+            raise Refused(f"{condition}: no run has an option {key}{nearest(key, known)}")
         texts = wanted.split(",")
         left = [run for run, value in zip(left, values, strict=True) if (as_text(value) in texts) != negated]
     return left

@@ -40,3 +40,43 @@ def change_json(folder: RunFolder, name: str, change: Callable[[dict[str, Any]],
     content = json.loads(file.read_text())
     change(content)
     file.write_text(json.dumps(content))
+
+
+def some_run(
+    outputs: Path, name: str, *, model: str = "autoencoder", data: str = "digits", seed: int = 0, **values: float
+) -> RunFolder:
+    """Make a finished run of a name from one of tests/old_runs: small files only.
+
+    Args:
+        values: metric → value of rows that results.json has besides its own. `frechet`, `coverage` and `authenticity` stand for the names.
+    """
+    run = unpack(outputs, "autoencoder")
+    path = outputs / f"{model}-{data}" / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    run.path.rename(path)
+    made = RunFolder(path)
+    for key, value in (("model.name", model), ("data.name", data), ("seed", seed)):
+        change_config(made, key, value)
+    rows = [
+        {"name": METRICS[key], "value": value, "note": "", "best": BEST[key], "floor": 0.5}
+        for key, value in values.items()
+    ]
+    change_json(made, "results.json", lambda results: results["rows"].extend(rows))
+    overrides = [f"model={model}", f"data={data}", f"seed={seed}", f"run.name={name}"]
+    change_json(made, "provenance.json", lambda record: record.update(overrides=overrides))
+    change_json(made, "status.json", lambda status: status.update(id=name, group_id=f"{model}-{data}"))
+    return made
+
+
+METRICS = {
+    "frechet": "Fréchet distance (classifier)",
+    "coverage": "coverage (classifier)",
+    "authenticity": "authenticity",
+}
+BEST = {"frechet": "low", "coverage": "high", "authenticity": "real"}
+
+
+def started(folder: RunFolder, when: str) -> RunFolder:
+    """Change when the last attempt of a run began, an ISO time."""
+    change_json(folder, "status.json", lambda status: status["attempts"][-1].update(started=when))
+    return folder
