@@ -43,7 +43,7 @@ def words_of_verb(words: Sequence[str], last: str) -> list[str]:
     if equals:
         return fitting(last, [f"{group}={choice}" for choice in sorted(groups.get(group, []))])
     runs = [*run_names(words), "last", "best"] if re.search(r"\b(RUN|FILTER)", help_of(words[0])) else []
-    return fitting(last, [*runs, *(f"{group}=" for group in sorted(groups))])
+    return fitting(last, runs) or fitting(last, [f"{group}=" for group in sorted(groups)])
 
 
 def fitting(begin: str, words: Sequence[str]) -> list[str]:

@@ -92,7 +92,7 @@ def test_without_runs_the_message_says_where_it_looked(tmp_path):
 def test_two_runs_of_one_name_need_a_path(tmp_path):
     some_run(tmp_path, "same", model="vae")
     some_run(tmp_path, "same", model="gan")
-    with pytest.raises(Refused, match="2 runs have this name: .*; give its path"):
+    with pytest.raises(Refused, match=r"2 runs have this name: .*; give its path"):
         find_run("same", tmp_path)
 
 

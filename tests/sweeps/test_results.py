@@ -1,49 +1,38 @@
-"""Means over seeds."""
+"""What a sweep leaves behind: its jobs, and means over seeds."""
 
 from __future__ import annotations
 
+import csv
 import json
-import statistics
 
 import pytest
-from conftest import TINY
-from rich.console import Console
+from helpers.runs import some_run
 
-from genrun.config.compose import compose
-from genrun.run import run
-from genrun.sweeps.results import group_rows, groups, last_score, screen_metrics, spread
+from genrun.sweeps.jobs import Outcome
+from genrun.sweeps.results import SweepResults
 
 
 def test_seeds_are_grouped_by_what_else_was_asked(tmp_path):
-    runs = []
-    for overrides in (["seed=0"], ["seed=1"], ["seed=1", "model.pixels=9"]):
-        every = [*TINY, *overrides, f"paths.outputs={tmp_path}"]
-        runs.append(run(compose(every), every, Console(quiet=True)))
-    one, three = groups([folder.path for folder in runs] + [runs[0].path])  # one of them twice
-    assert one["settings"] == {"pixels": 8} and one["seeds"] == [0, 1] and three["seeds"] == [1]
-    headings, _ = group_rows([one, three], screen_metrics([one, three]))  # nothing was judged
-    assert headings == ["pixels", "runs", "training, s", "score", "sampling, s", "memory, GiB"]
-    scores = [folder.metrics()[-1]["val/score"] for folder in runs[:2]]
-    assert one["metrics"]["validation score"]["mean"] == pytest.approx(statistics.mean(scores))
-    judged = [{"metrics": {"authenticity": {}, "training, s": {}}, "settings": {}, "runs": []}]
-    assert "validation score" not in screen_metrics(judged).values()
-    values = [
-        next(
-            row["value"]
-            for row in json.loads((folder.path / "results.json").read_text())["rows"]
-            if row["name"] == "training, s"
-        )
-        for folder in runs
-    ]
-    found = one["metrics"]["training, s"]
-    assert found["mean"] == pytest.approx(statistics.mean(values[:2])) and found["runs"] == 2
-    assert found["deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
-    assert three["metrics"]["training, s"]["deviation"] is None
-    assert spread({"mean": 2.0, "deviation": 0.125, "runs": 2}) == "2 ± 0.12"
-    assert spread({"mean": 2.0, "deviation": None, "runs": 1}) == "2" and spread(None) == "–"
+    results = SweepResults(tmp_path, ["model=vae,gan"], keep_earlier=False)
+    runs = [some_run(tmp_path, f"v{seed}", model="vae", seed=seed, frechet=1.0 + seed) for seed in (0, 1)]
+    runs.append(some_run(tmp_path, "g0", model="gan", frechet=5.0))
+    for number, run in enumerate([*runs, runs[0]]):  # one of them twice
+        results.add(number, run.path.name, Outcome("done", "", str(run.path)))
+    results.add(9, "broken", Outcome("done", "", str(tmp_path / "nowhere")))
+    board = results.finish()
+    assert [line.settings for line in board.lines] == [{"model": "gan"}, {"model": "vae"}]
+    gan, vae = json.loads((tmp_path / "results.json").read_text())["groups"]
+    found = vae["metrics"]["Fréchet distance (classifier)"]
+    assert vae["seeds"] == [0, 1] and found == {"mean": 1.5, "deviation": pytest.approx(0.5**0.5), "runs": 2}
+    assert gan["metrics"]["Fréchet distance (classifier)"]["deviation"] is None
+    assert "| vae | 2 | **1.5 ± 0.71** |" in (tmp_path / "results.md").read_text()
+    with open(tmp_path / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["gan", "vae"] and float(rows[1]["Fréchet distance (classifier)"]) == 1.5
 
 
-def test_the_score_is_that_of_the_last_weights_and_of_the_last_phase():
-    assert last_score([{"epoch": 1, "val/score": 3.0}, {"epoch": 2, "val/score": 4.0}, {"epoch": 3}]) == 4.0
-    assert last_score([{"val/classifier/score": 1.0}, {"val/decoder/score": 2.0, "train/decoder/loss": 9.0}]) == 2.0
-    assert last_score([{"epoch": 1, "train/loss": 1.0}]) is None
+def test_a_sweep_without_a_finished_run_has_no_leaderboard(tmp_path):
+    results = SweepResults(tmp_path, ["seed=0"], keep_earlier=False)
+    results.add(0, "seed=0", Outcome("failed", "NaN", ""))
+    assert results.finish() is None and not (tmp_path / "results.csv").exists()
+    assert "failed" in (tmp_path / "results.md").read_text()
