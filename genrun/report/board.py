@@ -36,11 +36,16 @@ class Board:
 
     def __init__(self, lines: Sequence[Line], columns: Sequence[str] = (), sort: str | None = None) -> None:
         self.columns = wanted_columns(lines, columns)
-        self.floors = floor_metrics([run for line in lines for run in line.runs])
+        self.of_data: dict[str, list[Line]] = {}  # distances on different data cannot be compared
+        for line in lines:
+            self.of_data.setdefault(data_of(line), []).append(line)
+        self.floors = {
+            data: floor_metrics([run for one in of for run in one.runs]) for data, of in self.of_data.items()
+        }
         self.lines = list(lines)
         if sort is not None:
             (metric,) = wanted_columns(lines, [sort]).values()
-            self.lines = ranked(lines, metric, self.floors)
+            self.lines = [line for data, of in self.of_data.items() for line in ranked(of, metric, self.floors[data])]
         self.keys, self.labels = line_labels(self.lines)
 
     def texts(self, best: str) -> tuple[list[str], list[list[str]]]:
@@ -49,11 +54,17 @@ class Board:
         Args:
             best: how the best value of a column is written, such as `**{}**`.
         """
-        winners = {name: best_lines(self.lines, name, self.floors.get(name)) for name in self.columns.values()}
+        winners: dict[str, list[Line]] = {name: [] for name in self.columns.values()}
         rows = []
-        if any(name in self.floors for name in self.columns.values()):
-            floors = [number(self.floors[name]) if name in self.floors else "" for name in self.columns.values()]
-            rows.append(["real images", *[""] * (len(self.keys) - 1), "", *floors])
+        for data, of in self.of_data.items():
+            floors = self.floors[data]
+            for name in winners:
+                winners[name] += best_lines(of, name, floors.get(name))
+            if floors.keys() & winners.keys():
+                named = "data" in self.keys[1:]
+                label = [data if key == "data" else "" for key in self.keys[1:]]
+                real = "real images" if named or len(self.of_data) == 1 else f"real images, {data}"
+                rows.append([real, *label, "", *(number(floors[name]) if name in floors else "" for name in winners)])
         for line, label in zip(self.lines, self.labels, strict=True):
             cells = []
             for name in self.columns.values():
@@ -107,6 +118,11 @@ class Board:
     def as_json(self, title: str) -> str:
         lines = [line.record() for line in self.lines]
         return json.dumps({"title": title, "real": self.floors, "lines": lines}, indent=2, ensure_ascii=False) + "\n"
+
+
+def data_of(line: Line) -> str:
+    """Return the name of the data of a line's runs."""
+    return ", ".join(sorted({run.data for run in line.runs}))
 
 
 def line_labels(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:

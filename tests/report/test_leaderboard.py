@@ -101,7 +101,24 @@ def test_every_form_has_the_same_values(runs, tmp_path):
     vae, gan = csv.DictReader(io.StringIO(made[".csv"]))
     assert (vae["model"], vae["seeds"], float(vae[FRECHET]), gan[f"{FRECHET}, deviation"]) == ("vae", "0 1", 3.0, "")
     record = json.loads(made[".json"])
-    assert record["real"][FRECHET] == 0.5 and record["lines"][0]["metrics"][FRECHET]["mean"] == 3.0
+    assert record["real"]["digits"][FRECHET] == 0.5 and record["lines"][0]["metrics"][FRECHET]["mean"] == 3.0
+
+
+def test_each_data_set_has_its_own_real_images_and_its_own_best(runs, tmp_path):
+    other = some_run(tmp_path, "m0", model="vae", data="mnist", frechet=9.0, coverage=0.5)
+    change_json(other, "status.json", lambda status: status.update(group_id="another"))
+    board = Board(leaderboard([*runs, read_summary(other.path)]), ["Fréchet"])
+    headings, rows = board.texts("{}*")
+    assert headings == ["model", "data", "runs", "Fréchet"]
+    assert [row[:2] for row in rows if row[0].startswith("real")] == [
+        ["real images", "digits"],
+        ["real images", "mnist"],
+    ]
+    assert [row for row in rows if row[-1].endswith("*")] == [
+        ["vae", "digits", "2", "3 ± 1.4*"]
+    ]  # one line of mnist is no contest
+    by_seed = Board(leaderboard([runs[1], read_summary(other.path)], by=["seed"]), ["Fréchet"]).texts("{}")[1]
+    assert [row[0] for row in by_seed][:2] == ["real images, mnist", "real images, digits"]
 
 
 def test_columns_are_headings_or_names(runs):
