@@ -19,7 +19,13 @@ genrun -m hydra/sweeper=optuna …                  a search; for a cluster: hyd
 genrun sample RUN [--labels 2 --resolution 300]   new images from a finished run
 genrun evaluate RUN_OR_NPZ [data=mnist]           evaluate a run again, or samples of another program
 genrun refit RUN model/prior=choice               fit another prior to the codes of a finished run
+genrun list [model=vae …]                         the runs, the newest first
+genrun show RUN                                   state, table and grid of a run
+genrun compare [RUN …] [--out table.md]           the leaderboard: mean ± deviation over seeds
+genrun rm RUN … | prune RUN …                     delete runs, or only what finished runs no longer need
 genrun new method NAME                            write the two files of a method of your own
+
+RUN is a folder, an id or its beginning, last, best, or best:model=vae,data=mnist
 
 Groups and what may be chosen in each
 """
@@ -35,7 +41,7 @@ Flags
   --cfg job      show the configuration of the run         --dry-run   build everything, try one batch, write nothing
   --config-dir   your own folder of configuration groups   --debug     show tracebacks
   -m             sweep; with --dry-run: list its jobs      --trust     (verbs) allow classes of other packages
-  -sc install=bash|zsh|fish   shell completion             --hydra-help   Hydra's own flags
+  -sc install=bash|fish   shell completion (zsh: bash)     --hydra-help   Hydra's own flags
 
 The same command again prints the table of a finished run, and resumes an interrupted run."""
 NOT_GROUPS = ("hydra", "expected", "__pycache__")  # folders of conf/ that a user does not choose from
