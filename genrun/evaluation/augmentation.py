@@ -1,6 +1,8 @@
-"""Data augmentation for the reference classifier: slight random changes that keep an image's class.
+"""Data augmentation for the judge's classifiers: slight random changes that keep an image's class.
 
-Without augmentation, a classifier takes faint grey beside strokes, or a little blur, for another class. A judge must not.
+Without augmentation, a classifier takes faint grey beside strokes, or a little blur, for another class. The robust classifier, which
+recognises classes, must not: it sees changes that a person notices. The strict classifier, in whose features images are compared, must
+notice what a person notices: it sees only changes that nobody does.
 """
 
 from __future__ import annotations
@@ -15,6 +17,32 @@ from torch.nn import functional as F
 def augment(images: Tensor) -> Tensor:
     """Apply the slight changes to images (n, C, H, W) in [0, 1], each to a random part of them; classes stay the same."""
     return add_noise(add_haze(darken(blur(shift_and_warp(images)))))
+
+
+def augment_invisibly(images: Tensor, share: float = 0.5) -> Tensor:
+    """Change images (n, C, H, W) in [0, 1] as nobody sees, each change with a probability of `share`; classes stay the same.
+
+    The changes: a shift by at most half a pixel each way, a loss of at most 5 % of the contrast, fog of at most 0.03, noise with a
+    deviation of at most 0.02.
+    """
+    n, _, height, width = images.shape
+
+    def some() -> Tensor:
+        return (torch.rand(n, 1, 1, 1) < share) * torch.rand(n, 1, 1, 1)
+
+    moves = (torch.rand(n, 2, 1, 1) - 0.5) * (torch.rand(n, 1, 1, 1) < share)
+    images = moved(images, moves.expand(-1, -1, height, width)).clamp(0, 1)
+    images = images * (1 - 0.05 * some())
+    images = add_haze(images, share, 0.03)
+    return (images + 0.02 * some() * torch.randn_like(images)).clamp(0, 1)
+
+
+def moved(images: Tensor, moves: Tensor) -> Tensor:
+    """Move the pixels of images by (n, 2, H, W) pixels to the right and down; cubic between pixels, the border continued."""
+    n, _, height, width = images.shape
+    still = F.affine_grid(torch.eye(2, 3).expand(n, 2, 3), list(images.shape), align_corners=False)
+    grid = still - moves.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])
+    return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def shift_and_warp(images: Tensor, share: float = 0.5, warped: float = 0.2) -> Tensor:

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from torchvision.io import decode_jpeg, encode_jpeg
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from genrun.evaluation.augmentation import moved
+
 INVISIBLE, BARELY, PLAIN = "invisible", "barely", "plain"
 IMAGE, VARIETY, LABELS = "image", "variety", "labels"  # what a ladder spoils
 SOFT = 5  # cells along each side of the random patches of soft fog, and of the random shifts of a warp
@@ -184,15 +186,6 @@ def warp(images: Tensor, amount: float, generator: Generator) -> Tensor:
     """Move the pixels by a smooth random field with this standard deviation, in pixels."""
     coarse = amount * torch.randn(len(images), 2, SOFT, SOFT, generator=generator)
     return moved(images, F.interpolate(coarse, size=images.shape[2:], mode="bicubic", align_corners=True))
-
-
-def moved(images: Tensor, moves: Tensor) -> Tensor:
-    """Move the pixels of images by (n, 2, H, W) pixels to the right and down; cubic between pixels, the border continued."""
-    n, _, height, width = images.shape
-    still = F.affine_grid(torch.eye(2, 3).expand(n, 2, 3), list(images.shape), align_corners=False)
-    sides = torch.tensor([width, height])
-    grid = still - moves.permute(0, 2, 3, 1) * 2 / sides
-    return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def jpeg(images: Tensor, amount: float, generator: Generator) -> Tensor:
