@@ -1,4 +1,8 @@
-"""The reference classifier. It is trained once for each data set, when it is first needed, and then frozen."""
+"""The reference classifier, which recognises the classes of samples.
+
+It is trained once for each data set, when it is first needed, and then frozen. It is robust: it ignores blur, haze and noise, so images
+are not compared in its features (see `observer`).
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,8 @@ class Recipe:
         batch_size: images in a step.
     """
 
+    name = "classifier"  # in the configuration
+
     def __init__(
         self,
         network: Callable[..., nn.Module],
@@ -48,7 +54,7 @@ class Recipe:
     ) -> None:
         for name, value, least in (("steps", steps, LEAST_STEPS), ("epochs", epochs, 1), ("batch_size", batch_size, 2)):
             if value < least:
-                raise Refused(f"evaluation.classifier.{name}: expected at least {least}, got {value}")
+                raise Refused(f"evaluation.{self.name}.{name}: expected at least {least}, got {value}")
         self.network, self.optimizer = network, optimizer
         self.steps, self.epochs, self.batch_size = steps, epochs, batch_size
 
@@ -67,7 +73,7 @@ class Recipe:
             self.schedule(self.optimizer(self.build(facts).parameters()), steps or self.steps)
         except (ValueError, TypeError, ZeroDivisionError) as error:
             raise Refused(
-                f"evaluation.classifier: {str(error).splitlines()[0]} ({steps or self.steps} steps)"
+                f"evaluation.{self.name}: {str(error).splitlines()[0]} ({steps or self.steps} steps)"
             ) from error
 
     @staticmethod
@@ -97,7 +103,7 @@ class Recipe:
     def train(
         self, images: Images, facts: Facts, what: str, console: Console, device: torch.device, steps: int | None = None
     ) -> nn.Module:
-        """Train a classifier by cross-entropy and return it frozen, on the CPU; the global random state does not change.
+        """Train a network and return it frozen, on the CPU; the global random state does not change.
 
         Args:
             what: text beside the progress bar.
@@ -113,14 +119,18 @@ class Recipe:
             torch.manual_seed(SEED)
             order = batch_indices(len(images), self.batch_size, steps)
             for index in with_progress(order, steps, what, console):
-                batch = augment(images.images(index)).to(device, memory_format=torch.channels_last)
-                loss = F.cross_entropy(network(batch), images.labels[index].to(device))
+                loss = self.loss(network, images.images(index), images.labels[index].to(device), facts)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
         # back to the default memory format, as safetensors stores it
         return network.to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
+
+    def loss(self, network: nn.Module, images: Tensor, labels: Tensor, facts: Facts) -> Tensor:
+        """Return the cross-entropy of images (n, C, H, W) in [0, 1] on the CPU, augmented, and labels (n,) on the network's device."""
+        batch = augment(images).to(labels.device, memory_format=torch.channels_last)
+        return F.cross_entropy(network(batch), labels)
 
 
 def class_and_options(made: Callable[..., Any]) -> list[Any]:

@@ -97,3 +97,8 @@ class RandomConvolutions(nn.Module):
         hidden = F.avg_pool2d(F.conv2d(images, self.first, padding=2).relu(), 2)
         hidden = F.conv2d(hidden, self.second, padding=1).relu()
         return F.adaptive_avg_pool2d(hidden, self.grid).flatten(1) @ self.projection
+
+
+def orthonormal(rows: int, columns: int) -> Tensor:
+    """Return a fixed random matrix (rows, columns) float32 with orthonormal columns, the same on every machine."""
+    return torch.linalg.qr(torch.from_numpy(np.random.RandomState(0).standard_normal((rows, columns))))[0].float()

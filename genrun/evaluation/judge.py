@@ -17,6 +17,7 @@ from genrun.evaluation.features import RandomConvolutions, Space
 from genrun.evaluation.inception import Inception, Unavailable, find_weights
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.metrics.predictions import class_counts, entropy
+from genrun.evaluation.observer import NUM_FEATURES, ObserverRecipe
 from genrun.evaluation.real import RealImages, is_binary
 from genrun.evaluation.rows.comparison import Comparison
 from genrun.evaluation.rows.copying import copying_rows
@@ -40,8 +41,10 @@ class Judge:
         console: where progress is shown.
         seed: seed of all random draws of the judge.
         device: where networks run.
-        classifier: network and training of the reference classifier; None: no rows that need a classifier.
-        random: whether to compare in features of random convolutions, which use no labels.
+        classifier: network and training of the reference classifier, which recognises classes; None: no rows that need it.
+        observer: network and training of the observer, in whose features images are compared; None: without it.
+        random: whether to compare in features of random convolutions, too, which are a second witness.
+        robust: whether to compare in the features of the reference classifier, too, as tables did before there was an observer.
         inception: where Inception's weights are: `disk`, `fetch` or a path; None: no rows in Inception features.
         neighbours: k of precision, recall, density and coverage; None: without these metrics.
         kernel_draws: number of subsets for the kernel distance.
@@ -74,7 +77,9 @@ class Judge:
         seed: int = 0,
         device: torch.device | str = "cpu",
         classifier: Recipe | None = None,
+        observer: ObserverRecipe | None = None,
         random: bool = False,
+        robust: bool = False,
         inception: str | None = None,
         neighbours: int | None = None,
         kernel_draws: int = 20,
@@ -123,10 +128,12 @@ class Judge:
         self.seed, self.device = seed, torch.device(device)
         self.recipe = classifier if facts.num_classes > 1 else None
         self.without_classes = classifier is not None and self.recipe is None  # the data has no classes
-        if self.recipe:
-            self.recipe.check(facts)
+        self.observing = observer
+        for recipe in filter(None, (self.recipe, self.observing)):
+            recipe.check(facts)
         self.hashes: dict[str, str] = {}  # name → hash of each network that was used
-        self.random, self.inception, self.memorisation = random, inception, memorisation
+        self.random, self.robust = random, robust and self.recipe is not None
+        self.inception, self.memorisation = inception, memorisation
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.sliced, self.train_on_generated = sliced, train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
@@ -134,7 +141,7 @@ class Judge:
         self.combinations, self.blends = combinations, blends
         self.mixed_training = [float(share) for share in mixed_training]
         self.importance_samples = importance_samples
-        self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or random else 0, epoch_every
+        self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or self.spaces_asked() else 0, epoch_every
         if self.epoch_samples and epoch_samples <= (most := self.max_features()):
             raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
 
@@ -143,7 +150,12 @@ class Judge:
     @cached_property
     def classifier(self) -> Space:
         """Return the feature space of the reference classifier, which is trained now if the cache does not hold it."""
-        return self.space("classifier", self.recipe.reference(self.real, self.device))
+        return self.space("robust classifier", self.recipe.reference(self.real, self.device))
+
+    @cached_property
+    def observer(self) -> Space:
+        """Return the feature space of the observer, which is trained now if the cache does not hold it."""
+        return self.space("observer", self.observing.observer(self.real, self.device))
 
     @cached_property
     def random_space(self) -> Space:
@@ -168,17 +180,25 @@ class Judge:
 
     def ready(self) -> None:
         """Prepare what `glance` needs after each epoch, so that training does not wait for it."""
+        if self.recipe:
+            self.classifier  # noqa: B018 it is trained now
         for space in self.spaces()[:1]:
             self.real.features(space, "validation")
 
+    def spaces_asked(self) -> list[str]:
+        """Return the names of the properties with the feature spaces in which samples are compared, the headline first."""
+        asked = {"observer": self.observing, "random_space": self.random, "classifier": self.robust}
+        return [name for name, wanted in asked.items() if wanted]
+
     def spaces(self) -> list[Space]:
         """Return the feature spaces in which samples are compared; `glance` uses the first one."""
-        return ([self.classifier] if self.recipe else []) + ([self.random_space] if self.random else [])
+        return [getattr(self, name) for name in self.spaces_asked()]
 
     def max_features(self) -> int:
         """Return the number of features of the largest feature space; no network is trained for this."""
-        network = self.recipe.build(self.facts) if self.recipe else None
-        return max(network.num_features if network else 0, self.random_space.num_features if self.random else 0)
+        lengths = {"observer": lambda: NUM_FEATURES, "random_space": lambda: self.random_space.num_features}
+        lengths["classifier"] = lambda: self.recipe.build(self.facts).num_features
+        return max((lengths[name]() for name in self.spaces_asked()), default=0)
 
     def check(self, n: int, what: str) -> None:
         """Check that n samples are enough to be judged, before anything is computed.
@@ -233,16 +253,20 @@ class Judge:
         images, labels = images[order], None if labels is None else labels[order]
         rows: list[Row] = []
         what = f"features of {len(images):,} samples"
-        features = {space.name: space(images, self.console, f"{space.name} {what}") for space in self.spaces()}
+        spaces = self.spaces()
+        features = {
+            space.name: space(images, self.console, f"{space.name} {what}")
+            for space in dict.fromkeys([*([self.classifier] if self.recipe else []), *spaces])
+        }
         if self.without_classes:
             rows.append(Row("label accuracy", None, note="this data has no classes"))
         if self.recipe:
-            rows += recognition_rows(self.real, self.classifier, features["classifier"], images, labels)
+            rows += recognition_rows(self.real, self.classifier, features[self.classifier.name], images, labels)
         # compare binary samples with grey images and with binarised images
         which = (
             [False, True] if is_binary(images) and not is_binary(self.real.images("test").decoded().array) else [False]
         )
-        for space in self.spaces():
+        for space in spaces:
             for binary in which:
                 rows += self.comparison.rows(self.real, space, features[space.name], binary)
         if self.sliced:
@@ -286,18 +310,18 @@ class Judge:
 
         Returns:
             `class_entropy` if there is a classifier, and `label_accuracy` if there are labels too. `frechet` and `kernel` if there
-            are enough held-out images; they use the classifier's features, or random convolutions without a classifier.
+            are enough held-out images; they use the observer's features, or random convolutions without an observer.
         """
-        space = next(iter(self.spaces()), None)
-        if space is None:
-            return {}
-        features, result = space(images), {}
+        result = {}
         if self.recipe:
-            predicted = logits_of(self.classifier, features).argmax(1)
+            predicted = logits_of(self.classifier, self.classifier(images)).argmax(1)
             result["class_entropy"] = entropy(class_counts(predicted, self.facts.num_classes))
             if labels is not None:
                 result["label_accuracy"] = (predicted == labels).double().mean().item()
-        held_out = self.real.features(space, "validation")
+        space = next(iter(self.spaces()), None)
+        if space is None:
+            return result
+        features, held_out = space(images), self.real.features(space, "validation")
         if len(held_out) > space.num_features:
             result["frechet"] = frechet_distance(moments(features), moments(held_out))
             result["kernel"], _ = self.comparison.kernel(features, held_out)

@@ -35,7 +35,7 @@ def fitted_rows(method: Method, judge: Judge, n: int) -> list[Row]:
     features = space(images, judge.console, f"{space.name} features of {len(images):,} fitted particles")
     rows = []
     if labels is not None and judge.recipe:
-        right = logits_of(judge.classifier, features).argmax(1) == labels.cpu()
+        right = logits_of(judge.classifier, judge.classifier(images)).argmax(1) == labels.cpu()
         rows.append(Row("label accuracy", right.double().mean().item(), count=len(images), best="high"))
     rows += [row for row in judge.comparison.rows(judge.real, space, features) if row.name.startswith(COMPARED)]
     return [row._replace(name=f"fitted particles: {row.name}") for row in rows if "training" not in row.name]
