@@ -22,7 +22,7 @@ from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest, identity, taken_phases
 from genrun.runs.logs import LogFile, logging_to
 from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
-from genrun.stages.keys import stage_keys
+from genrun.stages.keys import older_table, stage_keys
 from genrun.system.console import say, screen
 from genrun.system.files import write_atomic
 from genrun.system.signals import Signals
@@ -84,6 +84,8 @@ def run(
     starts_over = cfg.run.resume == "never"
     if not starts_over and folder.finished(keys):
         show(folder, console)
+        if notice := older_table(folder):
+            say(console, notice)
         return folder
     check_resumable(cfg, folder)
     import pytorch_lightning  # noqa: F401 importing it adds a log handler, so import it before genrun sets its own

@@ -25,7 +25,7 @@ SAMPLERS = {"prior": ("prior", 1), "algorithm 2, K = 2": ("algorithm2", 2), "alg
 METRICS = {  # heading → name of a row of the judge
     "accuracy": "label accuracy",
     "variety": "variety within a class",
-    "Fréchet c": "Fréchet distance (classifier)",
+    "Fréchet o": "Fréchet distance (observer)",
     "Fréchet r": "Fréchet distance (random)",
     "recall": "recall (random)",
     "C_T": "copying statistic C_T",

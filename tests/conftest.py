@@ -54,7 +54,10 @@ TINY_AUTOENCODER = (
     "run.figures=false",
 )
 # What makes judging short, and a tiny run that is judged in full
-SHORT = ("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6", "evaluation.train_on_generated=60")
+SHORT = (
+    *("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6", "evaluation.train_on_generated=60"),
+    *("evaluation.observer.steps=60", "evaluation.observer.network.width=6"),
+)
 QUICK = ("data.limit=null", "sample.n=200", *SHORT, "evaluation.epoch_samples=150")
 GENRUN = [sys.executable, "-m", "genrun"]
 

@@ -44,7 +44,8 @@ class Judge:
         classifier: network and training of the reference classifier, which recognises classes; None: no rows that need it.
         observer: network and training of the observer, in whose features images are compared; None: without it.
         random: whether to compare in features of random convolutions, too, which are a second witness.
-        robust: whether to compare in the features of the reference classifier, too, as tables did before there was an observer.
+        robust: whether to compare in the features of the reference classifier, too, as tables did before there was an observer. They
+            are used in any case if there is neither an observer nor `random`.
         inception: where Inception's weights are: `disk`, `fetch` or a path; None: no rows in Inception features.
         neighbours: k of precision, recall, density and coverage; None: without these metrics.
         kernel_draws: number of subsets for the kernel distance.
@@ -132,7 +133,8 @@ class Judge:
         for recipe in filter(None, (self.recipe, self.observing)):
             recipe.check(facts)
         self.hashes: dict[str, str] = {}  # name → hash of each network that was used
-        self.random, self.robust = random, robust and self.recipe is not None
+        self.random = random
+        self.robust = self.recipe is not None and (robust or not (observer or random))
         self.inception, self.memorisation = inception, memorisation
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.sliced, self.train_on_generated = sliced, train_on_generated
@@ -182,8 +184,8 @@ class Judge:
         """Prepare what `glance` needs after each epoch, so that training does not wait for it."""
         if self.recipe:
             self.classifier  # noqa: B018 it is trained now
-        for space in self.spaces()[:1]:
-            self.real.features(space, "validation")
+        if self.headline:
+            self.real.features(self.headline, "validation")
 
     def spaces_asked(self) -> list[str]:
         """Return the names of the properties with the feature spaces in which samples are compared, the headline first."""
@@ -191,8 +193,13 @@ class Judge:
         return [name for name, wanted in asked.items() if wanted]
 
     def spaces(self) -> list[Space]:
-        """Return the feature spaces in which samples are compared; `glance` uses the first one."""
+        """Return the feature spaces in which samples are compared; the first one is the headline."""
         return [getattr(self, name) for name in self.spaces_asked()]
+
+    @property
+    def headline(self) -> Space | None:
+        """Return the feature space of the headline; None if nothing is compared."""
+        return next((getattr(self, name) for name in self.spaces_asked()), None)
 
     def max_features(self) -> int:
         """Return the number of features of the largest feature space; no network is trained for this."""
@@ -318,8 +325,7 @@ class Judge:
             result["class_entropy"] = entropy(class_counts(predicted, self.facts.num_classes))
             if labels is not None:
                 result["label_accuracy"] = (predicted == labels).double().mean().item()
-        space = next(iter(self.spaces()), None)
-        if space is None:
+        if (space := self.headline) is None:
             return result
         features, held_out = space(images), self.real.features(space, "validation")
         if len(held_out) > space.num_features:

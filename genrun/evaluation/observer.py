@@ -9,16 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.data.images import Images
 from genrun.evaluation.augmentation import augment_invisibly
-from genrun.evaluation.classifier import SEED, Recipe, batch_indices
-from genrun.evaluation.features import exact_convolutions, orthonormal
+from genrun.evaluation.classifier import SEED, Recipe
+from genrun.evaluation.features import orthonormal
 from genrun.runs.identity import digest
-from genrun.system.console import with_progress
 from genrun.types import Facts
 
 if TYPE_CHECKING:
@@ -41,9 +38,7 @@ class Observer(nn.Module):
         num_features: length of a feature vector.
     """
 
-    def __init__(
-        self, network: nn.Module, image_shape: tuple[int, int, int], num_features: int = NUM_FEATURES
-    ) -> None:
+    def __init__(self, network: nn.Module, image_shape: tuple[int, int, int], num_features: int = NUM_FEATURES) -> None:
         super().__init__()
         self.body = network.body.eval()
         self.num_features = num_features

@@ -15,9 +15,9 @@ from genrun.runs.find import RunSummary
 
 JUDGED = {  # heading → metric: quality, then memorisation
     "label accuracy": "label accuracy",
-    "Fréchet": "Fréchet distance (classifier)",
+    "Fréchet": "Fréchet distance (observer)",
     "random": "Fréchet distance (random)",
-    "coverage": "coverage (classifier)",
+    "coverage": "coverage (observer)",
     "authenticity": "authenticity",
     "C_T": "copying statistic C_T",
 }

@@ -15,7 +15,7 @@ from genrun.errors import Refused, nearest
 from genrun.runs.folder import RunFolder
 from genrun.runs.records import read_plain_config
 
-DISTANCE = "Fréchet distance (classifier)"  # decides which run is the best
+DISTANCE = "Fréchet distance (observer)"  # decides which run is the best
 NAMED = (
     "model",
     "data",

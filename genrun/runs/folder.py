@@ -25,6 +25,7 @@ from genrun.system.locks import hold
 from genrun.types import Phase
 
 FORMAT = 1  # version of the run folder's layout
+TABLE = 3  # version of the table of metrics: raise it when the same samples would get another one (see genrun.stages.keys.EARLIER)
 log = logging.getLogger("genrun")
 FILES = {".json", ".yaml", ".txt", ".csv", ".md", ".npz", ".png", ".gif", ".ckpt", ".safetensors", ".patch"}
 

@@ -91,9 +91,11 @@ def classifier_tables(
     Args:
         samples: the samples with their labels; None if they have no labels.
     """
-    chunk, real = cfg.sample.chunk, judge.real
-    combined = combinations(method, real, judge.classifier, judge.combinations, judge.reconstructions, chunk, cfg.seed)
-    blended = blends(method, real, judge.classifier, min(judge.blends, judge.reconstructions), chunk)
+    chunk, real, space = cfg.sample.chunk, judge.real, judge.headline
+    combined = combinations(
+        method, real, judge.classifier, space, judge.combinations, judge.reconstructions, chunk, cfg.seed
+    )
+    blended = blends(method, real, judge.classifier, space, min(judge.blends, judge.reconstructions), chunk)
     mixed = mixed_training(real, judge.recipe, samples, judge.mixed_training, judge.train_on_generated, judge.device)
     tables = {"combinations": combined[1], "blends": blended, "mixed training": mixed[1]}
     return combined[0] + mixed[0], {name: table for name, table in tables.items() if table}

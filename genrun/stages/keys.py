@@ -8,11 +8,13 @@ from omegaconf import DictConfig
 
 from genrun.config.container import to_container
 from genrun.report.compare import runs_beside, table_rows
-from genrun.runs.folder import RunFolder
+from genrun.runs.folder import TABLE, RunFolder
 from genrun.runs.identity import digest
 from genrun.runs.phases import phase_keys
 
-TABLE_VERSION = 2  # raise it when the same samples would give another table; finished runs are then judged again
+# Versions of the table (see `genrun.runs.folder.TABLE`) before the present one, with the options of the evaluation that came after them. A
+# table of such a version stays until the run is judged again on request; its command does not judge it again by itself.
+EARLIER: dict[int, tuple[str, ...]] = {2: ("observer", "robust")}
 
 # Options of the evaluation that were added later, with the value that gives the table as before. An option with this value is left out
 # of the key, so that finished runs are not judged again.
@@ -41,15 +43,39 @@ def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
         "refit": trained,
         "sample": sampled,
         "figures": drawn,
-        "evaluate": evaluate_key(sampled, cfg, folder),
+        "evaluate": _kept_table(sampled, cfg, folder) or evaluate_key(sampled, cfg, folder),
     }
 
 
-def evaluate_key(sampled: str, cfg: DictConfig, folder: RunFolder) -> str:
-    """Return the key of the `evaluate` stage, given the key of the `sample` stage."""
+def evaluate_key(sampled: str, cfg: DictConfig, folder: RunFolder, version: int = TABLE) -> str:
+    """Return the key of the `evaluate` stage, given the key of the `sample` stage.
+
+    Args:
+        version: of the table that the stage makes.
+    """
     options = to_container(cfg.evaluation)
-    asked = {key: value for key, value in options.items() if key not in NEUTRAL or value != NEUTRAL[key]}
-    return digest([sampled, asked, TABLE_VERSION, *_beside_key(cfg, folder)])
+    neutral = NEUTRAL | {key: options.get(key) for key in EARLIER.get(version, ())}
+    asked = {key: value for key, value in options.items() if key not in neutral or value != neutral[key]}
+    return digest([sampled, asked, version, *_beside_key(cfg, folder)])
+
+
+def _kept_table(sampled: str, cfg: DictConfig, folder: RunFolder) -> str | None:
+    """Return the key of the table of an earlier version that the run has and keeps; None if there is none, or the run starts over."""
+    if cfg.run.resume == "never":
+        return None
+    keys = (evaluate_key(sampled, cfg, folder, version) for version in EARLIER)
+    return next((key for key in keys if folder.stage_done("evaluate", key)), None)
+
+
+def older_table(folder: RunFolder) -> str:
+    """Return a line that says that the table of a finished run is of an earlier version; empty if it is not."""
+    version = folder.results().get("table", TABLE - 1)
+    if not isinstance(version, int) or version >= TABLE:
+        return ""
+    return (
+        f"this table is of an earlier judge (version {version}, now {TABLE}), whose distances cannot be compared with new ones; "
+        f"judge the run again: genrun evaluate {folder.path}"
+    )
 
 
 def _beside_key(cfg: DictConfig, folder: RunFolder) -> list[list[str]]:

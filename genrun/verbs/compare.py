@@ -15,7 +15,7 @@ from genrun.system.console import say, screen
 from genrun.system.files import write_atomic
 from genrun.verbs.arguments import Arguments, output_path, outputs_folder
 
-DISTANCE, SECONDS = "Fréchet distance (classifier)", "training, s"
+DISTANCE, SECONDS = "Fréchet distance (observer)", "training, s"
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ from genrun.runs.find import DISTANCE, RunSummary, find_runs, matching
 from genrun.system.console import say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder
 
-METRICS = {"Fréchet": DISTANCE, "coverage": "coverage (classifier)", "authenticity": "authenticity"}  # heading → metric
+METRICS = {"Fréchet": DISTANCE, "coverage": "coverage (observer)", "authenticity": "authenticity"}  # heading → metric
 
 
 def main(arguments: list[str]) -> int:

@@ -20,7 +20,7 @@ def test_every_figure_carries_count_protocol_seed_and_floor(shapes, tmp_path, mo
     words = [str(tmp_path / "samples.npz"), *options(shapes), "seed=3", "--out", str(tmp_path / "table.json")]
     assert genrun("evaluate", *words, monkeypatch=monkeypatch) == 0
     results = json.loads((tmp_path / "table.json").read_text())
-    assert len(results["features"]["classifier"]) == 64 and results["seed"] == 3 and results["data"]
+    assert len(results["features"]["observer"]) == 64 and results["seed"] == 3 and results["data"]
     known, *others = results["rows"]
     assert known["name"] == "reference classifier, accuracy" and known["value"] > 0.9
     valued = [row for row in others if row["value"] is not None]
@@ -74,20 +74,21 @@ def test_binary_samples_are_compared_with_binarised_images_as_well(shapes):
     images = torch.from_numpy(some_samples(shapes, 300)["images"])[:, None]
     binary = (images > 127).to(torch.uint8) * 255
     rows = by_name(make_judge(shapes, "evaluation=quick").judge(binary))
-    grey, against_binary = (rows[f"Fréchet distance (classifier{which})"] for which in ("", ", binarised"))
+    grey, against_binary = (rows[f"Fréchet distance (observer{which})"] for which in ("", ", binarised"))
     assert against_binary.value < 0.2 * grey.value
 
 
 def test_unlabelled_data_is_judged_without_a_classifier(tmp_path):
     np.savez(tmp_path / "images.npz", images=np.random.default_rng(0).integers(0, 256, (2000, 8, 8, 3), dtype=np.uint8))
-    cfg = compose(["data=npz", f"data.source.path={tmp_path / 'images.npz'}", "data.validation=300"])
+    cfg = compose(["data=npz", f"data.source.path={tmp_path / 'images.npz'}", "data.validation=300", *SHORT])
     judge = judge_of_data(cfg, Console(quiet=True))
     rows = by_name(
         judge.judge(
             torch.randint(0, 256, (250, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         )
     )
-    assert rows["label accuracy"].note == "this data has no classes" and "Fréchet distance (classifier)" not in rows
+    assert rows["label accuracy"].note == "this data has no classes"
+    assert rows["Fréchet distance (observer)"].value > 0  # which way up an image is can be told without classes
     assert rows["recall (random)"].value > 0.8 and abs(rows["copying statistic C_T"].value) < 4
 
 
@@ -119,5 +120,5 @@ def test_images_of_64_pixels_in_colour_that_stream_are_judged_in_full(tmp_path, 
 def test_the_distance_at_infinity_is_a_row_where_there_are_enough_samples(shapes):
     judge = make_judge(shapes, "evaluation=quick", "evaluation.at_infinity=true")
     rows = by_name(judge.judge(torch.from_numpy(some_samples(shapes, 700)["images"])[:, None]))
-    plain, infinite = (rows[f"Fréchet distance{which} (classifier)"] for which in ("", " at infinity"))
+    plain, infinite = (rows[f"Fréchet distance{which} (observer)"] for which in ("", " at infinity"))
     assert infinite.value < plain.value

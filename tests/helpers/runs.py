@@ -69,8 +69,8 @@ def some_run(
 
 
 METRICS = {
-    "frechet": "Fréchet distance (classifier)",
-    "coverage": "coverage (classifier)",
+    "frechet": "Fréchet distance (observer)",
+    "coverage": "coverage (observer)",
     "authenticity": "authenticity",
 }
 BEST = {"frechet": "low", "coverage": "high", "authenticity": "real"}

@@ -115,7 +115,7 @@ def test_the_table_shows_particles_apart_and_the_density(tmp_path):
         tmp_path, "evaluation=full", "evaluation.train_on_generated=0", "evaluation.classifier.steps=50", "sample.n=300"
     )
     rows = {row["name"]: row["value"] for row in json.loads((folder.path / "results.json").read_text())["rows"]}
-    for name in ("label accuracy", "Fréchet distance (classifier)", "coverage (classifier)"):
+    for name in ("label accuracy", "Fréchet distance (observer)", "coverage (observer)"):
         assert rows[f"fitted particles: {name}"] is not None
     assert np.isfinite(rows["bits per dimension"])
     assert rows["parameters"] > 1000

@@ -18,7 +18,7 @@ from genrun.report.board import FORMATS, Board, harmless, latex, line_labels
 from genrun.report.leaderboard import Metric, best_lines, cautions, floor_metrics, leaderboard, ranked
 from genrun.runs.find import read_summary
 
-FRECHET = "Fréchet distance (classifier)"
+FRECHET = "Fréchet distance (observer)"
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,12 @@ def test_an_unjudged_run_has_its_score(tmp_path):
 def test_the_best_of_a_column(runs):
     lines = leaderboard(runs)
     floors = floor_metrics(runs)
-    assert floors == {FRECHET: 0.5, "coverage (classifier)": 0.5, "authenticity": 0.5}
+    assert floors == {FRECHET: 0.5, "coverage (observer)": 0.5, "authenticity": 0.5}
 
     def best(metric):
         return [line.settings["model"] for line in best_lines(lines, metric, floors.get(metric))]
 
-    assert best(FRECHET) == ["vae"] and best("coverage (classifier)") == ["gan", "vae"]  # equal means
+    assert best(FRECHET) == ["vae"] and best("coverage (observer)") == ["gan", "vae"]  # equal means
     assert best("authenticity") == ["gan"]  # nearest to real images
     assert best("parameters") == [] and best_lines(lines[:1], FRECHET, None) == []
     assert [line.settings["model"] for line in ranked(lines, FRECHET, floors)] == ["vae", "gan"]

@@ -43,7 +43,7 @@ def test_all_runs_are_read_the_newest_first_and_a_broken_one_is_named(outputs):
         ("gan", "digits", "interrupted"),
     ]
     assert runs[1].words == ["seed=1"] and runs[1].option("seed") == 1 and runs[1].option("model.code_size") == 4
-    assert runs[1].value("Fréchet distance (classifier)") == 2.0 and runs[1].option("no.such") is None
+    assert runs[1].value("Fréchet distance (observer)") == 2.0 and runs[1].option("no.such") is None
     assert runs_below(outputs / "nowhere") == ([], [])
 
 

@@ -30,7 +30,7 @@ def test_a_runs_table_holds_quality_memorisation_reconstruction_and_cost(run_fol
     for name in (
         "label accuracy",
         "variety within a class",
-        "Fréchet distance (classifier)",
+        "Fréchet distance (observer)",
         "coverage (random)",
         "train on generated, test on real",
         "copying statistic C_T",

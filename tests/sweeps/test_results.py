@@ -22,13 +22,13 @@ def test_seeds_are_grouped_by_what_else_was_asked(tmp_path):
     board = results.finish()
     assert [line.settings for line in board.lines] == [{"model": "gan"}, {"model": "vae"}]
     gan, vae = json.loads((tmp_path / "results.json").read_text())["groups"]
-    found = vae["metrics"]["Fréchet distance (classifier)"]
+    found = vae["metrics"]["Fréchet distance (observer)"]
     assert vae["seeds"] == [0, 1] and found == {"mean": 1.5, "deviation": pytest.approx(0.5**0.5), "runs": 2}
-    assert gan["metrics"]["Fréchet distance (classifier)"]["deviation"] is None
+    assert gan["metrics"]["Fréchet distance (observer)"]["deviation"] is None
     assert "| vae | 2 | **1.5 ± 0.71** |" in (tmp_path / "results.md").read_text()
     with open(tmp_path / "results.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [row["model"] for row in rows] == ["gan", "vae"] and float(rows[1]["Fréchet distance (classifier)"]) == 1.5
+    assert [row["model"] for row in rows] == ["gan", "vae"] and float(rows[1]["Fréchet distance (observer)"]) == 1.5
 
 
 def test_a_sweep_without_a_finished_run_has_no_leaderboard(tmp_path):

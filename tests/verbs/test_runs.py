@@ -59,7 +59,7 @@ def test_the_list_has_a_line_for_each_run(outputs, capsys):
     assert "v1 " in (out := capsys.readouterr().out) and "v0 " not in out and "… and 1 more" in out
     list_.main(["--json", "v0"])
     (run,) = json.loads(capsys.readouterr().out)
-    assert run["id"] == "v0" and run["metrics"]["Fréchet distance (classifier)"] == 1.0 and run["seed"] == 0
+    assert run["id"] == "v0" and run["metrics"]["Fréchet distance (observer)"] == 1.0 and run["seed"] == 0
 
 
 def test_without_runs_the_list_says_so(tmp_path, monkeypatch, capsys):

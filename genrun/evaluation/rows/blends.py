@@ -19,7 +19,7 @@ STEPS = 10  # from the images to their reconstructions
 
 
 def blends(
-    method: Method, real: RealImages, classifier: Space, most: int, chunk: int
+    method: Method, real: RealImages, classifier: Space, space: Space, most: int, chunk: int
 ) -> list[dict[str, float | int | None]]:
     r"""Blend training images with their reconstructions, and judge the blends beside the images.
 
@@ -28,7 +28,8 @@ def blends(
     Args:
         method: the trained method.
         real: the real images.
-        classifier: the reference classifier, which recognises the blends and whose features are compared.
+        classifier: the reference classifier, which recognises the blends.
+        space: the feature space of the distances.
         most: training images at most; 0: no table.
         chunk: images at a time.
 
@@ -43,17 +44,18 @@ def blends(
         return []
     images = real.images("train", most)
     alphas = [step / STEPS for step in range(STEPS + 1)]
-    parts: list[list[torch.Tensor]] = [[] for _ in alphas]
+    parts: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in alphas]
     for originals, rebuilt in reconstructed(method, images, chunk):
-        for alpha, features in zip(alphas, parts, strict=True):
-            features.append(classifier(as_pixels((1 - alpha) * originals + alpha * rebuilt)))
-    features = [torch.cat(each) for each in parts]
+        for alpha, seen in zip(alphas, parts, strict=True):
+            blended = as_pixels((1 - alpha) * originals + alpha * rebuilt)
+            seen.append((logits_of(classifier, classifier(blended)).argmax(1), space(blended)))
+    classes, features = zip(*(map(torch.cat, zip(*seen, strict=True)) for seen in parts), strict=True)
     return [
         {
             "alpha": alpha,
-            "accuracy": (logits_of(classifier, each).argmax(1) == images.labels).double().mean().item(),
+            "accuracy": (predicted == images.labels).double().mean().item(),
             "Fréchet distance": distance_of(each, features[0]),
             "count": len(images),
         }
-        for alpha, each in zip(alphas, features, strict=True)
+        for alpha, predicted, each in zip(alphas, classes, features, strict=True)
     ]

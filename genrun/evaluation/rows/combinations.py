@@ -64,14 +64,22 @@ SHOWN = {setting: [ACCURACY, TO_TEST] for setting in SETTINGS} | {
 class Draw(NamedTuple):
     """What is kept of the n images of a draw: how the classifiers see them, and the tries that each of them took."""
 
-    features: Tensor  # (n, d), of the reference classifier
+    logits: Tensor  # (n, K), of the reference classifier
+    features: Tensor  # (n, d), in the space of the distances
     own: Tensor | None  # (n,) int64, the classes that the method's own classifier assigns; None: it has none
     latent_tries: Tensor | None  # (n,) int64, see `genrun.types.Generations`
     tries: Tensor | None  # (n,) int64
 
 
 def combinations(
-    method: Method, real: RealImages, classifier: Space, count: int, rebuilt: int, chunk: int, seed: int
+    method: Method,
+    real: RealImages,
+    classifier: Space,
+    space: Space,
+    count: int,
+    rebuilt: int,
+    chunk: int,
+    seed: int,
 ) -> tuple[list[Row], list[dict[str, Any]]]:
     """Draw images from combinations of codes, and judge them beside real images and reconstructions.
 
@@ -79,6 +87,7 @@ def combinations(
         method: the trained method.
         real: the real images.
         classifier: the reference classifier.
+        space: the feature space of the distances.
         count: images in a draw; 0: no table.
         rebuilt: test images at most that are reconstructed, if the method can.
         chunk: images at a time.
@@ -93,8 +102,9 @@ def combinations(
     """
     if not count or not isinstance(method, Combines):
         return [], []
-    test, train = (real.features(classifier, split) for split in ("test", "train"))
-    floor = predictions(classifier, test, real.labels("test"), count) | {TO_TEST: distance_of(train[:count], test)}
+    test, train = (real.features(space, split) for split in ("test", "train"))
+    logits = logits_of(classifier, real.features(classifier, "test"))
+    floor = predictions(logits, real.labels("test"), count) | {TO_TEST: distance_of(train[:count], test)}
     if isinstance(method, Classifies):
         images = real.images("test")
         floor[OWN] = share_of(own_classes(method, images, chunk), images.labels)
@@ -102,9 +112,9 @@ def combinations(
     lines, of_rebuilt = [{"images": REAL, "count": min(count, len(train)), "note": note} | floor], test[:0]
     if rebuilt and isinstance(method, Reconstructs):
         images = real.images("test", rebuilt)
-        parts = [seen(method, classifier, as_pixels(part)) for _, part in reconstructed(method, images, chunk)]
-        of_rebuilt, own = (joined(each) for each in zip(*parts, strict=True))
-        judged = predictions(classifier, of_rebuilt, images.labels, count) | {TO_TEST: distance_of(of_rebuilt, test)}
+        parts = [seen(method, classifier, space, as_pixels(part)) for _, part in reconstructed(method, images, chunk)]
+        logits, of_rebuilt, own = (joined(each) for each in zip(*parts, strict=True))
+        judged = predictions(logits, images.labels, count) | {TO_TEST: distance_of(of_rebuilt, test)}
         judged[OWN] = share_of(own, images.labels)
         lines.append({"images": RECONSTRUCTIONS, "count": len(of_rebuilt)} | judged)
     labels = balanced_labels(count, real.facts.num_classes)
@@ -112,11 +122,11 @@ def combinations(
     for setting in with_progress(SETTINGS, len(SETTINGS), what, real.console):
         line: dict[str, Any] = {"images": COMBINATIONS, **setting._asdict(), "count": count}
         try:
-            draws = list(drawn(method, classifier, setting, labels, chunk, seed))
+            draws = list(drawn(method, classifier, space, setting, labels, chunk, seed))
         except Failed as error:
             lines.append(line | dict.fromkeys(METRICS) | {"note": one_line(error)})
             continue
-        judged = [judge_draw(classifier, draw, labels, setting, test, of_rebuilt) for draw in draws]
+        judged = [judge_draw(draw, labels, setting, test, of_rebuilt) for draw in draws]
         line["draws"] = len(draws)
         for metric in METRICS:
             line |= mean_and_deviation(metric, [values[metric] for values in judged])
@@ -132,7 +142,7 @@ def combinations(
 
 @torch.no_grad()
 def drawn(
-    method: Combines, classifier: Space, setting: Setting, labels: Tensor, chunk: int, seed: int
+    method: Combines, classifier: Space, space: Space, setting: Setting, labels: Tensor, chunk: int, seed: int
 ) -> Iterator[Draw]:
     """Yield the draws of a setting, `DRAWS` of them, or one if nothing is checked.
 
@@ -144,19 +154,20 @@ def drawn(
         for place, part in enumerate(labels.split(chunk)):
             generator = seeded(seed, (draw + 1) * STRIDE + place, method.device)
             made = method.combine(part.to(method.device), **setting._asdict(), generator=generator)
-            parts.append((*seen(method, classifier, as_pixels(made.images)), made.latent_tries, made.tries))
+            parts.append((*seen(method, classifier, space, as_pixels(made.images)), made.latent_tries, made.tries))
         yield Draw(*(joined(each) for each in zip(*parts, strict=True)))
 
 
-def seen(method: object, classifier: Space, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return how two classifiers see images (n, C, H, W) uint8.
+def seen(method: object, classifier: Space, space: Space, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return how two classifiers and a feature space see images (n, C, H, W) uint8.
 
     Returns:
-        The reference classifier's features (n, d), and the classes (n,) that the method's own classifier assigns, None if it has none.
+        The reference classifier's logits (n, K), the features (n, d), and the classes (n,) that the method's own classifier assigns, None
+        if it has none.
     """
     images = Stored(array=pixels, labels=torch.full((len(pixels),), -1))
     own = own_classes(method, images, len(pixels)) if isinstance(method, Classifies) else None
-    return classifier(pixels), own
+    return logits_of(classifier, classifier(pixels)), space(pixels), own
 
 
 def joined(parts: Sequence[Tensor | None]) -> Tensor | None:
@@ -169,19 +180,18 @@ def share_of(predicted: Tensor | None, labels: Tensor) -> float | None:
     return None if predicted is None else (predicted == labels).double().mean().item()
 
 
-def predictions(classifier: Space, features: Tensor, labels: Tensor, most: int) -> dict[str, float | None]:
-    """Return label accuracy and inception score of images with these features (n, d) and labels (n,).
+def predictions(logits: Tensor, labels: Tensor, most: int) -> dict[str, float | None]:
+    """Return label accuracy and inception score of images with these logits (n, K) and labels (n,).
 
     Args:
         most: images at most for the score, which grows with their number.
     """
-    logits = logits_of(classifier, features)
     score = inception_score(logits[:most], SPLITS)[0] if min(len(logits), most) >= 2 * SPLITS else None
     return {ACCURACY: share_of(logits.argmax(1), labels), SCORE: score}
 
 
 def judge_draw(
-    classifier: Space, draw: Draw, labels: Tensor, setting: Setting, test: Tensor, of_rebuilt: Tensor
+    draw: Draw, labels: Tensor, setting: Setting, test: Tensor, of_rebuilt: Tensor
 ) -> dict[str, float | None]:
     """Return all metrics of a draw.
 
@@ -195,7 +205,7 @@ def judge_draw(
     """
     n = len(labels)
     latent_tries, tries = (draw.latent_tries, draw.tries) if setting.checked else (None, None)
-    return predictions(classifier, draw.features, labels, n) | {
+    return predictions(draw.logits, labels, n) | {
         OWN: share_of(draw.own, labels),
         TO_TEST: distance_of(draw.features, test),
         TO_RECONSTRUCTIONS: distance_of(draw.features, of_rebuilt),

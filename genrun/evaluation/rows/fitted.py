@@ -27,11 +27,11 @@ def fitted_rows(method: Method, judge: Judge, n: int) -> list[Row]:
     They are computed like those of the samples, so a row that is much better than that of the samples shows that the method fits its
     particles and not their distribution.
     """
-    if not isinstance(method, MovesParticles) or not judge.spaces():
+    space = judge.headline if isinstance(method, MovesParticles) else None
+    if space is None:
         return []
     images, labels = method.fitted_particles(n)
     images = torch.from_numpy(to_uint8(images.cpu())).permute(0, 3, 1, 2)
-    space = judge.spaces()[0]
     features = space(images, judge.console, f"{space.name} features of {len(images):,} fitted particles")
     rows = []
     if labels is not None and judge.recipe:

@@ -36,6 +36,8 @@ def test_blends_go_from_the_images_to_their_reconstructions(shapes):
 def test_few_images_have_no_distance_and_a_method_that_does_not_reconstruct_has_no_table(shapes):
     judge = make_judge(shapes, "evaluation=quick")
     method = Averages(torch.zeros(3, 1, 8, 8), torch.arange(3))
-    assert {line["Fréchet distance"] for line in blends(method, judge.real, judge.classifier, 50, 50)} == {None}
-    assert blends(object(), judge.real, judge.classifier, 50, 50) == []
-    assert blends(method, judge.real, judge.classifier, 0, 50) == []
+    assert {
+        line["Fréchet distance"] for line in blends(method, judge.real, judge.classifier, judge.headline, 50, 50)
+    } == {None}
+    assert blends(object(), judge.real, judge.classifier, judge.headline, 50, 50) == []
+    assert blends(method, judge.real, judge.classifier, judge.headline, 0, 50) == []

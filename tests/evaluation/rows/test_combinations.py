@@ -17,7 +17,7 @@ def judged(shapes):
     judge = make_judge(shapes, "evaluation=quick")
     train = judge.real.images("train", 600)
     method = Averages(train.images(torch.arange(600)), train.labels)
-    return judge, method, *combinations(method, judge.real, judge.classifier, 150, 300, 100, 0)
+    return judge, method, *combinations(method, judge.real, judge.classifier, judge.headline, 150, 300, 100, 0)
 
 
 def test_three_draws_of_each_setting_and_one_unchecked(judged):
@@ -85,7 +85,9 @@ def test_a_method_that_can_combine_nothing_has_one_row_for_it(judged):
         def combine(self, labels, **options):
             raise Failed("needs another prior")
 
-    rows, lines = combinations(Never(method.images, method.labels), judge.real, judge.classifier, 30, 0, 100, 0)
+    rows, lines = combinations(
+        Never(method.images, method.labels), judge.real, judge.classifier, judge.headline, 30, 0, 100, 0
+    )
     assert [(row.name, row.value, row.note) for row in rows] == [("combinations of codes", None, "needs another prior")]
     assert len(lines) == 8
 
@@ -102,7 +104,9 @@ class Reads(Averages):
 
 def test_a_methods_own_classifier_judges_real_images_reconstructions_and_draws(judged):
     judge, method, *_ = judged
-    rows, lines = combinations(Reads(method.images, method.labels), judge.real, judge.classifier, 150, 300, 100, 0)
+    rows, lines = combinations(
+        Reads(method.images, method.labels), judge.real, judge.classifier, judge.headline, 150, 300, 100, 0
+    )
     assert [line[OWN] for line in lines[2:] if line[OWN] is not None] == [2 / 3] * 6
     for line, images in zip(lines, (judge.real.images("test"), judge.real.images("test", 300)), strict=False):
         assert 0.5 < line[OWN] <= (images.labels != 0).double().mean().item()
@@ -121,7 +125,9 @@ def test_a_check_that_the_method_does_not_make_has_no_numbers(judged, missing):
         def combine(self, labels, **options):
             return super().combine(labels, **options)._replace(**dict.fromkeys(missing))
 
-    rows, lines = combinations(Unchecked(method.images, method.labels), judge.real, judge.classifier, 30, 0, 10, 0)
+    rows, lines = combinations(
+        Unchecked(method.images, method.labels), judge.real, judge.classifier, judge.headline, 30, 0, 10, 0
+    )
     line, named = lines[1], by_name(rows)
     assert line["latent check passes"] is None and "latent tries by class" not in line
     assert "combinations of 2, averaged: latent check passes" not in named
@@ -135,8 +141,8 @@ def test_a_check_that_the_method_does_not_make_has_no_numbers(judged, missing):
 
 def test_equal_seeds_give_equal_tables(judged):
     judge, method, rows, _ = judged
-    again = combinations(method, judge.real, judge.classifier, 150, 300, 100, 0)[0]
-    other = combinations(method, judge.real, judge.classifier, 150, 300, 100, 1)[0]
+    again = combinations(method, judge.real, judge.classifier, judge.headline, 150, 300, 100, 0)[0]
+    other = combinations(method, judge.real, judge.classifier, judge.headline, 150, 300, 100, 1)[0]
     assert again == rows and other != rows
 
 
@@ -150,14 +156,14 @@ def test_the_table_as_text(judged):
 def test_only_a_method_that_combines_has_a_table(judged):
     judge, method, *_ = judged
     asked = len(method.asked)
-    assert combinations(method, judge.real, judge.classifier, 0, 300, 100, 0) == ([], [])
-    assert combinations(object(), judge.real, judge.classifier, 150, 300, 100, 0) == ([], [])
+    assert combinations(method, judge.real, judge.classifier, judge.headline, 0, 300, 100, 0) == ([], [])
+    assert combinations(object(), judge.real, judge.classifier, judge.headline, 150, 300, 100, 0) == ([], [])
     assert len(method.asked) == asked
 
 
 def test_few_images_have_no_distance(judged):
     judge, method, *_ = judged
-    rows = by_name(combinations(method, judge.real, judge.classifier, 30, 0, 100, 0)[0])
+    rows = by_name(combinations(method, judge.real, judge.classifier, judge.headline, 30, 0, 100, 0)[0])
     row = rows["combinations of 2, averaged: Fréchet distance to test"]
     assert row.value is None and row.note == "too few images for a covariance"
     assert rows["combinations of 2, averaged: label accuracy"].value > 0.9
