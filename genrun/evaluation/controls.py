@@ -19,10 +19,10 @@ NOISE = 0.05  # standard deviation of the added noise, on [0, 1]
 SHOWN = {  # column heading → row name
     "accuracy": "label accuracy",
     "entropy": "class entropy",
-    "Fréchet c": "Fréchet distance (classifier)",
+    "Fréchet o": "Fréchet distance (observer)",
     "Fréchet r": "Fréchet distance (random)",
-    "precision": "precision (random)",
-    "recall": "recall (random)",
+    "precision": "precision (observer)",
+    "recall": "recall (observer)",
     "nearest": "nearest-neighbour ratio",
     "authentic": "authenticity",
     "C_T": "copying statistic C_T",

@@ -21,6 +21,8 @@ from genrun.evaluation.observer import NUM_FEATURES, ObserverRecipe
 from genrun.evaluation.real import RealImages, is_binary
 from genrun.evaluation.rows.comparison import Comparison
 from genrun.evaluation.rows.copying import copying_rows
+from genrun.evaluation.rows.equivalents import in_words
+from genrun.evaluation.rows.flaws import flaw_rows
 from genrun.evaluation.rows.mixed_training import check_shares
 from genrun.evaluation.rows.recognition import logits_of, recognition_rows, training_rows
 from genrun.evaluation.rows.row import Row
@@ -52,6 +54,7 @@ class Judge:
         kernel_size: images in a subset.
         at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
         memorisation: whether to look for copies of training images.
+        plain_words: say which blur and which fog of real images each Fréchet distance equals, and count flawed samples.
         sliced: number of random directions of the sliced Wasserstein distance of pixels; 0: without it.
         train_on_generated: training steps of a classifier that is trained on samples and tested on real images; 0: none.
         reconstructions: number of test images to reconstruct, if the method can.
@@ -87,6 +90,7 @@ class Judge:
         kernel_size: int = 1000,
         at_infinity: bool = False,
         memorisation: bool = False,
+        plain_words: bool = False,
         sliced: int = 0,
         train_on_generated: int = 0,
         reconstructions: int = 0,
@@ -135,7 +139,7 @@ class Judge:
         self.hashes: dict[str, str] = {}  # name → hash of each network that was used
         self.random = random
         self.robust = self.recipe is not None and (robust or not (observer or random))
-        self.inception, self.memorisation = inception, memorisation
+        self.inception, self.memorisation, self.plain_words = inception, memorisation, plain_words
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.sliced, self.train_on_generated = sliced, train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
@@ -276,6 +280,8 @@ class Judge:
         for space in spaces:
             for binary in which:
                 rows += self.comparison.rows(self.real, space, features[space.name], binary)
+        if self.plain_words:
+            rows = in_words(rows, self.real, spaces) + flaw_rows(self.real, images)
         if self.sliced:
             rows.append(sliced_row(self.real, images, self.sliced, self.seed))
         if self.recipe and self.train_on_generated:

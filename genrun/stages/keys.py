@@ -14,7 +14,7 @@ from genrun.runs.phases import phase_keys
 
 # Versions of the table (see `genrun.runs.folder.TABLE`) before the present one, with the options of the evaluation that came after them. A
 # table of such a version stays until the run is judged again on request; its command does not judge it again by itself.
-EARLIER: dict[int, tuple[str, ...]] = {2: ("observer", "robust")}
+EARLIER: dict[int, tuple[str, ...]] = {2: ("observer", "robust", "plain_words")}
 
 # Options of the evaluation that were added later, with the value that gives the table as before. An option with this value is left out
 # of the key, so that finished runs are not judged again.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
+    from genrun.evaluation.examination import Seen
     from genrun.evaluation.judge import Judge
     from genrun.runs.open import OpenRun
 
@@ -203,15 +204,16 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
     say(console, "; ".join([f"{shown(file)}: {plural(len(samples), 'image')}", classes(samples, names), *notes]))
     title = f"{file} against {cfg.data.name}"
     results = record(title, judge.judge(samples.array, labels), judge)
-    present(title, HEADINGS, lines(results["rows"]), results, console, out)
+    present([(title, HEADINGS, lines(results["rows"]))], results, console, out)
 
 
 def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
-    """Judge controls, whose right verdict is known (copies, noise, held-out images and others).
+    """Judge controls, whose right verdict is known, and real images that are spoilt step by step (the examination).
 
-    Print the table, and write it to `out` if given.
+    Print both tables, and write them to `out` if given.
     """
     from genrun.evaluation.controls import SHOWN, judged
+    from genrun.evaluation.examination import examined
     from genrun.evaluation.table import record
     from genrun.report.tables import number
 
@@ -228,7 +230,48 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
             lines.append([floor_name, *(floors.get(name, "–") for name in SHOWN.values()), "the floor"])
         lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), control.expected])
         records.append(record(control.name, told, judge) | ({} if told else {"refused": rows}))
-    present(title, ["control", *SHOWN, "expected"], lines, {"title": title, "controls": records}, console, out)
+    controls = title, ["control", *SHOWN, "expected"], lines
+    steps = list(examined(judge))
+    names = [space.name for space in judge.spaces()]
+    ladders = f"{len(steps) - 1} steps of spoilt images on {cfg.data.name}", *examination_lines(steps, names)
+    passed = "criteria of the examination", *criteria_lines(steps, names)
+    record_of_steps = [
+        {**step._asdict(), "neighbours": {name: found._asdict() for name, found in step.neighbours.items()}}
+        for step in steps
+    ]
+    results = {"title": title, "controls": records, "ladders": record_of_steps}
+    present([controls, ladders, passed], results, console, out)
+
+
+def examination_lines(steps: Sequence[Seen], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the lines of the table of the examination; a distance is given in times of the floor."""
+    from genrun.report.tables import number
+
+    headings = ["damage", "amount", "a person sees it", *(f"Fréchet {name}, × floor" for name in names)]
+    headings += [f"precision, recall, coverage {name}" for name in names]
+    lines = []
+    for step in steps:
+        times = [step.distances[name] / steps[0].distances[name] if name in step.distances else None for name in names]
+        near = [step.neighbours[name] for name in names]
+        lines.append(
+            [
+                step.ladder,
+                number(step.amount) if step.mark else "",
+                step.mark,
+                *(f"{value:.3g}" if value is not None else "–" for value in times),
+                *(f"{found.precision:.2f}, {found.recall:.2f}, {found.coverage:.2f}" for found in near),
+            ]
+        )
+    return headings, lines
+
+
+def criteria_lines(steps: Sequence[Seen], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the lines of the table of the criteria: passed, or the steps that fail."""
+    from genrun.evaluation.examination import failures
+
+    failed = [failures(steps, name) for name in names]
+    lines = [[criterion, *("; ".join(of[criterion]) or "passed" for of in failed)] for criterion in failed[0]]
+    return ["criterion", *names], lines
 
 
 def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, moved: bool) -> None:
@@ -274,22 +317,25 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
 
 
 def present(
-    title: str,
-    headings: Sequence[str],
-    lines: list[list[str]],
+    tables: Sequence[tuple[str, Sequence[str], list[list[str]]]],
     record: dict[str, Any],
     console: Console,
     out: Path | None,
 ) -> None:
-    """Print a table. If `out` is given, write the table (.md) or the record that it was made from (.json) to it."""
+    """Print tables. If `out` is given, write the tables (.md) or the record that they were made from (.json) to it.
+
+    Args:
+        tables: title, headings and lines of each.
+    """
     from genrun.report.tables import markdown, table
     from genrun.system.files import write_atomic, write_json
 
-    console.print(table(title, headings, lines))
+    for one in tables:
+        console.print(table(*one))
     if out:
         try:
             if out.suffix == ".md":
-                write_atomic(out, markdown(title, headings, lines))
+                write_atomic(out, "\n".join(markdown(*one) for one in tables))
             else:
                 write_json(out, record)
         except OSError as error:

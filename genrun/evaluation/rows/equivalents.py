@@ -1,0 +1,123 @@
+"""A distance in plain words: how much real images would have to be blurred, or put in fog, to be as far from real images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from genrun.evaluation.features import Space
+from genrun.evaluation.ladders import Batch, Ladder, ladders
+from genrun.evaluation.metrics.frechet import frechet_distance, moments
+from genrun.evaluation.real import RealImages
+from genrun.evaluation.rows.comparison import TO_TEST
+from genrun.evaluation.rows.row import Row
+from genrun.inference import seeded
+from genrun.system.console import say
+
+IMAGES = 2000  # training images at most that are spoilt
+WORDS = {"blur": "blurred by {} pixel", "fog, even": "in fog of {}"}  # ladder → what is said of an amount
+APART = 3  # two witnesses whose amounts differ by a larger factor disagree
+
+
+def in_words(rows: Sequence[Row], real: RealImages, spaces: Sequence[Space]) -> list[Row]:
+    """Return the rows, with the equivalents of each Fréchet distance to test images in its note.
+
+    If the equivalents in two spaces differ by more than a factor of three, the first of these rows says so.
+    """
+    found = {
+        f"{TO_TEST} ({space.name})": amounts
+        for space in spaces
+        for row in rows
+        if row.name == f"{TO_TEST} ({space.name})" and (amounts := equivalents(row, real, space))
+    }
+    notes = {name: f"as far as real images {spoken(amounts)}" for name, amounts in found.items()}
+    if len(found) > 1 and (
+        said := disagreement(dict(zip((space.name for space in spaces), found.values(), strict=False)))
+    ):
+        first = next(iter(notes))
+        notes[first] = f"{notes[first]}; {said}"
+    return [row._replace(note=notes[row.name]) if row.name in notes else row for row in rows]
+
+
+def equivalents(row: Row, real: RealImages, space: Space) -> dict[str, tuple[float, bool]]:
+    """Return for each ladder the amount at which real images are as far from test images as the samples.
+
+    The distance of the same images without damage is subtracted from the distances of the ladder, and the floor of the row from its
+    value, because both grow when there are fewer images. Between two steps the root of the distance is taken as linear.
+
+    Returns:
+        ladder → amount, and whether the samples are even further than the last step; empty if the distance or its floor is missing.
+    """
+    if row.value is None or row.floor is None:
+        return {}
+    curves = curves_of(real, space)
+    excess, found = max(row.value - row.floor, 0.0) ** 0.5, {}
+    for name, (amounts, distances) in curves.items():
+        further = excess > distances[-1]
+        found[name] = (float(np.interp(excess, distances, amounts)), bool(further))
+    return found
+
+
+def curves_of(real: RealImages, space: Space) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return for each ladder its amounts and the roots of their distances beyond that of undamaged images, both from 0 and rising."""
+    images = real.images("train", IMAGES)
+    pixels = images.pixels(torch.arange(len(images)))
+    asked = [one for one in ladders(pixels, 0) if one.name in WORDS]
+    test = real.features(space, "test")
+    if min(len(images), len(test)) <= space.num_features:
+        return {}
+
+    def make() -> dict[str, torch.Tensor]:
+        say(real.console, f"measuring blur and fog in {space.name} features, once for this data")
+        reference = moments(test)
+
+        def distance(some: torch.Tensor) -> float:
+            return frechet_distance(moments(space(some)), reference)
+
+        undamaged = distance(pixels)
+        batch = Batch(pixels, torch.full((len(pixels),), -1))
+        return {
+            one.name: torch.tensor(
+                [distance(step.spoil(batch, seeded(0)).images) - undamaged for step in one.steps], dtype=torch.float64
+            )
+            for one in asked
+        }
+
+    found = real.statistics(f"{space.hash[:16]}-equivalents", make)
+    return {one.name: curve(one, found[one.name]) for one in asked}
+
+
+def curve(ladder: Ladder, beyond: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the amounts of a ladder and the roots of its distances beyond the undamaged ones, both from 0 and rising."""
+    amounts = np.array([0.0, *(step.amount for step in ladder.steps)])
+    rising = np.maximum.accumulate(np.concatenate([[0.0], beyond.clamp_min(0).numpy()]))
+    return amounts, np.sqrt(rising)
+
+
+def spoken(amounts: dict[str, tuple[float, bool]]) -> str:
+    """Say equivalents: `blurred by 0.7 pixel, or in fog of 0.05`."""
+    said = [
+        WORDS[name].format(f"more than {amount:.2g}" if further else f"{amount:.2g}")
+        for name, (amount, further) in amounts.items()
+    ]
+    return ", or ".join(said)
+
+
+def disagreement(found: dict[str, dict[str, tuple[float, bool]]]) -> str:
+    """Say in one sentence which witness sees less than a third of what another sees; empty if they agree.
+
+    Args:
+        found: feature space → its equivalents.
+    """
+    for name in WORDS:
+        each = {space: max(amounts[name][0], 1e-9) for space, amounts in found.items() if name in amounts}
+        least, most = min(each, key=each.get), max(each, key=each.get)
+        if each[most] > APART * each[least]:
+            some = "less than 0.01" if each[least] < 0.01 else f"{each[least]:.2g}"
+            return (
+                f"the witnesses disagree: to the {most} they are as {WORDS[name].format(f'{each[most]:.2g}')}, "
+                f"to the {least} as {WORDS[name].format(some)}"
+            )
+    return ""
