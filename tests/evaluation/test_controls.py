@@ -32,7 +32,7 @@ def test_held_out_real_images_pass(told):
     assert rows["nearest-neighbour ratio"].value == pytest.approx(1, abs=0.1)
     assert rows["authenticity"].value == pytest.approx(rows["authenticity"].floor) and rows["authenticity"].value > 0.3
     assert abs(rows["copying statistic C_T"].value) < 3
-    for space in ("classifier", "random"):
+    for space in ("observer", "random"):
         assert rows[f"Fréchet distance ({space})"].value < 5 * rows[f"Fréchet distance ({space})"].floor
         assert abs(rows[f"kernel distance ({space})"].value) < 5 * rows[f"kernel distance ({space})"].spread
         for name in ("precision", "recall", "coverage"):
@@ -61,7 +61,7 @@ def test_one_class_loses_recall_and_entropy(told):
     rows, real = told["one class only"], told["held-out real images"]
     assert rows["class entropy"].value < 0.1
     assert rows["label accuracy"].value > 0.95
-    for space in ("classifier", "random"):
+    for space in ("observer", "random"):
         assert rows[f"recall ({space})"].value < 0.6 * real[f"recall ({space})"].value
         assert rows[f"coverage ({space})"].value < 0.6
         assert rows[f"Fréchet distance ({space})"].value > 5 * rows[f"Fréchet distance ({space})"].floor
@@ -70,7 +70,7 @@ def test_one_class_loses_recall_and_entropy(told):
 def test_blur_and_constant_images_are_far_off(told):
     for control in ("Gaussian blur of one pixel", "constant images"):
         rows = told[control]
-        for space in ("classifier", "random"):
+        for space in ("observer", "random"):
             assert rows[f"Fréchet distance ({space})"].value > 5 * rows[f"Fréchet distance ({space})"].floor
         assert rows["kernel distance (random)"].value > 5 * rows["kernel distance (random)"].spread
     constant = told["constant images"]
@@ -104,7 +104,7 @@ def test_the_reference_classifier_and_the_controls_on_mnist(tmp_path):
     one = next(rows for name, rows in said.items() if name.startswith("one class"))
     assert one["class entropy"].value < 0.2 and one["recall (random)"].value < 0.3
     blurred, constant = said["Gaussian blur of one pixel"], said["constant images"]
-    for space in ("classifier", "random"):
+    for space in ("observer", "random"):
         real = held_out[f"Fréchet distance ({space})"].value
         assert (
             min(blurred[f"Fréchet distance ({space})"].value, constant[f"Fréchet distance ({space})"].value) > 5 * real

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import genrun
+from conftest import SHORT, genrun
 from helpers.judge import by_name, make_judge, options, some_samples
 from rich.console import Console
 

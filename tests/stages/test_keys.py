@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 
 from genrun.config.compose import compose
 from genrun.parts import read_facts, with_facts
-from genrun.runs.folder import RunFolder
-from genrun.stages.keys import evaluate_key, stage_keys
+from genrun.runs.folder import TABLE, RunFolder
+from genrun.stages.keys import evaluate_key, older_table, stage_keys
+from genrun.system.files import write_json
 
 
 def described(*overrides: str):
@@ -65,3 +66,32 @@ def test_figures_can_be_made_later_and_then_stay(tiny):
     tiny("trainer.max_epochs=1")
     tiny("trainer.max_epochs=1", "run.figures=true")
     assert folder.status()["stages"]["figures"] == made
+
+
+def test_a_table_of_an_earlier_judge_stays_and_the_run_says_so(tiny, capsys):
+    folder = tiny("run.name=earlier", "trainer.max_epochs=1")
+    status, results = folder.status(), folder.results()
+    assert older_table(folder) == "" and results["table"] == TABLE
+    cfg = described("run.name=earlier", "trainer.max_epochs=1")
+    status["stages"]["evaluate"]["key"] = evaluate_key(status["stages"]["sample"]["key"], cfg, folder, version=2)
+    del results["table"]
+    write_json(folder.path / "status.json", status)
+    write_json(folder.path / "results.json", results)
+    kept = (folder.path / "results.json").read_bytes()
+    capsys.readouterr()
+    again = tiny("run.name=earlier", "trainer.max_epochs=1")
+    assert (again.path / "results.json").read_bytes() == kept and len(again.status()["attempts"]) == 1
+    assert "of an earlier judge (version 2, now 3)" in older_table(again)
+    more = tiny("run.name=earlier", "trainer.max_epochs=1", "evaluation.kernel_size=999")
+    assert more.results()["table"] == TABLE  # what was asked for anew is judged by the new judge
+
+
+def test_the_key_of_an_earlier_table_is_that_of_the_options_it_knew(tmp_path):
+    cfg = described("evaluation=quick", f"paths.outputs={tmp_path}")
+    folder = RunFolder.of(cfg)
+    earlier = cfg.copy()
+    OmegaConf.set_struct(earlier, False)
+    for option in ("observer", "robust", "plain_words"):
+        del earlier.evaluation[option]
+    assert evaluate_key("sampled", cfg, folder, version=2) == evaluate_key("sampled", earlier, folder, version=2)
+    assert evaluate_key("sampled", cfg, folder) != evaluate_key("sampled", earlier, folder)

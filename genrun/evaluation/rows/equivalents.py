@@ -93,14 +93,16 @@ def curve(ladder: Ladder, beyond: torch.Tensor) -> tuple[np.ndarray, np.ndarray]
     """Return the amounts of a ladder and the roots of its distances beyond the undamaged ones, both from 0 and rising."""
     amounts = np.array([0.0, *(step.amount for step in ladder.steps)])
     rising = np.maximum.accumulate(np.concatenate([[0.0], beyond.clamp_min(0).numpy()]))
-    return amounts, np.sqrt(rising)
+    first = np.concatenate([[True], np.diff(rising) > 0])  # of several amounts with the same distance the smallest is said
+    return amounts[first], np.sqrt(rising[first])
 
 
 def spoken(amounts: dict[str, tuple[float, bool]]) -> str:
     """Say equivalents: `blurred by 0.7 pixel, or in fog of 0.05`."""
     said = [
-        WORDS[name].format(f"more than {amount:.2g}" if further else f"{amount:.2g}")
-        for name, (amount, further) in amounts.items()
+        words.format(f"more than {amounts[name][0]:.2g}" if amounts[name][1] else f"{amounts[name][0]:.2g}")
+        for name, words in WORDS.items()
+        if name in amounts
     ]
     return ", or ".join(said)
 

@@ -20,9 +20,9 @@ class Grey(Averages):
 
 def test_blends_go_from_the_images_to_their_reconstructions(shapes):
     judge = make_judge(shapes, "evaluation=quick")
-    real, classifier = judge.real, judge.classifier
+    real, classifier, space = judge.real, judge.classifier, judge.headline
     method = Grey(torch.zeros(3, 1, 8, 8), torch.arange(3))
-    table = blends(method, real, classifier, 300, 128)
+    table = blends(method, real, classifier, space, 300, 128)
     assert [line["alpha"] for line in table] == pytest.approx([step / 10 for step in range(11)])
     assert {line["count"] for line in table} == {300}
     known = logits_of(classifier, real.features(classifier, "train")[:300]).argmax(1) == real.labels("train")[:300]

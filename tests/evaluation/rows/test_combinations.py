@@ -51,11 +51,11 @@ def test_tries_are_counted_by_class_and_on_the_whole(judged):
 
 def test_distances_and_accuracies_are_those_of_the_draws_and_differ_between_them(judged):
     judge, method, rows, lines = judged
-    real, classifier = judge.real, judge.classifier
+    real, space = judge.real, judge.headline
     named = by_name(rows)
     row = named["combinations of 2, averaged: Fréchet distance to test"]
     assert row.count == 150 and row.spread > 0 and row.protocol == "3 × 150"
-    test, train = (real.features(classifier, split) for split in ("test", "train"))
+    test, train = (real.features(space, split) for split in ("test", "train"))
     assert row.floor == distance_of(train[:150], test)
     unchecked = named["combinations of 2, averaged, unchecked: Fréchet distance to test"]
     assert unchecked.spread is None and unchecked.value == pytest.approx(row.value, rel=0.5)
@@ -63,7 +63,7 @@ def test_distances_and_accuracies_are_those_of_the_draws_and_differ_between_them
     accuracy = named["combinations of 2, averaged: label accuracy"]
     assert accuracy.value > 0.9 and accuracy.floor > 0.9
     rebuilt = as_pixels(method.reconstruct(real.images("test", 300).images(torch.arange(300))))
-    expected = distance_of(classifier(rebuilt), test)
+    expected = distance_of(space(rebuilt), test)
     assert named["reconstruction: Fréchet distance to test"].value == pytest.approx(expected)
     assert lines[1]["count"] == 300 and lines[1][TO_TEST] == pytest.approx(expected)
     assert len(rows) == 16 and len(named) == 16
