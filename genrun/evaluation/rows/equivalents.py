@@ -16,7 +16,7 @@ from genrun.evaluation.rows.row import Row
 from genrun.inference import seeded
 from genrun.system.console import say
 
-IMAGES = 2000  # training images at most that are spoilt
+IMAGES = 1000  # training images at most that are spoilt
 WORDS = {"blur": "blurred by {} pixel", "fog, even": "in fog of {}"}  # ladder → what is said of an amount
 APART = 3  # two witnesses whose amounts differ by a larger factor disagree
 
