@@ -16,6 +16,7 @@ from genrun.evaluation.classifier import LEAST_STEPS, Recipe
 from genrun.evaluation.features import RandomConvolutions, Space
 from genrun.evaluation.inception import Inception, Unavailable, find_weights
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
+from genrun.evaluation.metrics.neighbours import nearest
 from genrun.evaluation.metrics.predictions import class_counts, entropy
 from genrun.evaluation.observer import NUM_FEATURES, ObserverRecipe
 from genrun.evaluation.real import RealImages, is_binary
@@ -311,6 +312,14 @@ class Judge:
             return [Row("Fréchet distance (Inception)", None, note="; ".join(why))]
         samples = space(images, self.console, f"Inception features of {len(images):,} samples")
         return self.comparison.rows(self.real, space, samples)
+
+    def from_best_to_worst(self, images: Tensor) -> Tensor:
+        """Return the indices (n,) of samples (n, C, H, W) uint8, ordered by their distance to the nearest test image.
+
+        The distance is measured in the features of the headline.
+        """
+        test = self.real.features(self.headline, "test")
+        return nearest(self.headline(images), test)[0][:, 0].argsort(stable=True)
 
     # ---------------------------------------------------------------------------------------------------- after an epoch
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from genrun.config.container import to_container
 from genrun.data.arrays import read_npz
@@ -23,7 +25,7 @@ from genrun.evaluation.rows.row import Row
 from genrun.evaluation.rows.separation import separation
 from genrun.evaluation.table import record
 from genrun.figures.dependence import dependence
-from genrun.figures.grid import png_bytes
+from genrun.figures.grid import image_grid, png_bytes
 from genrun.inference import seeded
 from genrun.report.compare import comparison_lines, comparison_table
 from genrun.report.tables import HEADINGS, lines, markdown
@@ -34,6 +36,8 @@ from genrun.types import Classifies, Diagnoses
 if TYPE_CHECKING:
     from genrun.data.module import ImageData
     from genrun.methods.method import Method
+
+RANKED = 2000  # samples at most of which the best and the worst are shown
 
 
 def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method, judge: Judge) -> list[Path]:
@@ -75,6 +79,8 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
         tables |= {"beside": beside}
         text += "\n" + markdown("Beside other runs", *comparison_lines(beside), notes=False)
     plots = plots_of(tables)
+    if judge.plain_words and judge.headline and samples.array.shape[1] in (1, 3):
+        plots["best_and_worst.png"] = best_and_worst(judge, samples.array)
     folder.figures.mkdir(exist_ok=True)
     for name, content in plots.items():
         write_atomic(folder.figures / name, content)
@@ -99,6 +105,18 @@ def classifier_tables(
     mixed = mixed_training(real, judge.recipe, samples, judge.mixed_training, judge.train_on_generated, judge.device)
     tables = {"combinations": combined[1], "blends": blended, "mixed training": mixed[1]}
     return combined[0] + mixed[0], {name: table for name, table in tables.items() if table}
+
+
+def best_and_worst(judge: Judge, images: Tensor) -> bytes:
+    """Draw the sixteen samples that lie nearest to a test image, and the sixteen that lie furthest off, as a PNG.
+
+    Args:
+        images: (n, C, H, W) uint8; the first `RANKED` of them are compared.
+    """
+    images = images[:RANKED]
+    order = judge.from_best_to_worst(images)
+    shown = torch.cat([order[:16], order[-16:].flip(0)])
+    return png_bytes(image_grid(images[shown], 8, row_names=["best", "best", "worst", "worst"]))
 
 
 def plots_of(tables: dict[str, Any]) -> dict[str, bytes]:

@@ -21,7 +21,9 @@ INVISIBLE, PLAIN = "invisible: at most 2 × the floor", "plain: at least 10 × t
 def digits() -> list[Seen]:
     small = ("evaluation.observer.steps=300", "evaluation.observer.network.width=12", "evaluation.random=false")
     few = ("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6")
-    return list(examined(judge_of_data(compose(["data=digits", "data.validation=400", *small, *few]), Console(quiet=True))))
+    return list(
+        examined(judge_of_data(compose(["data=digits", "data.validation=400", *small, *few]), Console(quiet=True)))
+    )
 
 
 def test_the_observer_sees_on_digits_what_a_person_sees(digits):

@@ -41,6 +41,10 @@ def test_a_runs_table_holds_quality_memorisation_reconstruction_and_cost(run_fol
         assert name in names
     assert results["evaluation"]["kernel_size"] == 1000
     assert "| Fréchet distance (random) ↓ |" in (run_folder.path / "results.md").read_text()
+    (headline,) = (row for row in results["rows"] if row["name"] == "Fréchet distance (observer)")
+    assert headline["note"].startswith("as far as real images blurred by ")
+    with Image.open(run_folder.figures / "best_and_worst.png") as grid:
+        assert grid.width > grid.height  # two rows of eight of the best, and two of the worst
 
 
 class Classifying(Averages):
@@ -78,7 +82,7 @@ def test_a_method_that_combines_reconstructs_and_classifies_has_its_tables_and_p
     text = (run_folder.path / "results.md").read_text()
     assert "# Combinations of codes" in text and "| combinations | 5 | averaged |" in text
     plots = [run_folder.figures / name for name in ("blends.png", "mixed_training.png")]
-    assert files[2:] == plots and all(Image.open(plot).size[0] > 400 for plot in plots)
+    assert files[2:] == [*plots, run_folder.figures / "best_and_worst.png"] and all(Image.open(plot).size[0] > 400 for plot in plots)
 
 
 def test_a_methods_own_classifier_is_judged_without_a_reference_classifier(run_folder):

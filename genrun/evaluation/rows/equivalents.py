@@ -93,7 +93,9 @@ def curve(ladder: Ladder, beyond: torch.Tensor) -> tuple[np.ndarray, np.ndarray]
     """Return the amounts of a ladder and the roots of its distances beyond the undamaged ones, both from 0 and rising."""
     amounts = np.array([0.0, *(step.amount for step in ladder.steps)])
     rising = np.maximum.accumulate(np.concatenate([[0.0], beyond.clamp_min(0).numpy()]))
-    first = np.concatenate([[True], np.diff(rising) > 0])  # of several amounts with the same distance the smallest is said
+    first = np.concatenate(
+        [[True], np.diff(rising) > 0]
+    )  # of several amounts with the same distance the smallest is said
     return amounts[first], np.sqrt(rising[first])
 
 
