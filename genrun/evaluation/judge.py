@@ -316,7 +316,8 @@ class Judge:
     def from_best_to_worst(self, images: Tensor) -> Tensor:
         """Return the indices (n,) of samples (n, C, H, W) uint8, ordered by their distance to the nearest test image.
 
-        The distance is measured in the features of the headline.
+        The distance is measured in the features of the headline. It is not divided by how far apart the test images lie there: beside
+        rare test images anything would count as good.
         """
         test = self.real.features(self.headline, "test")
         return nearest(self.headline(images), test)[0][:, 0].argsort(stable=True)

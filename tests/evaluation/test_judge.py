@@ -122,3 +122,10 @@ def test_the_distance_at_infinity_is_a_row_where_there_are_enough_samples(shapes
     rows = by_name(judge.judge(torch.from_numpy(some_samples(shapes, 700)["images"])[:, None]))
     plain, infinite = (rows[f"Fréchet distance{which} (observer)"] for which in ("", " at infinity"))
     assert infinite.value < plain.value
+
+
+def test_samples_are_ordered_from_real_images_to_what_is_nothing_like_them(shapes):
+    images = torch.from_numpy(some_samples(shapes, 60)["images"])[:, None]
+    noise = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    order = make_judge(shapes, "evaluation=quick").from_best_to_worst(torch.cat([noise, images]))
+    assert sorted(order.tolist()) == list(range(80)) and set(order[-20:].tolist()) == set(range(20))

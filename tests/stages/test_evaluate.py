@@ -82,7 +82,9 @@ def test_a_method_that_combines_reconstructs_and_classifies_has_its_tables_and_p
     text = (run_folder.path / "results.md").read_text()
     assert "# Combinations of codes" in text and "| combinations | 5 | averaged |" in text
     plots = [run_folder.figures / name for name in ("blends.png", "mixed_training.png")]
-    assert files[2:] == [*plots, run_folder.figures / "best_and_worst.png"] and all(Image.open(plot).size[0] > 400 for plot in plots)
+    assert files[2:] == [*plots, run_folder.figures / "best_and_worst.png"] and all(
+        Image.open(plot).size[0] > 400 for plot in plots
+    )
 
 
 def test_a_methods_own_classifier_is_judged_without_a_reference_classifier(run_folder):
