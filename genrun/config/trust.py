@@ -43,7 +43,7 @@ TRUSTED_RUN = {
     "data": TRUSTED_DATA,
     "trainer": ("pytorch_lightning.Trainer",),
     "callbacks": ("genrun.callbacks.", "pytorch_lightning.callbacks."),
-    "evaluation": ("genrun.evaluation.judge.Judge", *TRUSTED_CLASSIFIER),
+    "evaluation": ("genrun.evaluation.judge.Judge", "genrun.evaluation.observer.ObserverRecipe", *TRUSTED_CLASSIFIER),
 }
 
 
