@@ -43,7 +43,12 @@ FACTS = {"image_shape": [3, 64, 64], "num_classes": 0, "class_names": [], "train
 @pytest.mark.parametrize("left", [0, 0.5])
 def test_cut_short_files_of_the_cache_are_made_again(shapes, tmp_path, left):
     images, labels = (torch.from_numpy(array) for array in some_samples(shapes, 300).values())
-    fast = ("evaluation.train_on_generated=0", f"paths.cache={tmp_path}", "evaluation.classifier.steps=10")
+    fast = (
+        "evaluation.train_on_generated=0",
+        f"paths.cache={tmp_path}",
+        "evaluation.classifier.steps=10",
+        "evaluation.observer.steps=20",
+    )
     first = make_judge(shapes, *fast).judge(images[:, None], labels)
     files = sorted(tmp_path.rglob("*.safetensors"))
     assert len(files) >= 9
@@ -56,5 +61,11 @@ def test_cut_short_files_of_the_cache_are_made_again(shapes, tmp_path, left):
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(shapes, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    judge = make_judge(shapes, f"paths.cache={tmp_path / 'file'}", "evaluation=quick", "evaluation.classifier.steps=10")
+    judge = make_judge(
+        shapes,
+        f"paths.cache={tmp_path / 'file'}",
+        "evaluation=quick",
+        "evaluation.classifier.steps=10",
+        "evaluation.observer.steps=20",
+    )
     assert judge.judge(torch.from_numpy(some_samples(shapes, 300)["images"])[:, None])

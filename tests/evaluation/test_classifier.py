@@ -45,6 +45,7 @@ def test_the_neutral_classifier_is_built_and_trained_from_its_yaml(shapes):
             "evaluation=quick",
             "evaluation/classifier=resnet56",
             "evaluation.classifier.steps=8",
+            "evaluation.observer.steps=8",
             "evaluation.classifier.batch_size=16",
             f"data.source.path={shapes}",
         ]

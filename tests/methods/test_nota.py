@@ -112,7 +112,12 @@ def test_codes_come_back_as_images(finished):
 
 def test_the_table_shows_particles_apart_and_the_density(tmp_path):
     folder = train(
-        tmp_path, "evaluation=full", "evaluation.train_on_generated=0", "evaluation.classifier.steps=50", "sample.n=300"
+        tmp_path,
+        "evaluation=full",
+        "evaluation.train_on_generated=0",
+        "evaluation.classifier.steps=50",
+        "evaluation.observer.steps=20",
+        "sample.n=300",
     )
     rows = {row["name"]: row["value"] for row in json.loads((folder.path / "results.json").read_text())["rows"]}
     for name in ("label accuracy", "Fréchet distance (observer)", "coverage (observer)"):

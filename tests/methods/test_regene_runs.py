@@ -116,7 +116,7 @@ def test_what_a_run_draws_passes_its_checks(tmp_path):
         *("data.limit=null", "model.image_check=true", "model.encoder.width=0.4", "model.decoder.width=0.3"),
         *("model.phases.classifier.max_epochs=10", "model.phases.decoder_outline.max_epochs=8", "sample.n=200"),
         *("evaluation=full", "evaluation.combinations=150", "evaluation.blends=150", "evaluation.linear_probe=300"),
-        *("evaluation.classifier.steps=150", "evaluation.classifier.network.width=6"),
+        *("evaluation.classifier.steps=150", "evaluation.observer.steps=20", "evaluation.classifier.network.width=6"),
         *("evaluation.train_on_generated=0", "evaluation.memorisation=false", "evaluation.epoch_samples=0"),
         *("evaluation.classifier.network.num_features=32", "evaluation.random=false"),
     )

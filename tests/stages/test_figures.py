@@ -14,7 +14,13 @@ def test_a_run_that_is_judged_by_a_classifier_leaves_the_figure_and_one_that_is_
     # the samples are the same, only the judge comes to it
     assert not (tiny("sample.n=140", "run.figures=true").figures / "sorted.png").exists()
     folder = tiny(
-        *("evaluation=quick", "evaluation.classifier.steps=20", "evaluation.epoch_samples=0", "sample.n=140"),
+        *(
+            "evaluation=quick",
+            "evaluation.classifier.steps=20",
+            "evaluation.observer.steps=20",
+            "evaluation.epoch_samples=0",
+            "sample.n=140",
+        ),
         "run.figures=true",
     )
     with Image.open(folder.figures / "sorted.png") as figure:

@@ -84,7 +84,13 @@ def test_a_runs_own_prior_leaves_it_alone(gaussian):
 
 
 def test_grids_and_judgements_of_epochs_stay_with_the_prior_that_they_are_of(tmp_path):
-    judged = ["evaluation=quick", "evaluation.epoch_samples=200", "evaluation.classifier.steps=100", "sample.n=200"]
+    judged = [
+        "evaluation=quick",
+        "evaluation.epoch_samples=200",
+        "evaluation.classifier.steps=100",
+        "evaluation.observer.steps=20",
+        "sample.n=200",
+    ]
     parent = trained(tmp_path, *judged[:1], "model/prior=gaussian", *judged[1:])
     child = refitted(parent, "model.prior.covariance_scale=0.25")
     assert any(key.startswith("judge/") for key in parent.metrics()[0])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from genrun.evaluation.features import Space
-from genrun.evaluation.ladders import Batch, Ladder, ladders
+from genrun.evaluation.ladders import Batch, ladders
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.comparison import TO_TEST
@@ -62,37 +62,35 @@ def equivalents(row: Row, real: RealImages, space: Space) -> dict[str, tuple[flo
 
 def curves_of(real: RealImages, space: Space) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return for each ladder its amounts and the roots of their distances beyond that of undamaged images, both from 0 and rising."""
-    images = real.images("train", IMAGES)
-    pixels = images.pixels(torch.arange(len(images)))
-    asked = [one for one in ladders(pixels, 0) if one.name in WORDS]
     test = real.features(space, "test")
-    if min(len(images), len(test)) <= space.num_features:
+    if min(IMAGES, real.facts.train_size, len(test)) <= space.num_features:
         return {}
 
     def make() -> dict[str, torch.Tensor]:
         say(real.console, f"measuring blur and fog in {space.name} features, once for this data")
-        reference = moments(test)
-
-        def distance(some: torch.Tensor) -> float:
-            return frechet_distance(moments(space(some)), reference)
-
-        undamaged = distance(pixels)
-        batch = Batch(pixels, torch.full((len(pixels),), -1))
-        return {
-            one.name: torch.tensor(
-                [distance(step.spoil(batch, seeded(0)).images) - undamaged for step in one.steps], dtype=torch.float64
-            )
-            for one in asked
-        }
+        images = real.images("train", IMAGES).decoded().array
+        batch, reference = Batch(images, torch.full((len(images),), -1)), moments(test)
+        undamaged, made = frechet_distance(moments(space(images)), reference), {}
+        for one in ladders(images, 0):
+            if one.name in WORDS:
+                spoilt = (step.spoil(batch, seeded(0)).images for step in one.steps)
+                beyond = [frechet_distance(moments(space(some)), reference) - undamaged for some in spoilt]
+                made[one.name] = torch.tensor([[step.amount for step in one.steps], beyond], dtype=torch.float64)
+        return made
 
     found = real.statistics(f"{space.hash[:16]}-equivalents", make)
-    return {one.name: curve(one, found[one.name]) for one in asked}
+    return {name: curve(*found[name].numpy()) for name in WORDS}
 
 
-def curve(ladder: Ladder, beyond: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return the amounts of a ladder and the roots of its distances beyond the undamaged ones, both from 0 and rising."""
-    amounts = np.array([0.0, *(step.amount for step in ladder.steps)])
-    rising = np.maximum.accumulate(np.concatenate([[0.0], beyond.clamp_min(0).numpy()]))
+def curve(steps: np.ndarray, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the amounts of a ladder and the roots of its distances beyond the undamaged ones, both from 0 and rising.
+
+    Args:
+        steps: the amounts of the steps.
+        beyond: their distances less that of the undamaged images.
+    """
+    amounts = np.concatenate([[0.0], steps])
+    rising = np.maximum.accumulate(np.concatenate([[0.0], beyond.clip(min=0)]))
     first = np.concatenate(
         [[True], np.diff(rising) > 0]
     )  # of several amounts with the same distance the smallest is said
