@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -42,6 +43,12 @@ def say(console: Console, text: str) -> None:
     """Print a line unchanged, with no markup, no colours and no line breaks added by rich; in a run, log.txt has it too."""
     log.info("%s", text.strip())
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(content: Any) -> None:
+    """Print JSON for a program; if a text in it has characters that a terminal would obey, all but ASCII is written out."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    print(text if printable(text) == text else json.dumps(content, indent=2))
 
 
 def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:

@@ -11,7 +11,7 @@ from genrun.errors import Refused
 from genrun.report.board import FORMATS, Board
 from genrun.report.leaderboard import Line, cautions, leaderboard
 from genrun.runs.find import RunSummary, find_runs
-from genrun.system.console import say, screen
+from genrun.system.console import print_json, say, screen
 from genrun.system.files import write_atomic
 from genrun.verbs.arguments import Arguments, output_path, outputs_folder
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     board = Board(leaderboard(done, by=asked.by, each=asked.each), asked.columns, asked.sort)
     console = screen()
     if asked.json:
-        print(board.as_text(".json"), end="")
+        print_json(board.record())
     elif not asked.out:
         console.print(board.on_screen())
     for out in asked.out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from genrun.report.tables import number, table
 from genrun.runs.find import DISTANCE, RunSummary, find_runs, matching
-from genrun.system.console import say, screen
+from genrun.system.console import print_json, say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder
 
 METRICS = {"Fréchet": DISTANCE, "coverage": "coverage (classifier)", "authenticity": "authenticity"}  # heading → metric
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> int:
     shown = runs if asked.all or asked.json else runs[: asked.n]
     console = screen()
     if asked.json:
-        print(json.dumps([described(run) for run in shown], indent=2, ensure_ascii=False))
+        print_json([described(run) for run in shown])
     elif not runs:
         say(console, f"no {'such ' if asked.filters else ''}runs in {outputs}")
     else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import sys
 
 from genrun.report.tables import show as show_table
 from genrun.runs.find import RunSummary, find_run, read_summary
-from genrun.system.console import say, screen
+from genrun.system.console import print_json, say, screen
 from genrun.system.files import read_regular
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 from genrun.verbs.list import described
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"expected one run, got {len(words)}")
     run = read_summary(find_run(words[0] if words else "last", outputs))
     if asked.json:
-        print(json.dumps(described(run), indent=2, ensure_ascii=False))
+        print_json(described(run))
     else:
         show(run)
     return 0
