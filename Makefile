@@ -44,6 +44,7 @@ bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machin
 	$(BIN)/python scripts/bench_generators.py
 	$(BIN)/python scripts/bench_mixtures.py
 	$(BIN)/python scripts/bench_sweeps.py
+	$(BIN)/python scripts/bench_runs.py
 	$(BIN)/python scripts/bench_regene.py
 	$(BIN)/python scripts/bench_nota.py
 
