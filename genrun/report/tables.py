@@ -46,7 +46,8 @@ def show_results(results: dict[str, Any], console: Console) -> None:
     console.print(Text(results["title"], style="italic"))
     if said:
         console.print(Text(said, style="bold"))
-    console.print(ScreenTable(None, HEADINGS, made, heads=heads))
+    if made:
+        console.print(ScreenTable(None, HEADINGS, made, heads=heads))
     if missing:
         console.print(Text("\n".join(["", *missing]), style="dim"))
 
