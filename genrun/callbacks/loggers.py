@@ -106,7 +106,8 @@ class RunLoggers:
 
         def end(logger: Any) -> None:
             logger.finalize(status)
-            if hasattr(logger.experiment, "finish"):  # otherwise W&B would log the next run of this process into this one
+            # otherwise W&B would log the next run of this process into this one
+            if hasattr(logger.experiment, "finish"):
                 logger.experiment.finish()
 
         if self.started:
