@@ -10,7 +10,7 @@ from typing import Any
 
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
-from genrun.report.tables import number
+from genrun.report.tables import with_deviation
 from genrun.runs.find import RunSummary
 
 JUDGED = {  # heading → metric: quality, then memorisation
@@ -47,7 +47,7 @@ class Metric:
 
     def __str__(self) -> str:
         mean = round(self.mean) if abs(self.mean) >= 1000 or self.mean.is_integer() else self.mean
-        return number(mean) + (f" ± {self.deviation:.2g}" if self.deviation else "")
+        return with_deviation(mean, self.deviation or None)
 
 
 @dataclass(frozen=True)
