@@ -19,6 +19,8 @@ genrun -m hydra/sweeper=optuna …                  a search; for a cluster: hyd
 genrun sample RUN [--labels 2 --resolution 300]   new images from a finished run
 genrun evaluate RUN_OR_NPZ [data=mnist]           evaluate a run again, or samples of another program
 genrun refit RUN model/prior=choice               fit another prior to the codes of a finished run
+genrun export RUN [--license mit]                 a folder for others: weights, ONNX, plain torch, a model card
+genrun import FOLDER                              a run of such a folder; no code of it is run
 genrun new method NAME                            write the two files of a method of your own
 
 Groups and what may be chosen in each

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 
+from genrun.errors import printable
 from genrun.report.tables import HEADINGS, lines, table
 from genrun.runs.find import RunSummary, find_run, read_summary
 from genrun.system.console import say, screen
@@ -53,7 +54,8 @@ def state_line(run: RunSummary) -> str:
     """Describe how far a run is, and why it stopped."""
     epoch = f", epoch {run.status['epoch']}" if "epoch" in run.status else ""
     error = f": {run.status['error']}" if run.state in ("failed", "interrupted") and run.status.get("error") else ""
-    return f"{run.state}{epoch}{error}"
+    origin = f", imported from {printable(str(run.status['imported'].get('from')))}" if "imported" in run.status else ""
+    return f"{run.state}{epoch}{origin}{error}"
 
 
 def show_picture(png: bytes) -> bool:
