@@ -49,7 +49,9 @@ class LinearStep(NamedTuple):
         ).unclipped()
 
 
-def multistep_steps(images: Sequence[LinearStep], levels: Sequence[tuple[float, float]], eta: float) -> list[LinearStep]:
+def multistep_steps(
+    images: Sequence[LinearStep], levels: Sequence[tuple[float, float]], eta: float
+) -> list[LinearStep]:
     """Return the steps of `genrun.maths.samplers.multistep`.
 
     Args:

@@ -144,9 +144,7 @@ class DDIM(StridingSampler):
             now, then = alpha_bars[t].item(), alpha_bars[s].item()
             sigma = self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
             of_noise = (max(0.0, 1 - then - sigma**2) / (1 - now)) ** 0.5  # ε̂ = (x - √ᾱ_t x̂_0) / √(1 - ᾱ_t)
-            step = self.image_step(t, now)._replace(
-                keep=of_noise, add=then**0.5 - of_noise * now**0.5, fresh=sigma
-            )
+            step = self.image_step(t, now)._replace(keep=of_noise, add=then**0.5 - of_noise * now**0.5, fresh=sigma)
             made.append(step.unclipped())
         return made
 

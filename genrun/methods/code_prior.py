@@ -9,7 +9,6 @@ from genrun.maths.mixtures import Prior, Progress
 from genrun.methods.method import Method
 from genrun.types import Program
 
-
 EXPORTED_CODES = 20  # codes that are given along with an exported decoder
 
 

@@ -97,7 +97,9 @@ def use(export: dict[str, Any]) -> str:
     if program is None:
         return f"`python example.py` draws images with genrun. There is no plain program: {export['why_not']}.\n"
     inputs = ", ".join(f"`{name}` {shape}" for name, shape in program["inputs"].items())
-    text = [f"`python example.py` draws images with torch alone: it reads model.safetensors and `{program['name']}.py`.\n"]
+    text = [
+        f"`python example.py` draws images with torch alone: it reads model.safetensors and `{program['name']}.py`.\n"
+    ]
     if program["only_decodes"]:
         text.append(f"This is the decoder only: {program['only_decodes']}. `genrun sample` draws new codes.\n")
     if program["steps"]:

@@ -113,7 +113,9 @@ def write_program(
         write_atomic(folder / "constants.safetensors", save(constants))
         files.append("constants.safetensors")
     if program.only_decodes:
-        write_atomic(folder / "codes.safetensors", save({name: value.contiguous() for name, value in program.inputs.items()}))
+        write_atomic(
+            folder / "codes.safetensors", save({name: value.contiguous() for name, value in program.inputs.items()})
+        )
     names = list(class_names) if method.num_classes else []
     write_atomic(folder / "example.py", plain_example(program, names, files))
     described["program"] = {

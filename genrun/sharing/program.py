@@ -112,7 +112,11 @@ def plain_torch(traced: ExportedProgram, name: str, doc: str) -> tuple[str, dict
         all these tensors by name.
     """
     signature = traced.graph_signature
-    held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+    held = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
     used = {node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users}
     inputs = [node.name for node in traced.graph.nodes if node.op == "placeholder" and node.name not in held]
     saved = set(traced.state_dict)

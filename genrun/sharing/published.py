@@ -8,7 +8,15 @@ from typing import Any
 from genrun.system.files import now
 
 # Options that name a place or a run on one machine: last part of the key → what is published instead
-PLACES = {"root": None, "path": None, "anime": None, "from_run": None, "init_from": None, "refit_of": None, "beside": []}
+PLACES = {
+    "root": None,
+    "path": None,
+    "anime": None,
+    "from_run": None,
+    "init_from": None,
+    "refit_of": None,
+    "beside": [],
+}
 SECTIONS = {"paths": {}, "logger": {}, "sweep": {"name": None}}
 # an absolute path on any system, one from the home folder, or one from the current folder
 _PLACE = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\|file:)")

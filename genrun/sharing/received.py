@@ -26,7 +26,17 @@ SUMS = "SHA256SUMS"
 NEEDED = {"model.safetensors": 2**36, "config.yaml": LARGEST_YAML}  # name → largest size in bytes
 WANTED = {"results.json": LARGEST_JSON, "provenance.json": LARGEST_JSON, "samples.png": 2**25}
 # What an exported folder has besides, which is not read. Code is not run, so it may lie there.
-LEFT = {"README.md", "LICENSE", SUMS, "results.md", "export.json", "constants.safetensors", "codes.safetensors", "images.png", "example.py"}
+LEFT = {
+    "README.md",
+    "LICENSE",
+    SUMS,
+    "results.md",
+    "export.json",
+    "constants.safetensors",
+    "codes.safetensors",
+    "images.png",
+    "example.py",
+}
 LEFT |= {f"{name}{ending}" for name in ("sampler", "sampler_step", "decoder") for ending in (".py", ".onnx")}
 HIDDEN = re.compile(r"\.|__pycache__$")  # of git, of a download, of Python
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -72,7 +82,8 @@ def copy_checked(folder: Path, names: list[str], to: Path) -> None:
             raise Refused(f"{folder / SUMS} has no line for {name}")
         digest = copy(folder / name, to / name, (NEEDED | WANTED)[name])
         if digest != listed[name]:
-            raise Refused(f"{folder / name} is not the file that was exported: its SHA-256 is {digest[:12]}…, expected {listed[name][:12]}…")
+            seen = f"its SHA-256 is {digest[:12]}…, expected {listed[name][:12]}…"
+            raise Refused(f"{folder / name} is not the file that was exported: {seen}")
 
 
 def copy(source: Path, to: Path, limit: int) -> str:

@@ -56,7 +56,9 @@ def check_onnx() -> None:
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
-        raise Refused(f"ONNX needs {', '.join(missing)}; install {to_install('export')}; or leave ONNX out with --no-onnx")
+        raise Refused(
+            f"ONNX needs {', '.join(missing)}; install {to_install('export')}; or leave ONNX out with --no-onnx"
+        )
 
 
 def check_folder(out: Path) -> None:

@@ -18,7 +18,9 @@ from genrun.verbs.list import described
 def main(arguments: list[str]) -> int:
     """Print what is known of a run."""
     parser = Arguments("genrun show", description="Show the state, the table of metrics and the final grid of a run.")
-    parser.add_argument("words", nargs="*", metavar="RUN", help="a folder, an id, its beginning, last or best (default: last)")
+    parser.add_argument(
+        "words", nargs="*", metavar="RUN", help="a folder, an id, its beginning, last or best (default: last)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_intermixed_args(arguments)
     words, outputs = outputs_folder(asked.words)

@@ -19,7 +19,13 @@ DIFFUSION = [
     DPMSolver(steps=7, eta=1.0),
     DPMSolver(steps=1, clip=False),
 ]
-FLOW = [Euler(5), Heun(4, shift=3.0), FlowDPMSolver(6), FlowDPMSolver(6, shift=8.0, eta=1.0), FlowDPMSolver(5, clip=False)]
+FLOW = [
+    Euler(5),
+    Heun(4, shift=3.0),
+    FlowDPMSolver(6),
+    FlowDPMSolver(6, shift=8.0, eta=1.0),
+    FlowDPMSolver(5, clip=False),
+]
 
 
 def network(x, t):

@@ -44,7 +44,9 @@ def test_plain_torch_and_onnx_are_the_method(model, asked):
 
 
 @pytest.mark.slow  # a minute or two: the exporter takes seconds for each
-@pytest.mark.parametrize(("model", "asked"), EXPORTED, ids=lambda one: one if isinstance(one, str) else "labels" * bool(one))
+@pytest.mark.parametrize(
+    ("model", "asked"), EXPORTED, ids=lambda one: one if isinstance(one, str) else "labels" * bool(one)
+)
 def test_of_every_method(model, asked, record_property):
     error = check(frozen(model, asked))
     record_property("largest_error", error)
