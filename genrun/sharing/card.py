@@ -96,7 +96,7 @@ def use(export: dict[str, Any]) -> str:
     program = export["program"]
     if program is None:
         return f"`python example.py` draws images with genrun. There is no plain program: {export['why_not']}.\n"
-    inputs = ", ".join(f"`{name}` {shape}" for name, shape in program["inputs"].items())
+    inputs = ", ".join(f"`{name}` ({', '.join(map(str, shape))})" for name, shape in program["inputs"].items())
     text = [
         f"`python example.py` draws images with torch alone: it reads model.safetensors and `{program['name']}.py`.\n"
     ]
