@@ -53,7 +53,7 @@ def check_names(folder: Path) -> list[str]:
         Refused: a file is missing, of a kind that is not read, or a link.
     """
     try:
-        entries = [entry for entry in os.scandir(folder) if not HIDDEN.match(entry.name)]
+        entries = sorted((one for one in os.scandir(folder) if not HIDDEN.match(one.name)), key=lambda one: one.name)
     except OSError as error:
         raise Refused(f"{folder}: expected a folder that genrun export wrote ({error.strerror})") from None
     if links := [entry.name for entry in entries if entry.is_symlink()]:
