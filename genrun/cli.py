@@ -20,7 +20,7 @@ from genrun.system.streams import lost_output, open_streams
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-VERBS = ("compare", "evaluate", "list", "new", "prune", "refit", "rm", "sample", "show")
+VERBS = ("compare", "evaluate", "export", "import", "list", "new", "prune", "refit", "rm", "sample", "show")
 
 
 def main() -> NoReturn:
@@ -51,7 +51,9 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
     except OSError as error:
         raise Refused(f"the current folder cannot be read ({error.strerror}); change to another one with cd") from None
     if arguments[:1] and arguments[0] in VERBS:
-        return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
+        # `import` is a word of Python, which cannot be the name of a module
+        module = "import_" if arguments[0] == "import" else arguments[0]
+        return importlib.import_module(f"genrun.verbs.{module}").main(arguments[1:])
     if {"--help", "-h"} & set(arguments):
         from genrun.verbs import help
 

@@ -16,6 +16,7 @@ ROOMS = [
     "cli",
     "verbs",
     "sweeps",
+    "sharing",
     "run",
     "dry_run",
     "stages",
@@ -60,13 +61,14 @@ FORBIDDEN = {
     "data": {"hydra"},
     "inference": {"hydra"},
     "report": {"hydra"},
+    "sharing": {"hydra"},
     "evaluation": {"hydra"},
     "callbacks": {"hydra"},
     "training": {"hydra"},
     "stages": {"hydra"},
 }
 # These see a method through genrun.types only; the base class may stand in an annotation.
-NO_METHOD = ("evaluation", "figures", "callbacks", "report", "inference", "system")
+NO_METHOD = ("evaluation", "figures", "callbacks", "report", "inference", "system", "sharing")
 # Only these know Hydra; compat hides its private names.
 KNOW_HYDRA = {"cli", "verbs", "sweeps", "run", "config", "compat"}
 

@@ -44,6 +44,7 @@ STATUS: Form = {
     "error_kind?": TEXT,
     "phases?": {ANY: _PHASE},
     "sampling_seconds?": NUMBER,
+    "imported?": {"from": str, "exported": str},
     **{f"{key}?": form for key, form in _PHASE.items()},
 }
 RESULTS: Form = {

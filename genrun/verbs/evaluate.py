@@ -243,6 +243,11 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
     """
     run = open_checked(folder, trust=trust, data=True, finished=True)
+    if not (folder / "samples.npz").is_file() and "imported" in run.status:
+        drawn = f"genrun sample {folder} --n {run.config.sample.n} --out samples.npz"
+        raise Refused(
+            f"{folder} was imported without samples.npz; {drawn} draws them, and genrun evaluate samples.npz data=… judges them"
+        )
     if not (folder / "samples.npz").is_file():
         raise Refused(f"{folder} has no samples.npz; give its command again first")
 

@@ -23,6 +23,8 @@ genrun list [model=vae …]                         the runs, the newest first
 genrun show RUN                                   state, table and grid of a run
 genrun compare [RUN …] [--out table.md]           the leaderboard: mean ± deviation over seeds
 genrun rm RUN … | prune RUN …                     delete runs, or only what finished runs no longer need
+genrun export RUN [--license mit]                 a folder for others: weights, ONNX, plain torch, a model card
+genrun import FOLDER                              a run of such a folder; no code of it is run
 genrun new method NAME                            write the two files of a method of your own
 
 RUN is a folder, an id or its beginning, last, best, or best:model=vae,data=mnist

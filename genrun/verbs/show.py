@@ -50,7 +50,8 @@ def state_line(run: RunSummary) -> str:
     """Describe how far a run is, and why it stopped."""
     epoch = f", epoch {run.status['epoch']}" if "epoch" in run.status else ""
     error = f": {run.status['error']}" if run.state in ("failed", "interrupted") and run.status.get("error") else ""
-    return f"{run.state}{epoch}{error}"
+    origin = f", imported from {run.status['imported'].get('from')}" if "imported" in run.status else ""
+    return f"{run.state}{epoch}{origin}{error}"
 
 
 def show_picture(file: os.PathLike) -> None:
