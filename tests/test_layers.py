@@ -18,6 +18,7 @@ ROOMS = [
     "sweeps",
     "run",
     "dry_run",
+    "explore",
     "stages",
     "training",
     "parts",
@@ -64,9 +65,10 @@ FORBIDDEN = {
     "callbacks": {"hydra"},
     "training": {"hydra"},
     "stages": {"hydra"},
+    "explore": {"hydra", "pytorch_lightning", "lightning_fabric"},
 }
 # These see a method through genrun.types only; the base class may stand in an annotation.
-NO_METHOD = ("evaluation", "figures", "callbacks", "report", "inference", "system")
+NO_METHOD = ("evaluation", "explore", "figures", "callbacks", "report", "inference", "system")
 # Only these know Hydra; compat hides its private names.
 KNOW_HYDRA = {"cli", "verbs", "sweeps", "run", "config", "compat"}
 

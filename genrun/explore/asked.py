@@ -54,7 +54,9 @@ class Asked:
         """
         text = self.words.get(name, choices[0])
         if text not in choices:
-            raise Refused(f"{name}: expected one of {', '.join(choices)}, got {text[:40]!r}{nearest(text[:40], choices)}")
+            raise Refused(
+                f"{name}: expected one of {', '.join(choices)}, got {text[:40]!r}{nearest(text[:40], choices)}"
+            )
         return text
 
     def seed(self) -> int:

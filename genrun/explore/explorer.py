@@ -17,9 +17,9 @@ from genrun.explore.asked import Asked
 from genrun.explore.codes import REACH, SLIDERS, WAYS, Codes, path
 from genrun.explore.neighbours import Neighbours
 from genrun.figures.grid import picture, png_bytes
-from genrun.inference import balanced_labels, check_images, grid_labels, labels_for, seeded
+from genrun.inference import check_images, grid_labels, labels_for, seeded
 from genrun.methods.method import Method
-from genrun.types import Continuous, Encodes, Facts, Trajectory
+from genrun.types import Continuous, Decodes, Encodes, Facts, Trajectory
 
 COLUMNS = 10  # samples in a row
 STEPS = 8  # pictures on the way between two images
@@ -78,7 +78,7 @@ class Explorer:
         """Return between what one can interpolate: training images, samples."""
         known = Codes.known(self.method, self.train)
         images = ["images"] if known and self.train is not None else []
-        return images + (["samples"] if hasattr(self.method, "decode_codes") and isinstance(self.method, Encodes) else [])
+        return images + (["samples"] if isinstance(self.method, Decodes) and isinstance(self.method, Encodes) else [])
 
     # ------------------------------------------------------------------------------------------------------- requests
 
@@ -144,7 +144,9 @@ class Explorer:
 
         Parameters: class, start (mean, random), seed, and d1 … d8 in standard deviations.
         """
-        label = self.label(asked, "class", self.facts.num_classes if self.train is not None else self.method.num_classes)
+        label = self.label(
+            asked, "class", self.facts.num_classes if self.train is not None else self.method.num_classes
+        )
         if label is None and self.method.num_classes:
             label = 0
         steps = [asked.real(f"d{k + 1}", 0, REACH) for k in range(SLIDERS)]
@@ -153,7 +155,7 @@ class Explorer:
         of_class = None if label is None else torch.tensor([label])
         images = self.decode(code, of_class)
         shares = self.codes.directions(label).shares[:SLIDERS].tolist()
-        return View(self.shown(images, "decoded", of_class).pictures, shares)
+        return View(self.shown(images, "decoded", of_class if self.method.num_classes else None).pictures, shares)
 
     def interpolation(self, asked: Asked) -> View:
         """Decode codes on the way from one image to another; both images stand at the ends.
@@ -166,7 +168,9 @@ class Explorer:
         source, way = asked.choice("source", self.sources()), asked.choice("way", WAYS)
         ends = [self.label(asked, f"class_{end}", self.facts.num_classes) for end in "ab"]
         if source == "images":
-            index = torch.tensor([self.place(asked, f"number_{end}", label) for end, label in zip("ab", ends, strict=True)])
+            index = torch.tensor(
+                [self.place(asked, f"number_{end}", label) for end, label in zip("ab", ends, strict=True)]
+            )
             images, labels = self.train.images(index), self.train.labels[index]
             codes = self.codes.of_images(index)
         else:
@@ -212,7 +216,9 @@ class Explorer:
         last = len(states) - 1
         return View(
             [
-                Picture(pixels, f"{k} of {last}", f"state {k} of {last} on the way to a sample{self.of_class(labels, 0)}")
+                Picture(
+                    pixels, f"{k} of {last}", f"state {k} of {last} on the way to a sample{self.of_class(labels, 0)}"
+                )
                 for k, pixels in enumerate(as_pixels(states))
             ]
         )
@@ -238,7 +244,9 @@ class Explorer:
 
     def decode(self, codes: Tensor, labels: Tensor | None) -> Tensor:
         """Decode codes (n, D), with their labels (n,) if the method is conditional: (n, C, H, W) on the CPU."""
-        return self.method.decode_codes(codes.to(self.method.device), self.on_device(labels) if self.method.num_classes else None).cpu()
+        return self.method.decode_codes(
+            codes.to(self.method.device), self.on_device(labels) if self.method.num_classes else None
+        ).cpu()
 
     def on_device(self, labels: Tensor | None) -> Tensor | None:
         return None if labels is None else labels.to(self.method.device)
