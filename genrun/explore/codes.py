@@ -89,8 +89,8 @@ def path(start: Tensor, end: Tensor, count: int, way: str) -> Tensor:
     """
     t = torch.linspace(0, 1, count).to(start)[:, None]
     if way == "spherical":
-        cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1).item()
+        cosine = torch.nn.functional.cosine_similarity(start.double(), end.double(), dim=0).clamp(-1, 1).item()
         omega = math.acos(cosine)
-        if math.sin(omega) > 1e-4:  # otherwise they point the same or opposite ways, and there is no such circle
+        if math.sin(omega) > 1e-3:  # otherwise they point the same or opposite ways, and there is no such circle
             return (((1 - t) * omega).sin() * start + (t * omega).sin() * end) / math.sin(omega)
     return (1 - t) * start + t * end

@@ -109,11 +109,11 @@ class Explorer:
     def as_picture(self, match: Any) -> Picture:
         """Return a training image with its number, its class and its difference."""
         name = self.name_of(match.label)
-        of_class = f"{name}, " if name else ""
+        of_class = f", class {name}" if name else ""
         return Picture(
             match.image,
-            f"{of_class}№ {match.index}, {match.difference:.2f}",
-            f"training image {match.index}{f', class {name}' if name else ''}, root mean square difference {match.difference:.3f}",
+            f"{name}\n{match.difference:.2f}".strip(),
+            f"training image {match.index}{of_class}, root mean square difference {match.difference:.3f}",
         )
 
     def made(self, name: str, words: Mapping[str, str]) -> View:
@@ -263,7 +263,7 @@ class Explorer:
         names = ["" if labels is None else self.name_of(int(labels[k])) for k in range(len(images))]
         return View(
             [
-                Picture(pixels, name or what, f"{what} {k + 1}{f' of class {name}' if name else ''}")
+                Picture(pixels, name or f"{what} {k + 1}", f"{what} {k + 1}{f' of class {name}' if name else ''}")
                 for k, (pixels, name) in enumerate(zip(as_pixels(images), names, strict=True))
             ]
         )

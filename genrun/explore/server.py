@@ -111,9 +111,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             answer = self.server.answers[path](asked)
         except Exception as error:
-            self.send_error(400 if isinstance(error, Refused) else 500, one_line(error))
             if not isinstance(error, GenrunError):
                 print(f"genrun: {path}: {type(error).__name__}: {one_line(error)}", file=sys.stderr)
+            self.send_error(400 if isinstance(error, Refused) else 500, one_line(error))
             return
         self.send_json(200, answer)
 

@@ -14,7 +14,7 @@ async function ask(kind, view, parameters) {
 
 function figure(shown) {
   const made = document.createElement("figure"), image = new Image(), caption = document.createElement("figcaption");
-  [image.src, image.alt, caption.textContent] = [shown.png, shown.alt, shown.caption];
+  [image.src, image.alt, image.title, caption.textContent] = [shown.png, shown.alt, shown.alt, shown.caption];
   made.append(image, caption);
   return made;
 }
@@ -80,7 +80,10 @@ class Panel {
     this.again = this.busy;
     if (this.busy) return;
     this.busy = true;
-    const slow = setTimeout(() => this.section.setAttribute("aria-busy", "true"), 400);
+    const slow = setTimeout(() => {
+      this.section.setAttribute("aria-busy", "true");
+      this.say("computing …");
+    }, 400);
     const parameters = this.parameters();
     parameters.delete("step");
     try {
@@ -90,7 +93,7 @@ class Panel {
       this.show();
       if (hasImages) this.timer = setTimeout(() => this.compare(parameters), PATIENCE);
     } catch (error) {
-      this.say(error.message);
+      this.say(error.message, true);
     }
     clearTimeout(slow);
     this.section.removeAttribute("aria-busy");
@@ -104,14 +107,14 @@ class Panel {
       const { closest } = await ask("closest", this.view, parameters);
       if (answer === this.answer) this.closest = closest;
     } catch (error) {
-      this.say(error.message);
+      this.say(error.message, true);
     }
     this.show();
   }
 
-  say(text) {
+  say(text, bad = false) {
     this.status.textContent = text;
-    this.status.classList.toggle("bad", text !== "");
+    this.status.classList.toggle("bad", bad);
   }
 
   show() {
@@ -131,7 +134,7 @@ class Panel {
     }));
     if (shares) this.form.querySelectorAll(".sliders label").forEach((label, k) => {
       for (const part of [label, ...[1, 2].map((n) => this.form.querySelectorAll(".sliders > *")[3 * k + n])]) part.hidden = k >= shares.length;
-      label.querySelector("span").textContent = k < shares.length ? `${(100 * shares[k]).toFixed(0)} % of the variance` : "";
+      label.querySelector("span").textContent = k < shares.length ? `${(100 * shares[k]).toFixed(0)} %` : "";
     });
   }
 
