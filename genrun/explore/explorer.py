@@ -261,10 +261,11 @@ class Explorer:
     def shown(self, images: Tensor, what: str, labels: Tensor | None) -> View:
         """Return images (n, C, H, W) with the names of their classes (n,)."""
         names = ["" if labels is None else self.name_of(int(labels[k])) for k in range(len(images))]
+        said = [what] if len(images) == 1 else [f"{what} {k + 1}" for k in range(len(images))]
         return View(
             [
-                Picture(pixels, name or f"{what} {k + 1}", f"{what} {k + 1}{f' of class {name}' if name else ''}")
-                for k, (pixels, name) in enumerate(zip(as_pixels(images), names, strict=True))
+                Picture(pixels, name or one, f"{one} of class {name}" if name else one)
+                for pixels, name, one in zip(as_pixels(images), names, said, strict=True)
             ]
         )
 

@@ -6,7 +6,9 @@ const FRAME = 90; // ms of a state while playing
 const hasImages = document.querySelector("[data-closest]") !== null;
 
 async function ask(kind, view, parameters) {
-  const answer = await fetch(`/${kind}/${view}?${parameters}`, { headers: { "X-Genrun-Token": TOKEN } });
+  const answer = await fetch(`/${kind}/${view}?${parameters}`, { headers: { "X-Genrun-Token": TOKEN } }).catch(() => {
+    throw new Error("no answer: genrun explore has ended; start it again, and add the part after # to its new address");
+  });
   const content = await answer.json();
   if (!answer.ok) throw new Error(content.error);
   return content;
@@ -67,8 +69,10 @@ class Panel {
   }
 
   label() {
-    const source = this.form.elements.source?.value;
-    for (const part of this.form.querySelectorAll("[data-source]")) part.hidden = part.dataset.source !== source;
+    for (const part of this.form.querySelectorAll("[data-when]")) {
+      const [name, value] = part.dataset.when.split("=");
+      part.hidden = this.form.elements[name].value !== value;
+    }
     for (const slider of this.form.querySelectorAll("[type=range]")) {
       if (slider !== this.frames) slider.nextElementSibling.value = slider.value;
     }
@@ -105,11 +109,12 @@ class Panel {
     const answer = this.answer;
     try {
       const { closest } = await ask("closest", this.view, parameters);
-      if (answer === this.answer) this.closest = closest;
+      if (answer !== this.answer) return; // another picture is shown by now
+      this.closest = closest;
+      this.show();
     } catch (error) {
       this.say(error.message, true);
     }
-    this.show();
   }
 
   say(text, bad = false) {
@@ -132,17 +137,16 @@ class Panel {
       if (this.closest) below.append(...this.closest[k].map(figure));
       return made;
     }));
-    if (shares) this.form.querySelectorAll(".sliders label").forEach((label, k) => {
-      for (const part of [label, ...[1, 2].map((n) => this.form.querySelectorAll(".sliders > *")[3 * k + n])]) part.hidden = k >= shares.length;
-      label.querySelector("span").textContent = k < shares.length ? `${(100 * shares[k]).toFixed(0)} %` : "";
+    if (shares) this.form.querySelectorAll(".sliders > div").forEach((row, k) => {
+      row.hidden = k >= shares.length; // codes of fewer values have fewer directions
+      row.querySelector("span").textContent = `${(100 * shares[k]).toFixed(0)} %`;
     });
   }
 
   play() {
     const button = this.form.querySelector("[data-do=play]"), last = this.answer.pictures.length - 1;
     const stop = () => {
-      clearInterval(this.playing);
-      this.playing = null;
+      this.playing = clearInterval(this.playing);
       button.textContent = "play";
       keep();
     };
