@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import webbrowser
 from argparse import Namespace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from genrun.errors import GenrunError, Refused, one_line
 from genrun.runs.find import find_run
+from genrun.system.console import say, screen
 from genrun.verbs.arguments import Arguments, open_checked, outputs_folder
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from genrun.data.images import Images
     from genrun.explore.explorer import Explorer
     from genrun.runs.open import OpenRun
@@ -35,6 +39,7 @@ def main(arguments: list[str]) -> int:
         raise Refused(
             f"{run.folder.path}: its data are points, which are no pictures to look at; `genrun show` names its figures"
         )
+    say(screen(), f"opening {run.folder.path} …")
     serve(run, *explorer_of(run, options, asked), asked)
     return 0
 
@@ -87,7 +92,7 @@ def explorer_of(run: OpenRun, options: list[str], asked: Namespace) -> tuple[Exp
     return Explorer(method, run.facts, train, config.sample.chunk), notice
 
 
-def training_images(run: OpenRun, config, *, trust: bool) -> tuple[Images | None, str]:
+def training_images(run: OpenRun, config: DictConfig, *, trust: bool) -> tuple[Images | None, str]:
     """Read the training images of a run; if they are not there, return None and a line that says so."""
     from genrun.verbs.evaluate import data_of
 
@@ -99,11 +104,8 @@ def training_images(run: OpenRun, config, *, trust: bool) -> tuple[Images | None
 
 def serve(run: OpenRun, explorer: Explorer, notice: str, asked: Namespace) -> None:
     """Serve the page until Ctrl-C."""
-    from functools import partial
-
     from genrun.explore.page import page
     from genrun.explore.server import Server
-    from genrun.system.console import say, screen
 
     title = {
         "run": run.folder.path.resolve().name,
