@@ -20,7 +20,9 @@ from genrun.system.streams import lost_output, open_streams
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-VERBS = ("compare", "evaluate", "export", "import", "list", "new", "prune", "refit", "rm", "sample", "show")
+VERBS = (
+    *("compare", "evaluate", "explore", "export", "import", "list", "new", "prune", "refit", "rm", "sample", "show"),
+)
 
 
 def main() -> NoReturn:

@@ -21,6 +21,7 @@ FLOORS = [
             ("verbs/", "evaluate, refit,\nsample, new", ""),
             ("sweeps/", "scheduler, jobs;\nlaunchers, searches", ""),
             ("sharing/", "folders for others:\nwrite, receive", ""),
+            ("explore/", "a trained method\nin the browser", ""),
         ],
     ),
     (

@@ -17,6 +17,7 @@ ROOMS = [
     "verbs",
     "sweeps",
     "sharing",
+    "explore",
     "run",
     "dry_run",
     "stages",
@@ -66,9 +67,10 @@ FORBIDDEN = {
     "callbacks": {"hydra"},
     "training": {"hydra"},
     "stages": {"hydra"},
+    "explore": {"hydra", "pytorch_lightning", "lightning_fabric"},
 }
 # These see a method through genrun.types only; the base class may stand in an annotation.
-NO_METHOD = ("evaluation", "figures", "callbacks", "report", "inference", "system", "sharing")
+NO_METHOD = ("evaluation", "explore", "figures", "callbacks", "report", "inference", "system", "sharing")
 # Only these know Hydra; compat hides its private names.
 KNOW_HYDRA = {"cli", "verbs", "sweeps", "run", "config", "compat"}
 

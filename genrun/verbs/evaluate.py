@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
+    from genrun.data.module import ImageData
     from genrun.evaluation.judge import Judge
     from genrun.runs.open import OpenRun
+    from genrun.types import Facts
 
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
 HELP = """The default is evaluation=full.
@@ -161,8 +163,8 @@ def config_to_judge_by(run: OpenRun, cfg: DictConfig, *, moved: bool = False) ->
     return config
 
 
-def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool) -> Judge:
-    """Build the judge for the data that a run was trained on.
+def data_of(run: OpenRun, config: DictConfig, *, trust: bool) -> tuple[Facts, ImageData]:
+    """Build the data module for the data that a run was trained on, and read its facts.
 
     Args:
         config: see `config_to_judge_by`.
@@ -171,16 +173,29 @@ def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool)
     Raises:
         Refused: the data is missing or differs from that of the run, or the configuration names a function that is not trusted.
     """
+    from genrun.config.schema import check
     from genrun.config.trust import TRUSTED_DATA, check_trusted
     from genrun.data.facts import described_data
+    from genrun.parts import build_data, read_facts
 
     if not trust:
         check_trusted(described_data(config), "data", TRUSTED_DATA)
-    judge = make_judge(config, console)
-    if judge.facts.checksum != run.facts.checksum:
-        seen = f"checksum {run.facts.checksum[:8]}, here {judge.facts.checksum[:8]}"
+    check(config)
+    facts, data = read_facts(config)
+    if facts.checksum != run.facts.checksum:
+        seen = f"checksum {run.facts.checksum[:8]}, here {facts.checksum[:8]}"
         raise Refused(f"{run.folder.path} was trained on other data ({seen})")
-    return judge
+    return facts, data or build_data(config)
+
+
+def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool) -> Judge:
+    """Build the judge for the data that a run was trained on; see `data_of`."""
+    from genrun.parts import build_judge, with_facts
+    from genrun.system.hardware import set_threads
+
+    facts, data = data_of(run, config, trust=trust)
+    set_threads(config.hardware.threads)
+    return build_judge(with_facts(config, facts), data, console)
 
 
 def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:

@@ -17,6 +17,7 @@ genrun [group=choice ...] [option=value ...]      train, sample, evaluate and pl
 genrun -m model=a,b seed=0,1                      a sweep: a run for every combination
 genrun -m hydra/sweeper=optuna …                  a search; for a cluster: hydra/launcher=submitit_slurm|ray
 genrun sample RUN [--labels 2 --resolution 300]   new images from a finished run
+genrun explore RUN [--open]                       a finished run in the browser: codes, resolutions, closest images
 genrun evaluate RUN_OR_NPZ [data=mnist]           evaluate a run again, or samples of another program
 genrun refit RUN model/prior=choice               fit another prior to the codes of a finished run
 genrun list [model=vae …]                         the runs, the newest first
