@@ -52,7 +52,7 @@ def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
                 f"run.beside: {other.path} was trained on other data ({run.facts.checksum[:8]}, here {cfg.data.facts.checksum[:8]})"
             )
         check_trusted(to_container(run.config.model), f"run.beside: {other.path}: model")
-        for record in (run.results, run.metrics, run.method):
+        for record in (run.folder.results, run.metrics, run.method):
             try:
                 record()
             except Refused as error:

@@ -101,7 +101,7 @@ def groups(runs: list[Path]) -> list[dict[str, Any]]:
     for path in runs:
         with contextlib.suppress(Refused):  # its own command says what is wrong with it
             run = open_run(path)
-            run.results(), run.metrics()
+            run.folder.results(), run.metrics()
             readable[str(path)] = run
             together.setdefault(run.status["group_id"], {})[run.status["id"]] = path
     members = [[readable[str(path)] for path in group.values()] for group in together.values()]
@@ -109,7 +109,7 @@ def groups(runs: list[Path]) -> list[dict[str, Any]]:
     for group, settings in zip(members, distinguishing_options([group[0].config for group in members]), strict=True):
         values: dict[str, list[float]] = {}
         for run in group:
-            for row in run.results()["rows"]:
+            for row in run.folder.results()["rows"]:
                 if isinstance(row["value"], int | float):
                     values.setdefault(row["name"], []).append(row["value"])
             if (score := last_score(run.metrics())) is not None:
