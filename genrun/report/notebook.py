@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from genrun.config.extras import to_install
 from genrun.errors import Refused, nearest, one_line, printable
+from genrun.report.groups import groups, not_measured
 from genrun.report.tables import HEADINGS, lines
+from genrun.report.verdict import verdict
 from genrun.runs.find import RunSummary, as_text, matching, runs_below
 from genrun.runs.open import OpenRun
 from genrun.system.files import read_regular
@@ -55,6 +57,11 @@ class Results(Mapping[str, float | str | None]):
     def __repr__(self) -> str:
         return f"Results({self._values!r})"
 
+    @property
+    def verdict(self) -> str:
+        """One plain sentence: how good, how varied and how original the samples are; empty if nothing was measured that says it."""
+        return verdict(self.record)
+
     def frame(self) -> DataFrame:
         """Return the table as a DataFrame: a row for each metric, with its value, its spread, and `real`: the value of real images.
 
@@ -90,21 +97,27 @@ class NotebookRun(OpenRun):
         return f"<run {printable(str(self.folder.path))}: {printable(self.state)}>"
 
     def _repr_html_(self) -> str:
-        """Return the state, the table and the grid of samples as HTML, in which nothing of the run folder is read as HTML."""
+        """Return the state, the verdict, the grid of samples and the table as HTML, in which nothing of the run folder is read as HTML."""
+        try:
+            results = self.folder.results()
+            said, below = verdict(results), html_table(results["rows"])
+        except Refused as error:
+            said, below = "", f"<p>{shown(one_line(error))}</p>"
         grid = picture(self.folder.samples / "final.png", self.folder.path)
         return (
-            f"<p><b>{shown(self.folder.path)}</b>: {shown(self.state)}</p>"
-            f'<div style="display: flex; flex-wrap: wrap; gap: 1.5em; align-items: flex-start">{grid}{self._table()}</div>'
+            f"<p><b>{shown(self.folder.path)}</b>: {shown(self.state)}{'<br>' if said else ''}{shown(said)}</p>"
+            f'<div style="display: flex; flex-wrap: wrap; gap: 1.5em; align-items: flex-start">{grid}<div>{below}</div></div>'
         )
 
-    def _table(self) -> str:
-        try:
-            rows = lines(self.folder.results()["rows"])
-        except Refused as error:
-            return f"<p>{shown(one_line(error))}</p>"
-        head = "".join(f"<th>{shown(heading)}</th>" for heading in HEADINGS)
-        body = "".join(f"<tr>{''.join(f'<td>{shown(cell)}</td>' for cell in line)}</tr>" for line in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+def html_table(rows: list[dict[str, Any]]) -> str:
+    """Return rows of results.json as an HTML table in groups, with a line for those that were not measured."""
+    head, body = "".join(f"<th>{shown(heading)}</th>" for heading in HEADINGS), ""
+    for group in groups(rows):
+        body += f'<tr><th colspan="{len(HEADINGS)}" style="text-align: left">{shown(group.name)}</th></tr>'
+        body += "".join(f"<tr>{''.join(f'<td>{shown(cell)}</td>' for cell in line)}</tr>" for line in lines(group.rows))
+    missing = "".join(f"<p>{shown(line)}</p>" for line in not_measured(rows))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{missing}"
 
 
 def shown(text: object) -> str:

@@ -46,7 +46,9 @@ def test_without_pandas_one_line_says_what_to_install(run, monkeypatch):
 def test_a_run_shows_its_table_and_its_grid(run):
     html = run._repr_html_()
     assert repr(run) == f"<run {run.folder.path}: done>" and f"{run.folder.path}</b>: done" in html
-    assert html.count("<tr>") == len(run.results()) + 1 and '<img src="data:image/png;base64,iVBOR' in html
+    assert all(f"<td>{name}" in html for name in run.results()) and html.count("<tr>") > len(run.results()) + 1
+    assert run.results().verdict == "" and html.count("<p>") == 1  # nothing was measured but the cost
+    assert '<img src="data:image/png;base64,iVBOR' in html
     (run.folder.path / "results.json").unlink()
     assert "results.json is missing" in run._repr_html_()
 
