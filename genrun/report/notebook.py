@@ -74,7 +74,8 @@ class Results(Mapping[str, float | str | None]):
             raise Refused(f"a DataFrame needs pandas: {to_install('notebook')}") from None
         rows = self.record["rows"]
         table = {column: [row.get(entry) for row in rows] for column, entry in COLUMNS.items()}
-        return pandas.DataFrame(table, index=pandas.Index([row["name"] for row in rows], name="metric"))
+        frame = pandas.DataFrame(table, index=pandas.Index([row["name"] for row in rows], name="metric"))
+        return frame.astype({"spread": float, "real": float})
 
 
 class NotebookRun(OpenRun):

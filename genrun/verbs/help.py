@@ -19,6 +19,9 @@ genrun -m hydra/sweeper=optuna …                  a search; for a cluster: hyd
 genrun sample RUN [--labels 2 --resolution 300]   new images from a finished run
 genrun evaluate RUN_OR_NPZ [data=mnist]           evaluate a run again, or samples of another program
 genrun refit RUN model/prior=choice               fit another prior to the codes of a finished run
+genrun figures RUN [--only tsne …] [--list]       draw a run's figures again
+genrun explain model=vae [trainer.max_epochs …]   every option with its comment, value and type
+genrun doctor                                     what is there, missing with the command that gets it, and wrong
 genrun new method NAME                            write the two files of a method of your own
 
 Groups and what may be chosen in each
@@ -36,6 +39,7 @@ Flags
   --config-dir   your own folder of configuration groups   --debug     show tracebacks
   -m             sweep; with --dry-run: list its jobs      --trust     (verbs) allow classes of other packages
   -sc install=bash|zsh|fish   shell completion             --hydra-help   Hydra's own flags
+  --version      genrun's version
 
 The same command again prints the table of a finished run, and resumes an interrupted run."""
 NOT_GROUPS = ("hydra", "expected", "__pycache__")  # folders of conf/ that a user does not choose from

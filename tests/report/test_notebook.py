@@ -35,6 +35,7 @@ def test_the_table_is_a_dataframe(run):
     assert list(frame.columns) == ["value", "spread", "real", "best", "protocol", "note"]
     assert frame.loc["parameters", "value"] == run.results()["parameters"]
     assert frame.iloc[0][["real", "spread"]].tolist() == [0.5, 0.1] and frame["real"].isna().iloc[-1]
+    assert frame["real"].dtype == float == frame["spread"].dtype
 
 
 def test_without_pandas_one_line_says_what_to_install(run, monkeypatch):
