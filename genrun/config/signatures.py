@@ -59,7 +59,6 @@ FOREIGN = {  # beginning of a class's name → its arguments
 }  # fmt: skip
 
 
-@cache
 def arguments_of(target: str) -> dict[str, Argument]:
     """Return the arguments of the class or function that a `_target_` names; empty if its source is not found.
 
@@ -70,8 +69,12 @@ def arguments_of(target: str) -> dict[str, Argument]:
             return arguments
     module, _, name = target.rpartition(".")
     file = source_of(module)
-    if file is None:
-        return {}
+    return {} if file is None else _arguments_in(file, module, name)
+
+
+@cache
+def _arguments_in(file: Path, module: str, name: str) -> dict[str, Argument]:
+    """Return the arguments of a class or function of a module, given its file."""
     try:
         tree = ast.parse(file.read_text())
     except (OSError, SyntaxError, ValueError):
@@ -83,7 +86,7 @@ def arguments_of(target: str) -> dict[str, Argument]:
             )
     # a module may offer a class of another one
     imported = _imports(tree).get(name)
-    return arguments_of(imported) if imported and imported != target else {}
+    return arguments_of(imported) if imported and imported != f"{module}.{name}" else {}
 
 
 def source_of(module: str) -> Path | None:

@@ -127,7 +127,7 @@ def comparison_table(cfg: DictConfig, folder: RunFolder, rows: list[dict[str, An
     others = [open_run(other.path) for other in runs_beside(cfg, folder)]
     if not others:
         return {}
-    tables = [rows, *(run.results()["rows"] for run in others)]
+    tables = [rows, *(run.folder.results()["rows"] for run in others)]
     settings = distinguishing_options([cfg, *(run.config for run in others)])
     names = [folder.path.name, *(run.folder.path.name for run in others)]
     runs = [

@@ -27,6 +27,7 @@ MODULES = {  # module that is missing → the extra that brings it
     "submitit": "submitit",
     "ray": "ray",
     "optuna.samplers": "optuna",
+    "pandas": "notebook",
 }
 
 
