@@ -31,16 +31,16 @@ def test_only_the_named_figures_are_drawn_and_the_run_stays_done(run_folder, mon
     before, status = files(run_folder), run_folder.status()
     keys = stage_keys(read_config(run_folder.path), run_folder)
     assert run_folder.finished(keys)
-    (run_folder.figures / "basis.png").unlink()
+    (run_folder.figures / "closest_samples.png").unlink()
     assert not run_folder.finished(keys)
-    assert genrun("figures", str(run_folder.path), "--only", "basis,curves", monkeypatch=monkeypatch) == 0
+    assert genrun("figures", str(run_folder.path), "--only", "closest_samples,curves", monkeypatch=monkeypatch) == 0
     after = files(run_folder)
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
     }
-    assert {name for name in after if after[name] != before[name]} == {"basis.png", "curves.png"}
+    assert {name for name in after if after[name] != before[name]} == {"closest_samples.png", "curves.png"}
     out = capsys.readouterr().out.splitlines()
-    assert out == [str(run_folder.figures / name) for name in ("curves.png", "basis.png")]
+    assert out == [str(run_folder.figures / name) for name in ("curves.png", "closest_samples.png")]
     assert run_folder.finished(keys)
     now = run_folder.status()["stages"]
     assert set(now["figures"]["outputs"]) == set(status["stages"]["figures"]["outputs"])
