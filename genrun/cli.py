@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from genrun import __version__
 from genrun.compat import flags_of, hydra_argument_parser
 from genrun.errors import Interrupted, Refused, as_genrun_error, did_you_mean, nearest, print_error
 from genrun.system.streams import lost_output, open_streams
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VERBS = (
-    *("compare", "evaluate", "explore", "export", "import", "list", "new", "prune", "refit", "rm", "sample", "show"),
+    *("compare", "doctor", "evaluate", "explain", "explore", "export", "figures", "import", "list", "new"),
+    *("prune", "refit", "rm", "sample", "show"),
 )
 
 
@@ -60,6 +62,9 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
         from genrun.verbs import help
 
         return help.main(arguments)
+    if "--version" in arguments:
+        print(f"genrun {__version__}")
+        return 0
 
     from genrun.config.compose import check_config_dir
 

@@ -59,6 +59,11 @@ def raw_values(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{key}", child._value()
 
 
+def raw_value(node: DictConfig, key: str) -> Any:
+    """Return the value at a dotted key as it is written: an interpolation as text, a missing value as `???`."""
+    return dict(raw_values(node)).get(key)
+
+
 def read_checkpoint(path: str | Path, map_location: Any) -> dict[str, Any]:
     """Read a checkpoint as Lightning does, without running code from it."""
     from lightning_fabric.utilities.cloud_io import _load

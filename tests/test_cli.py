@@ -231,3 +231,13 @@ def test_a_user_without_a_home_folder_has_no_cache(monkeypatch):
     cfg = compose(["data=digits"])
     cfg.paths.cache = "~/.cache/genrun"
     assert read_facts(cfg)[0].train_size == 1300 and not cache_folder(cfg).parent.is_dir()
+
+
+def test_version_is_that_of_genrun_and_needs_no_library():
+    script = (
+        "import sys; sys.argv = ['genrun', '--version']\n"
+        "for slow in 'hydra omegaconf torch rich yaml numpy'.split(): sys.modules[slow] = None\n"
+        "from genrun.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "genrun 0.1.0\n", "")

@@ -26,6 +26,9 @@ genrun compare [RUN …] [--out table.md]           the leaderboard: mean ± dev
 genrun rm RUN … | prune RUN …                     delete runs, or only what finished runs no longer need
 genrun export RUN [--license mit]                 a folder for others: weights, ONNX, plain torch, a model card
 genrun import FOLDER                              a run of such a folder; no code of it is run
+genrun figures RUN [--only tsne …] [--list]       draw a run's figures again
+genrun explain model=vae [trainer.max_epochs …]   every option with its comment, value and type
+genrun doctor                                     what is there, missing with the command that gets it, and wrong
 genrun new method NAME                            write the two files of a method of your own
 
 RUN is a folder, an id or its beginning, last, best, or best:model=vae,data=mnist
@@ -45,6 +48,7 @@ Flags
   --config-dir   your own folder of configuration groups   --debug     show tracebacks
   -m             sweep; with --dry-run: list its jobs      --trust     (verbs) allow classes of other packages
   -sc install=bash|fish   shell completion (zsh: bash)     --hydra-help   Hydra's own flags
+  --version      genrun's version
 
 The same command again prints the table of a finished run, and resumes an interrupted run."""
 NOT_GROUPS = ("hydra", "expected", "__pycache__")  # folders of conf/ that a user does not choose from

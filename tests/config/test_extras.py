@@ -28,6 +28,7 @@ MODULES = {  # module that is missing → the extra that brings it
     "submitit": "submitit",
     "ray": "ray",
     "optuna.samplers": "optuna",
+    "pandas": "notebook",
 }
 
 
