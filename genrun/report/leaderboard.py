@@ -161,13 +161,17 @@ def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str
 
 
 def best_lines(lines: Sequence[Line], metric: str, floor: float | None) -> list[Line]:
-    """Return the lines whose mean of a metric is best: highest, lowest, or nearest to that of real images; empty if unknown."""
+    """Return the lines whose mean of a metric is best: highest, lowest, or nearest to that of real images.
+
+    Empty if it is not known which values are good, or if all lines have the same.
+    """
     have = [line for line in lines if metric in line.metrics]
     worth = {line_id: distance_to_best(line, metric, floor) for line_id, line in enumerate(have)}
     if len(have) < 2 or None in worth.values():
         return []
     least = min(worth.values())
-    return [line for line_id, line in enumerate(have) if worth[line_id] == least]
+    best = [line for line_id, line in enumerate(have) if worth[line_id] == least]
+    return best if len(best) < len(have) else []
 
 
 def distance_to_best(line: Line, metric: str, floor: float | None) -> float | None:

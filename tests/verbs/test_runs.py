@@ -96,7 +96,7 @@ def test_show_tells_state_command_and_table(outputs, capsys):
     assert show.main(["v1"]) == 0
     out = capsys.readouterr().out
     assert "vae on digits, v1: done, epoch 2\ngenrun model=vae data=digits seed=1 run.name=v1\n" in out
-    assert "Fréchet distance" in out and f"run folder  {outputs.relative_to(outputs.parent)}/vae-digits/v1" in out
+    assert "Fréchet" in out and f"run folder  {outputs.relative_to(outputs.parent)}/vae-digits/v1" in out
     assert show.main([]) == 0 and "gan on digits, g0" in capsys.readouterr().out  # the latest
     assert show.main(["v0", "--json"]) == 0 and json.loads(capsys.readouterr().out)["id"] == "v0"
     with pytest.raises(Refused, match="expected one run, got 2"):
@@ -142,7 +142,7 @@ def test_compare_prints_or_writes_the_leaderboard(outputs, tmp_path, capsys):
         "vae",
         "gan",
     ]
-    assert "1.5 ± 0.71*" in said.out and "broken" in said.err
+    assert "1.50 ± 0.71*" in said.out and "broken" in said.err
     names = [f"{tmp_path}/b{ending}" for ending in (".md", ".csv", ".tex", ".json", ".png")]
     assert compare.main([word for name in names for word in ("--out", name)]) == 0
     assert capsys.readouterr().out.split() == names and Image.open(names[-1]).width > 400
