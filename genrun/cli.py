@@ -20,7 +20,7 @@ from genrun.system.streams import lost_output, open_streams
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-VERBS = ("compare", "evaluate", "list", "new", "refit", "rm", "sample", "show")
+VERBS = ("compare", "evaluate", "list", "new", "refit", "report", "rm", "sample", "show")
 
 
 def main() -> NoReturn:

@@ -19,6 +19,7 @@ genrun -m hydra/sweeper=optuna …                  a search; for a cluster: hyd
 genrun sample RUN [--labels 2 --resolution 300]   new images from a finished run
 genrun evaluate RUN_OR_NPZ [data=mnist]           evaluate a run again, or samples of another program
 genrun refit RUN model/prior=choice               fit another prior to the codes of a finished run
+genrun report RUNS… -o report.html                one HTML page about some runs, that one can mail
 genrun new method NAME                            write the two files of a method of your own
 
 Groups and what may be chosen in each
