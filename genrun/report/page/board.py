@@ -12,7 +12,6 @@ from genrun.report.groups import group_of
 from genrun.report.leaderboard import Line, best_lines, floor_metrics, leaderboard, wanted_columns
 from genrun.report.page.charts import Chart, Series, title_of
 from genrun.report.page.runs import ReportedRun
-from genrun.report.tables import number
 
 LONGEST = 40  # letters of a setting
 SECTIONS = {"fidelity": "quality", "diversity": "quality", "memorisation": "memorisation", "cost": "cost"}
@@ -28,7 +27,7 @@ class Board:
     Args:
         data: its name.
         sections: name of each group of columns, and how many columns it has.
-        columns: headings, with the arrow of the better direction.
+        columns: heading and metric of each column.
         floors: what real images get, a text for each column; empty if that is not known.
         rows: lines.
         charts: over all these runs.
@@ -36,7 +35,7 @@ class Board:
 
     data: str
     sections: list[tuple[str, int]]
-    columns: list[str]
+    columns: list[tuple[str, str]]
     floors: list[str]
     rows: list[Row]
     charts: list[Chart]
@@ -44,11 +43,21 @@ class Board:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a leaderboard: its name, the runs behind it, and for each column a text, a number to sort by, and whether it is the best."""
+    """A line of a leaderboard: its name, the runs behind it, and a cell for each column."""
 
     name: str
     runs: list[ReportedRun]
-    cells: list[tuple[str, float | None, bool]]
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value of the leaderboard: mean and deviation as texts, the number to sort by, and whether it is the best of its column."""
+
+    text: str
+    spread: str
+    value: float | None
+    best: bool
 
 
 def boards(runs: Sequence[ReportedRun]) -> list[Board]:
@@ -71,12 +80,12 @@ def board(runs: Sequence[ReportedRun]) -> Board:
     for metric in columns.values():
         section = "cost" if metric in COST else SECTIONS.get(group_of(metric), group_of(metric))
         sections[section] = sections.get(section, 0) + 1
-    named = [(label(line), [by_path[run.folder.path] for run in line.runs], line) for line in lines]
+    named = [(label(line), [by_path[run.folder.path] for run in sorted(line.runs, key=lambda run: str(run.option("seed")))], line) for line in lines]
     return Board(
         data=runs[0].summary.data,
         sections=list(sections.items()),
-        columns=list(columns),
-        floors=[number(floors[one]) if one in floors else "" for one in columns.values()] if floors else [],
+        columns=list(columns.items()),
+        floors=[rounded(floors[one]) if one in floors else "" for one in columns.values()] if floors else [],
         rows=[
             Row(name, members, [cell(line, metric, line in best[metric]) for metric in columns.values()])
             for name, members, line in named
@@ -85,9 +94,16 @@ def board(runs: Sequence[ReportedRun]) -> Board:
     )
 
 
-def cell(line: Line, metric: str, best: bool) -> tuple[str, float | None, bool]:
+def cell(line: Line, metric: str, best: bool) -> Cell:
     value = line.metrics.get(metric)
-    return ("–", None, False) if value is None else (str(value), value.mean, best)
+    if value is None:
+        return Cell("–", "", None, False)
+    return Cell(rounded(value.mean), "" if not value.deviation else rounded(value.deviation, 2), value.mean, best)
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """Format a number with few significant digits; a large one as a whole number, without an exponent."""
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 10**12 else f"{value:.{digits}g}"
 
 
 def label(line: Line) -> str:

@@ -143,11 +143,11 @@ class Chart:
         """Choose a logarithmic axis if all values are positive and span more than a factor of ten; epochs never get one."""
         values = self._all(axis)
         if (axis or self.dots) and min(values) > 0 and max(values) > 10 * min(values):
-            return {"type": "log", "nice": bool(self.dots)}
+            return {"type": "log", "nice": self.dots}
         most = sorted(map(abs, values))[len(values) // 2]
         if axis and most > 0 and max(map(abs, values)) > 100 * most:  # one bad epoch hides no other
             return {"type": "symlog", "constant": most, "nice": True}
-        return {"zero": False, "nice": bool(axis)}
+        return {"zero": False, "nice": bool(axis) or self.dots}
 
     def _x_axis(self) -> dict[str, Any]:
         return {"tickCount": 5} if self.dots else {"tickCount": 5, "format": "d", "tickMinStep": 1}
@@ -172,7 +172,7 @@ def curves(rows: Iterable[dict[str, Any]]) -> list[Chart]:
     colours = {name: place for place, name in enumerate(SPLITS.values(), start=1)}
     return [
         Chart(title_of(term), "epoch", "", [Series(name, colours[name], sorted(points)) for name, points in lines.items()])
-        for term, lines in found.items()
+        for term, lines in sorted(found.items(), key=lambda item: min(colours[name] for name in item[1]))
         if max(map(len, lines.values())) > 1  # a term of one epoch is a point, not a curve
     ]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from rich.console import Console
 
 import genrun
 from genrun.errors import Refused, printable
@@ -12,11 +16,13 @@ from genrun.report.page.charts import CONFIG, Chart, libraries, svg
 from genrun.report.page.runs import Budget, ReportedRun, read_pictures, read_run
 from genrun.report.render import read_template, render, sentence
 from genrun.runs.find import RunSummary
+from genrun.system.console import with_progress
 from genrun.system.files import now
 
 # bytes of pictures: of one run, and of all runs together, so that a report can be mailed
 RUN_FRAMES, RUN_FIGURES = 2_000_000, 600_000
 ALL_FRAMES, ALL_FIGURES = 9_000_000, 4_500_000
+MOST_BESIDE = 3  # runs side by side at first
 OPEN = 2  # so many runs are open when the page opens
 
 
@@ -24,8 +30,8 @@ def report_page(
     summaries: Sequence[RunSummary],
     broken: Sequence[str],
     *,
-    full: bool = False,
-    progress: Callable[[str], None] = lambda text: None,
+    full: bool,
+    console: Console,
 ) -> tuple[str, list[str]]:
     """Return a page about some runs, and a line for each run that is left out.
 
@@ -33,7 +39,7 @@ def report_page(
         summaries: the runs, finished or not.
         broken: a line for each folder that could not be read.
         full: keep the pictures as their files hold them.
-        progress: is called with the name of each run before it is read.
+        console: for the progress.
 
     Raises:
         Refused: no run can be read.
@@ -49,10 +55,12 @@ def report_page(
     if not runs:
         raise Refused(f"there is no run to report; {'; '.join(left_out)}" if left_out else "there is no run to report")
     budget = None if full else Budget(min(RUN_FRAMES, ALL_FRAMES // len(runs)), min(RUN_FIGURES, ALL_FIGURES // len(runs)))
-    for run in runs:
-        progress(f"{run.title}, {run.name}")
-        read_pictures(run, budget)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding a picture leaves the interpreter free
+        read = pool.map(lambda run: read_pictures(run, budget), runs)
+        for _ in with_progress(read, len(runs), f"reading the pictures of {len(runs)} runs", console):
+            pass
     charts = Charts()
+    with_frames = [run for run in runs if len(run.frames) > 1]
     content = {
         "title": title_of(runs),
         "lead": lead_of(runs),
@@ -63,7 +71,8 @@ def report_page(
         "version": genrun.__version__,
         "full": full,
         "open": len(runs) <= OPEN,
-        "with_frames": [run for run in runs if len(run.frames) > 1],
+        "with_frames": with_frames,
+        "chosen": beside_first(with_frames),
         "compared": {run.place: (other, differences(run, other)) for run in runs if (other := neighbour(run, runs))},
         "draw": charts.draw,
         "data": lambda: {
@@ -107,6 +116,15 @@ def lead_of(runs: Sequence[ReportedRun]) -> str:
     states = [run.state for run in runs]
     counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
     return f"{', '.join(methods)}; {', '.join(counts)}."
+
+
+def beside_first(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
+    """Return the runs that stand side by side at first: of the data of the first one, and not the same with another seed."""
+    groups = {}
+    for run in runs:
+        if run.summary.data == runs[0].summary.data:
+            groups.setdefault(run.summary.status.get("group_id"), run)
+    return list(groups.values())[:MOST_BESIDE] if len(groups) > 1 else list(runs[:MOST_BESIDE])
 
 
 def neighbour(run: ReportedRun, runs: Sequence[ReportedRun]) -> ReportedRun | None:

@@ -23,6 +23,7 @@ TYPES = {"PNG": "image/png", "GIF": "image/gif"}
 FRAMES = (("grid", 100), ("grid of true pixels", 100), ("grid of true pixels", 85), ("grid of true pixels", 60), ("half", 50))
 FIGURES = ((1600, 85), (1200, 75), (800, 60))
 FILM_QUALITY = 60
+LARGE = 40_000  # bytes; smaller pictures are always exact
 THUMBNAIL_IMAGES = 4  # in a row
 
 
@@ -173,8 +174,10 @@ def figure_picture(folder: Path, file: Path, side: int, quality: int) -> Picture
     _, image = read_picture(folder, file)
     time = int(image.info.get("duration", 100)) or 100
     frames, size = [fitted(frame, side) for frame in loaded(file, image)], image.size
-    plain, lossy = webp(frames[0], 100), webp(frames[0], quality)
-    first = data_uri(plain if len(plain) <= 1.5 * len(lossy) else lossy)
+    still = webp(frames[0], 100)
+    if len(still) > LARGE and len(lossy := webp(frames[0], quality)) < len(still) / 1.5:
+        still = lossy
+    first = data_uri(still)
     if len(frames) == 1:
         return Picture(first, *size)
     buffer = io.BytesIO()
@@ -190,7 +193,7 @@ def webp(image: Image.Image, quality: int) -> bytes:
     image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     bare = Image.frombytes(image.mode, image.size, image.tobytes())  # without the metadata of the file
     if quality == 100:
-        bare.save(buffer, "WEBP", lossless=True, quality=80, method=4)
+        bare.save(buffer, "WEBP", lossless=True, quality=40, method=2)
     else:
         bare.save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import Any
 
 from genrun.config.container import plain
 from genrun.errors import Refused
-from genrun.report.captions import caption_of
+from genrun.report.captions import CAPTIONS, caption_of
 from genrun.report.compare import described_run, dotted_options
 from genrun.report.groups import groups, not_measured, short_name
 from genrun.report.page.charts import Chart, curves
@@ -24,8 +24,6 @@ from genrun.system.files import read_regular
 RECORDS = ("config.yaml", "status.json", "results.json", "provenance.json", "metrics.csv")
 LARGEST_CONFIG = 2**20  # bytes
 EPOCH = re.compile(r"epoch_(\d{1,9})\.png")
-# figures that the page shows in another way: the slider, the charts
-SHOWN_OTHERWISE = {"timelapse": "the slider over epochs", "curves": "the curves"}
 
 
 @dataclass(frozen=True)
@@ -193,6 +191,7 @@ def read_pictures(run: ReportedRun, budget: Budget | None) -> None:
     source = frames[-1][0] if frames else final
     if run.final or frames:
         run.thumb = thumbnail(path, source)
+    # the page shows these in another way: the slider, the charts
     skipped = {"timelapse"} if budget and len(frames) > 1 else set()
     skipped |= {"curves"} if budget and run.charts else set()
     figures = [file for file in files_in(path, "figures") if file.suffix in (".png", ".gif") and file.stem not in skipped]
@@ -201,9 +200,10 @@ def read_pictures(run: ReportedRun, budget: Budget | None) -> None:
         encoded = dict(drawn)
     else:
         encoded, more = figure_pictures(path, figures, budget.figures)
+    order = {stem: place for place, stem in enumerate(CAPTIONS)}
     run.figures = [
         {"name": file.name, "picture": encoded[file], "caption": caption_of(file) or file.stem.replace("_", " ")}
-        for file in figures
+        for file in sorted(figures, key=lambda file: order.get(file.stem, len(order)))
         if file in encoded
     ]
     run.left_out = [str(one).replace(f"{path}/", "") for one in [*broken, *more]]

@@ -87,13 +87,12 @@ if (together) {
   const choose = () => {
     const chosen = all("input:checked", together).map(box => {
       const frames = framesOf(box.value), name = all(`.player[data-run="${box.value}"]`)[0].dataset.name;
-      const image = element("img", { className: "pixels", decoding: "async" }), note = element("span", { className: "muted small" });
+      const image = element("img", { decoding: "async" }), note = element("span", { className: "muted small" });
       const link = element("a", { href: `#run-${box.value}`, textContent: name });
-      const figure = element("figure", {}, element("div", { className: "sheet" }, image), element("figcaption", {}, link, " ", note));
+      const figure = element("figure", {}, element("div", { className: "sheet grid" }, image), element("figcaption", {}, link, " ", note));
       const show = epoch => {
         const frame = frames.findLast(item => +item.dataset.epoch <= epoch) ?? frames[0], source = frame.querySelector("img");
-        image.src = source.src;
-        image.alt = source.alt;
+        Object.assign(image, { src: source.src, alt: source.alt, className: source.className });
         note.textContent = +frame.dataset.epoch === epoch ? "" : `epoch ${frame.dataset.epoch}`;
       };
       return { figure, show, epochs: frames.map(item => +item.dataset.epoch) };
