@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from genrun.report.tables import number
@@ -191,6 +192,7 @@ def svg(chart: Chart) -> str:
     return vl_convert.vegalite_to_svg(chart.spec(live=False) | {"config": CONFIG})
 
 
+@cache
 def libraries() -> str:
     """Return the JavaScript of Vega-Lite, about 0.9 MB, as the text of a script; it needs no network."""
     import vl_convert

@@ -24,6 +24,7 @@ FRAMES = (("grid", 100), ("grid of true pixels", 100), ("grid of true pixels", 8
 FIGURES = ((1600, 85), (1200, 75), (800, 60))
 FILM_QUALITY = 60
 LARGE = 40_000  # bytes; smaller pictures are always exact
+LONGEST = 16_383  # pixels of a WebP picture
 THUMBNAIL_IMAGES = 4  # in a row
 
 
@@ -97,11 +98,11 @@ def loaded(file: Path, image: Image.Image) -> list[Image.Image]:
         raise Refused(f"{file} is damaged ({error})") from None
 
 
-def grid_picture(folder: Path, file: Path) -> Picture:
-    """Return a grid of images with exact pixels."""
+def grid_picture(folder: Path, file: Path) -> tuple[Picture, bool]:
+    """Return a grid of images with exact pixels, and whether its rows have names at their left."""
     _, image = read_picture(folder, file)
     (frame, *_) = loaded(file, image)
-    return Picture(data_uri(webp(frame, 100)), *frame.size)
+    return Picture(data_uri(webp(frame, 100)), *frame.size), layout_of(frame) is None
 
 
 def thumbnail(folder: Path, file: Path) -> Picture:
@@ -113,7 +114,7 @@ def thumbnail(folder: Path, file: Path) -> Picture:
         most = min(THUMBNAIL_IMAGES, (frame.width - gap) // (scale * width + gap), (frame.height - gap) // (scale * height + gap))
         frame = frame.crop((0, 0, gap + most * (scale * width + gap), gap + most * (scale * height + gap)))
     else:
-        side = min(frame.size) // 2
+        side = -(-min(frame.size) // 2)
         frame = frame.crop((frame.width - side, 0, frame.width, side))  # row names stand at the left
     return Picture(data_uri(webp(fitted(frame, 160), 80)), *frame.size)
 
@@ -190,7 +191,7 @@ def figure_picture(folder: Path, file: Path, side: int, quality: int) -> Picture
 def webp(image: Image.Image, quality: int) -> bytes:
     """Encode a picture; quality 100 keeps every pixel."""
     buffer = io.BytesIO()
-    image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    image = fitted(image.convert("RGBA" if "transparency" in image.info else "RGB"), LONGEST)
     bare = Image.frombytes(image.mode, image.size, image.tobytes())  # without the metadata of the file
     if quality == 100:
         bare.save(buffer, "WEBP", lossless=True, quality=40, method=2)
@@ -205,7 +206,7 @@ def fitted(image: Image.Image, side: int) -> Image.Image:
     if longest <= side:
         return image
     size = (max(1, round(image.width * side / longest)), max(1, round(image.height * side / longest)))
-    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return (image if image.mode == "RGBA" else image.convert("RGB")).resize(size, Image.Resampling.LANCZOS)
 
 
 def layout_of(grid: Image.Image) -> tuple[int, int, int, int] | None:

@@ -55,6 +55,7 @@ class ReportedRun:
     provenance: dict[str, Any]
     metrics: list[dict[str, Any]]
     final: Picture | None = None
+    named_rows: bool = False
     thumb: Picture | None = None
     frames: list[tuple[int, Picture]] = field(default_factory=list)
     every_frame: int = 0
@@ -185,7 +186,8 @@ def read_pictures(run: ReportedRun, budget: Budget | None) -> None:
     final = path / "samples" / "final.png"
     if final.exists() or final.is_symlink():
         try:
-            run.final = exact(path, final) if budget is None else grid_picture(path, final)
+            run.final, run.named_rows = grid_picture(path, final)
+            run.final = run.final if budget else exact(path, final)
         except Refused as error:
             broken.append(str(error))
     source = frames[-1][0] if frames else final

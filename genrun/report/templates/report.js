@@ -137,9 +137,8 @@ const watcher = window.vegaEmbed && new IntersectionObserver(entries => {
     watcher.unobserve(target);
     const live = element("div", { className: "live" }), plot = target.querySelector(".plot");
     const options = { actions: false, renderer: "svg", ast: true, config: data.config, tooltip: { disableDefaultStyle: true } };
-    live.hidden = false;
     plot.append(live);
-    vegaEmbed(live, data.charts[target.id], options).then(() => plot.querySelector(":scope > svg").remove(), () => live.remove());
+    vegaEmbed(live, data.charts[target.id], options).then(() => plot.classList.add("is-live"), () => live.remove());
   }
 }, { rootMargin: "200px" });
 if (watcher) all(".chart").forEach(chart => watcher.observe(chart));
