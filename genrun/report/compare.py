@@ -161,11 +161,9 @@ def comparison_lines(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 
 def option_text(value: Any) -> str:
     """Format the value of a setting for tables and figures."""
-    return (
-        number(value)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else str("–" if value is None else value)
-    )
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if type(value) is int else str("–" if value is None else value)
 
 
 def option_labels(settings: list[dict[str, Any]]) -> list[str]:

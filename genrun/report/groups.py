@@ -83,11 +83,10 @@ def short_name(metric: str) -> str:
     return metric
 
 
-def not_measured(rows: Sequence[dict[str, Any]]) -> str:
-    """Return one line on the rows without a value, with the reasons; empty if all rows have one."""
+def not_measured(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for each reason why rows have no value, with the names of these rows."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
         if row["value"] is None:
             reasons.setdefault(row["note"], []).append(row["name"])
-    parts = [", ".join(names) + (f": {reason}" if reason else "") for reason, names in reasons.items()]
-    return f"not measured: {'; '.join(parts)}" if parts else ""
+    return [f"not measured: {'; '.join(names)}{': ' if why else ''}{why}" for why, names in reasons.items()]

@@ -9,7 +9,7 @@ from typing import Any
 
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
-from genrun.report.tables import number
+from genrun.report.tables import with_deviation
 from genrun.runs.find import RunSummary
 
 COLUMNS = {  # heading → metric: quality, then memorisation, then cost
@@ -41,7 +41,7 @@ class Metric:
     runs: int
 
     def __str__(self) -> str:
-        return number(self.mean) + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
+        return with_deviation(self.mean, self.deviation)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,20 @@ from genrun.report.groups import Group, groups, is_of
 __all__ = ["Group", "groups", "mark", "verdict"]
 
 KINDS = {"digits": "digits", "mnist": "digits", "mnist_numbers": "numbers", "celeba": "faces", "swiss_roll": "points"}
+INF = math.inf
 SPACES = ("classifier", "random", "Inception")
-CLEAN = {0.9: "clean {}", 0.8: "mostly clean {}", 0.5: "rough {}", 0.2: "poor {}", 0: "nothing like {}"}
+CLEAN = {  # precision, of that of real images
+    0.9: "clean {}",
+    0.8: "mostly clean {}",
+    0.5: "rough {}",
+    0.2: "poor {}",
+    0: "nothing like real {}",
+}
+NEAR = {
+    5: "{} near real ones",
+    25: "{} not far from real ones",
+    INF: "{} far from real ones",
+}  # distance, of that of real images
 SHARES = {
     1: "all the variety",
     0.85: "most of the variety",
@@ -30,7 +42,7 @@ SHARES = {
     0: "hardly any of the variety",
 }
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
-HALF = 0.5  # of the authenticity of real images: below, most samples are copies, above, some
+MOST, SOME = 0.3, 0.5  # of the authenticity of real images: below, most samples are copies, or some of them
 OF_CLASSES = ("label accuracy", "class entropy")  # rows of the reference classifier
 LEAST, EVEN = (
     20,
@@ -46,7 +58,6 @@ class Limits(NamedTuple):
     fair: tuple[float, float]
 
 
-INF = math.inf
 LIMITS = {  # metric, or which value is the best one → limits; most are of value / floor, see `relative`
     "high": Limits((0.95, INF), (0.8, INF)),
     "low": Limits((-INF, 5), (-INF, 25)),
@@ -122,46 +133,31 @@ def kind_of(title: str, rows: Mapping[str, Any]) -> str:
 
 
 def shares(rows: Mapping[str, Any], *metrics: str) -> list[float]:
-    """Return the least of some metrics beside that of real images, for each feature space that has them.
-
-    Binary samples are compared with binarised real images.
-    """
+    """Return metrics in every feature space, each divided by that of real images; binary samples beside binarised real images."""
     found = []
-    for space in SPACES:
-        names = [[f"{metric} ({space}, binarised)", f"{metric} ({space})"] for metric in metrics]
-        each = [relative(next(rows[name] for name in pair if name in rows)) for pair in names if rows.keys() & pair]
-        found += [min(value for value in each if value is not None)] if any(value is not None for value in each) else []
-    return found
+    for metric in metrics:
+        for space in SPACES:
+            row = rows.get(f"{metric} ({space}, binarised)", rows.get(f"{metric} ({space})"))
+            found.append(None if row is None else relative(row))
+    return [share for share in found if share is not None]
 
 
 def fidelity_part(rows: Mapping[str, Any], kind: str) -> str:
-    """Say how clean the samples are, by their precision, or how near to real ones, by a distance."""
+    """Say how clean the samples are, by their precision, or how near to real ones, by a distance; in the feature space that says worst."""
     if precisions := shares(rows, "precision"):
         return next(words for least, words in CLEAN.items() if min(precisions) >= least).format(kind)
-    distances = [
-        *shares(rows, "Fréchet distance"),
-        *map(relative, filter(None, [rows.get("sliced Wasserstein distance")])),
-    ]
-    known = [value for value in distances if value is not None]
-    if not known:
+    distances = shares(rows, "Fréchet distance")
+    if (sliced := rows.get("sliced Wasserstein distance")) is not None and (share := relative(sliced)) is not None:
+        distances.append(share)
+    if not distances:
         return ""
-    far = (
-        "near"
-        if max(known) <= LIMITS["low"].good[1]
-        else "not far from"
-        if max(known) <= LIMITS["low"].fair[1]
-        else "far from"
-    )
-    return f"{kind} {far} real ones"
+    return next(words for most, words in NEAR.items() if max(distances) <= most).format(kind)
 
 
 def variety_part(rows: Mapping[str, Any]) -> str:
-    """Say how much of the variety of real images the samples have: the mean, over the feature spaces, of recall or coverage."""
+    """Say how much of the variety of real images the samples have, by recall and coverage, in the feature space that says worst."""
     found = shares(rows, "recall", "coverage")
-    if not found:
-        return ""
-    share = sum(found) / len(found)
-    return f"{SHARES[min(SHARES, key=lambda known: abs(known - share))]} of real ones"
+    return f"{SHARES[min(SHARES, key=lambda known: abs(known - min(found)))]} of real ones" if found else ""
 
 
 def missing_part(rows: Mapping[str, Any]) -> str:
@@ -188,9 +184,9 @@ def copying_part(rows: Mapping[str, Any]) -> str:
     if c_t is None and authentic is None:
         return ""
     nearer = c_t is not None and c_t < min(COPIED, INF if floor is None else floor)
-    if authentic is not None and authentic < HALF and (nearer or c_t is None):
+    if authentic is not None and authentic < MOST and (nearer or c_t is None):
         return "copied"
-    return "partly copied" if nearer else "not copied"
+    return "partly copied" if nearer or (authentic is not None and authentic < SOME) else "not copied"
 
 
 def label_parts(rows: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from genrun.errors import Refused
 from genrun.report.compare import distinguishing_options, option_text, sort_key
-from genrun.report.tables import markdown, number
+from genrun.report.tables import markdown, with_deviation
 from genrun.runs.folder import FORMAT
 from genrun.runs.open import OpenRun, open_run
 from genrun.sweeps.jobs import Outcome
@@ -169,5 +169,4 @@ def spread(metric: dict[str, Any] | None) -> str:
     """Format a metric of a group as `mean ± standard deviation`; `–` where the group has none."""
     if metric is None:
         return "–"
-    deviation = "" if metric["deviation"] is None else f" ± {metric['deviation']:.2g}"
-    return f"{number(metric['mean'])}{deviation}"
+    return with_deviation(metric["mean"], metric["deviation"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +165,7 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
     from genrun.data.summary import classes
     from genrun.data.words import plural, shown
     from genrun.evaluation.table import record
-    from genrun.report.tables import HEADINGS, lines
+    from genrun.report.tables import results_markdown, show_results
     from genrun.system.console import say
 
     samples, notes = read_npz(file, floats=True)
@@ -176,9 +175,9 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
     labels = judge.labels_of(samples, str(file))
     names = () if labels is None else judge.facts.class_names
     say(console, "; ".join([f"{shown(file)}: {plural(len(samples), 'image')}", classes(samples, names), *notes]))
-    title = f"{file} against {cfg.data.name}"
-    results = record(title, judge.judge(samples.array, labels), judge)
-    present(title, HEADINGS, lines(results["rows"]), results, console, out)
+    results = record(f"{file} against {cfg.data.name}", judge.judge(samples.array, labels), judge)
+    show_results(results, console)
+    write_out(out, results_markdown(results), results, console)
 
 
 def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
@@ -188,7 +187,8 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
     """
     from genrun.evaluation.controls import SHOWN, judged
     from genrun.evaluation.table import record
-    from genrun.report.tables import number
+    from genrun.report.tables import markdown, number, table
+    from genrun.report.verdict import verdict
 
     judge = make_judge(cfg, console)
     if not judge.spaces():
@@ -201,9 +201,13 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
             floors = {row.name: number(row.floor) for row in told}
             floor_name = f"real: {len(control.images):,} training images"
             lines.append([floor_name, *(floors.get(name, "–") for name in SHOWN.values()), "the floor"])
-        lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), control.expected])
         records.append(record(control.name, told, judge) | ({} if told else {"refused": rows}))
-    present(title, ["control", *SHOWN, "expected"], lines, {"title": title, "controls": records}, console, out)
+        said = verdict(records[-1] | {"title": title})
+        note = f"{control.expected}; verdict: {said}" if said else control.expected
+        lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), note])
+    headings = ["control", *SHOWN, "expected"]
+    console.print(table(title, headings, lines))
+    write_out(out, markdown(title, headings, lines), {"title": title, "controls": records}, console)
 
 
 def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, moved: bool) -> None:
@@ -248,23 +252,14 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     show(run.folder, console)
 
 
-def present(
-    title: str,
-    headings: Sequence[str],
-    lines: list[list[str]],
-    record: dict[str, Any],
-    console: Console,
-    out: Path | None,
-) -> None:
-    """Print a table. If `out` is given, write the table (.md) or the record that it was made from (.json) to it."""
-    from genrun.report.tables import markdown, table
+def write_out(out: Path | None, text: str, record: dict[str, Any], console: Console) -> None:
+    """Write a table as Markdown (.md) or the record that it was made from (.json) to `out`, if given."""
     from genrun.system.files import write_atomic, write_json
 
-    console.print(table(title, headings, lines))
     if out:
         try:
             if out.suffix == ".md":
-                write_atomic(out, markdown(title, headings, lines))
+                write_atomic(out, text)
             else:
                 write_json(out, record)
         except OSError as error:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from genrun.report.tables import HEADINGS, lines, table
+from genrun.report.tables import show_results
 from genrun.runs.find import RunSummary, find_run, read_summary
 from genrun.system.console import say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder
@@ -42,7 +42,7 @@ def show(run: RunSummary) -> None:
     if run.overrides:
         say(console, f"genrun {' '.join(run.overrides)}")
     if run.rows:
-        console.print(table(None, HEADINGS, lines(list(run.rows.values()))))
+        show_results(run.results, console)
     grid = run.folder.samples / "final.png"
     say(console, f"\nrun folder  {run.folder.path}")
     if grid.is_file() and not show_picture(grid.read_bytes()):
