@@ -51,8 +51,14 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
         "it, or option=value for all runs with this value. Unfinished runs are shown with their state.",
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="default: all runs in paths.outputs")
-    parser.add_argument("--out", "-o", default="report.html", help="the file (default: report.html); an earlier report is replaced")
-    parser.add_argument("--full", action="store_true", help="keep the pictures as they are, also those that the page shows in another way")
+    parser.add_argument(
+        "--out", "-o", default="report.html", help="the file (default: report.html); an earlier report is replaced"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="keep the pictures as they are, also those that the page shows in another way",
+    )
     asked = parser.parse_intermixed_args(arguments)
     asked.out = output_path(asked.out, (".html", ".htm"))
     asked.runs, outputs = outputs_folder(asked.runs)

@@ -12,6 +12,7 @@ from genrun.report.groups import group_of
 from genrun.report.leaderboard import Line, best_lines, floor_metrics, leaderboard, wanted_columns
 from genrun.report.page.charts import Chart, Series, title_of
 from genrun.report.page.runs import ReportedRun
+from genrun.report.tables import number, with_deviation
 
 LONGEST = 40  # letters of a setting
 SECTIONS = {"fidelity": "quality", "diversity": "quality", "memorisation": "memorisation", "cost": "cost"}
@@ -80,12 +81,19 @@ def board(runs: Sequence[ReportedRun]) -> Board:
     for metric in columns.values():
         section = "cost" if metric in COST else SECTIONS.get(group_of(metric), group_of(metric))
         sections[section] = sections.get(section, 0) + 1
-    named = [(label(line), [by_path[run.folder.path] for run in sorted(line.runs, key=lambda run: str(run.option("seed")))], line) for line in lines]
+    named = [
+        (
+            label(line),
+            [by_path[run.folder.path] for run in sorted(line.runs, key=lambda run: str(run.option("seed")))],
+            line,
+        )
+        for line in lines
+    ]
     return Board(
         data=runs[0].summary.data,
         sections=list(sections.items()),
         columns=list(columns.items()),
-        floors=[rounded(floors[one]) if one in floors else "" for one in columns.values()] if floors else [],
+        floors=[number(floors[one]) if one in floors else "" for one in columns.values()] if floors else [],
         rows=[
             Row(name, members, [cell(line, metric, line in best[metric]) for metric in columns.values()])
             for name, members, line in named
@@ -98,12 +106,8 @@ def cell(line: Line, metric: str, best: bool) -> Cell:
     value = line.metrics.get(metric)
     if value is None:
         return Cell("–", "", None, False)
-    return Cell(rounded(value.mean), "" if not value.deviation else rounded(value.deviation, 2), value.mean, best)
-
-
-def rounded(value: float, digits: int = 3) -> str:
-    """Format a number with few significant digits; a large one as a whole number, without an exponent."""
-    return f"{value:,.0f}" if 10**digits <= abs(value) < 10**12 else f"{value:.{digits}g}"
+    text, _, spread = with_deviation(value.mean, value.deviation or None).partition(" ± ")
+    return Cell(text, spread, value.mean, best)
 
 
 def label(line: Line) -> str:
@@ -130,7 +134,9 @@ def early_looks(named: Sequence[tuple[str, list[ReportedRun], Line]]) -> list[Ch
     series = []
     for colour, (name, runs, _) in enumerate(named, start=1):
         for run in runs:
-            points = [(row["epoch"], row[COMPARABLE]) for row in run.metrics if math.isfinite(row.get(COMPARABLE, math.nan))]
+            points = [
+                (row["epoch"], row[COMPARABLE]) for row in run.metrics if math.isfinite(row.get(COMPARABLE, math.nan))
+            ]
             if len(points) > 1:
                 series.append(Series(f"{name} ({run.name})", colour, sorted(points), group=name))
     if len(series) < 2:

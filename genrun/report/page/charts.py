@@ -111,19 +111,52 @@ class Chart:
         names = [line.name for line in self.series]
         colours = [f"var(--c{(line.colour - 1) % COLOURS + 1})" for line in self.series]
         encoding: dict[str, Any] = {
-            "x": {"field": "x", "type": "quantitative", "title": self.x, "axis": self._x_axis(), "scale": self._scale(0)},
-            "y": {"field": "y", "type": "quantitative", "title": self.y or None, "axis": {"tickCount": 4}, "scale": self._scale(1)},
+            "x": {
+                "field": "x",
+                "type": "quantitative",
+                "title": self.x,
+                "axis": self._x_axis(),
+                "scale": self._scale(0),
+            },
+            "y": {
+                "field": "y",
+                "type": "quantitative",
+                "title": self.y or None,
+                "axis": {"tickCount": 4},
+                "scale": self._scale(1),
+            },
             "color": {"field": "s", "type": "nominal", "legend": None, "scale": {"domain": names, "range": colours}},
         }
         tooltip = [
-            *([{"field": "label" if self.dots else "s", "type": "nominal", "title": "run" if self.wide else "of"}] if self.legend else []),
+            *(
+                [{"field": "label" if self.dots else "s", "type": "nominal", "title": "run" if self.wide else "of"}]
+                if self.legend
+                else []
+            ),
             {"field": "x", "type": "quantitative", "title": self.x, "format": ",.5~g"},
             {"field": "y", "type": "quantitative", "title": self.y or self.title, "format": ".4~g"},
         ]
-        hover = {"name": "near", "select": {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"}}
-        size = {"condition": {"param": "near", "empty": False, "value": 70}, "value": 45 if self.dots else 18 if self._few() else 0}
-        point = {"mark": {"type": "point", "filled": True, "opacity": 1}, "params": [hover], "encoding": {"size": size, "tooltip": tooltip}}
-        dash = {"strokeDash": {"field": "d", "type": "nominal", "legend": None, "scale": {"domain": ["0", "1", "2"], "range": DASHES}}}
+        hover = {
+            "name": "near",
+            "select": {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"},
+        }
+        size = {
+            "condition": {"param": "near", "empty": False, "value": 70},
+            "value": 45 if self.dots else 18 if self._few() else 0,
+        }
+        point = {
+            "mark": {"type": "point", "filled": True, "opacity": 1},
+            "params": [hover],
+            "encoding": {"size": size, "tooltip": tooltip},
+        }
+        dash = {
+            "strokeDash": {
+                "field": "d",
+                "type": "nominal",
+                "legend": None,
+                "scale": {"domain": ["0", "1", "2"], "range": DASHES},
+            }
+        }
         line = {"mark": {"type": "line", "strokeWidth": 1.75, "strokeJoin": "round"}, "encoding": dash}
         return {
             "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
@@ -172,7 +205,9 @@ def curves(rows: Iterable[dict[str, Any]]) -> list[Chart]:
                 found.setdefault(term, {}).setdefault(SPLITS[split], []).append((row["epoch"], value))
     colours = {name: place for place, name in enumerate(SPLITS.values(), start=1)}
     return [
-        Chart(title_of(term), "epoch", "", [Series(name, colours[name], sorted(points)) for name, points in lines.items()])
+        Chart(
+            title_of(term), "epoch", "", [Series(name, colours[name], sorted(points)) for name, points in lines.items()]
+        )
         for term, lines in sorted(found.items(), key=lambda item: min(colours[name] for name in item[1]))
         if max(map(len, lines.values())) > 1  # a term of one epoch is a point, not a curve
     ]

@@ -54,7 +54,9 @@ def report_page(
             left_out.append(str(error))
     if not runs:
         raise Refused(f"there is no run to report; {'; '.join(left_out)}" if left_out else "there is no run to report")
-    budget = None if full else Budget(min(RUN_FRAMES, ALL_FRAMES // len(runs)), min(RUN_FIGURES, ALL_FIGURES // len(runs)))
+    budget = (
+        None if full else Budget(min(RUN_FRAMES, ALL_FRAMES // len(runs)), min(RUN_FIGURES, ALL_FIGURES // len(runs)))
+    )
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding a picture leaves the interpreter free
         read = pool.map(lambda run: read_pictures(run, budget), runs)
         for _ in with_progress(read, len(runs), f"reading the pictures of {len(runs)} runs", console):

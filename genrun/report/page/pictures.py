@@ -20,7 +20,13 @@ MOST_PIXELS = 2**25  # of all frames together; a small file may hold more than m
 LAYOUT = "genrun grid"  # in a grid's PNG, "W H scale gap"; genrun.figures.grid writes it, but imports torch
 TYPES = {"PNG": "image/png", "GIF": "image/gif"}
 # How a picture is made smaller, the best first: its longest side, quality (100: exact), and for a grid also the scale of its images
-FRAMES = (("grid", 100), ("grid of true pixels", 100), ("grid of true pixels", 85), ("grid of true pixels", 60), ("half", 50))
+FRAMES = (
+    ("grid", 100),
+    ("grid of true pixels", 100),
+    ("grid of true pixels", 85),
+    ("grid of true pixels", 60),
+    ("half", 50),
+)
 FIGURES = ((1600, 85), (1200, 75), (800, 60))
 FILM_QUALITY = 60
 LARGE = 40_000  # bytes; smaller pictures are always exact
@@ -111,7 +117,11 @@ def thumbnail(folder: Path, file: Path) -> Picture:
     (frame, *_) = loaded(file, image)
     if layout := layout_of(frame):
         width, height, scale, gap = layout
-        most = min(THUMBNAIL_IMAGES, (frame.width - gap) // (scale * width + gap), (frame.height - gap) // (scale * height + gap))
+        most = min(
+            THUMBNAIL_IMAGES,
+            (frame.width - gap) // (scale * width + gap),
+            (frame.height - gap) // (scale * height + gap),
+        )
         frame = frame.crop((0, 0, gap + most * (scale * width + gap), gap + most * (scale * height + gap)))
     else:
         side = -(-min(frame.size) // 2)
@@ -215,7 +225,10 @@ def layout_of(grid: Image.Image) -> tuple[int, int, int, int] | None:
     width, height, scale, gap = map(int, said.groups()) if said else (0, 0, 0, 0)
     if not width * height * scale:
         return None
-    fits = grid.width > gap and (grid.width - gap) % (scale * width + gap) == (grid.height - gap) % (scale * height + gap) == 0
+    fits = (
+        grid.width > gap
+        and (grid.width - gap) % (scale * width + gap) == (grid.height - gap) % (scale * height + gap) == 0
+    )
     return (width, height, scale, gap) if fits else None
 
 

@@ -15,8 +15,8 @@ from genrun.report.compare import described_run, dotted_options
 from genrun.report.groups import groups, not_measured, short_name
 from genrun.report.page.charts import Chart, curves
 from genrun.report.page.pictures import Picture, exact, figure_pictures, frame_pictures, grid_picture, inside, thumbnail
-from genrun.report.tables import BEST, number
-from genrun.report.verdict import mark, verdict
+from genrun.report.tables import BEST, lines
+from genrun.report.verdict import verdict
 from genrun.runs.find import RunSummary
 from genrun.runs.records import read_config
 from genrun.system.files import read_regular
@@ -104,16 +104,22 @@ class ReportedRun:
     @property
     def options(self) -> dict[str, str]:
         """Everything that decides its result and how it was judged, as texts by dotted name."""
-        described = {**described_run(self.config), "evaluation": self.config["evaluation"], "sample": self.config["sample"]}
+        described = {
+            **described_run(self.config),
+            "evaluation": self.config["evaluation"],
+            "sample": self.config["sample"],
+        }
         return {key: str(value) for key, value in dotted_options(described).items()}
 
     @property
     def metric_groups(self) -> list[tuple[str, list[dict[str, str]]]]:
         """The table of metrics: the name of each group, and its lines."""
-        return [(group.name, [metric_line(row) for row in group.rows]) for group in groups(self.results.get("rows", []))]
+        return [
+            (group.name, [metric_line(row) for row in group.rows]) for group in groups(self.results.get("rows", []))
+        ]
 
     @property
-    def not_measured(self) -> str:
+    def not_measured(self) -> list[str]:
         return not_measured(self.results.get("rows", []))
 
     @property
@@ -123,7 +129,7 @@ class ReportedRun:
         git = made.get("git") or {}
         machine = {key: str(value) for key, value in (made.get("machine") or {}).items()}
         versions = {key: str(value) for key, value in (made.get("versions") or {}).items()}
-        lines = [
+        found = [
             ("run folder", self.name),
             ("started", self.summary.started),
             ("attempts", str(len(status["attempts"]))),
@@ -135,21 +141,14 @@ class ReportedRun:
             ("checksum of the data", self.config["data"]["facts"]["checksum"]),
             ("seed", str(self.seed)),
         ]
-        return [(name, text) for name, text in lines if text]
+        return [(name, text) for name, text in found if text]
 
 
 def metric_line(row: dict[str, Any]) -> dict[str, str]:
-    """Format a row of results.json."""
-    spread = f" ± {row['spread']:.2g}" if "spread" in row else ""
-    count = f" ({row['floor_count']:,})" if "floor_count" in row else ""
-    return {
-        "name": short_name(row["name"]),
-        "best": BEST.get(row.get("best", ""), ""),
-        "value": number(row["value"]) + spread,
-        "floor": number(row["floor"]) + count if "floor" in row else "",
-        "note": "; ".join(part for part in (row.get("protocol"), row["note"]) if part),
-        "mark": mark(row),
-    }
+    """Format a row of results.json: name, value, floor, `good` or `bad`, notes."""
+    ((_, value, floor, mark, note),) = lines([row])
+    best = BEST.get(row.get("best", ""), "")
+    return {"name": short_name(row["name"]), "best": best, "value": value, "floor": floor, "mark": mark, "note": note}
 
 
 def read_run(summary: RunSummary, place: int) -> ReportedRun:
@@ -159,7 +158,9 @@ def read_run(summary: RunSummary, place: int) -> ReportedRun:
         Refused: one is damaged, or is a link to a file outside of the run folder.
     """
     folder = summary.folder
-    there = [folder.path / name for name in RECORDS if (folder.path / name).is_symlink() or (folder.path / name).exists()]
+    there = [
+        folder.path / name for name in RECORDS if (folder.path / name).is_symlink() or (folder.path / name).exists()
+    ]
     for file in there:
         inside(folder.path, file)
     config = plain(read_config(folder.path))
@@ -175,7 +176,9 @@ def read_pictures(run: ReportedRun, budget: Budget | None) -> None:
         budget: None: the pictures stay as they are.
     """
     path = run.summary.folder.path
-    epochs = sorted((int(found[1]), file) for file in files_in(path, "samples") if (found := EPOCH.fullmatch(file.name)))
+    epochs = sorted(
+        (int(found[1]), file) for file in files_in(path, "samples") if (found := EPOCH.fullmatch(file.name))
+    )
     names = {file: epoch for epoch, file in epochs}
     if budget is None:
         frames, broken = originals(path, list(names))
@@ -196,7 +199,9 @@ def read_pictures(run: ReportedRun, budget: Budget | None) -> None:
     # the page shows these in another way: the slider, the charts
     skipped = {"timelapse"} if budget and len(frames) > 1 else set()
     skipped |= {"curves"} if budget and run.charts else set()
-    figures = [file for file in files_in(path, "figures") if file.suffix in (".png", ".gif") and file.stem not in skipped]
+    figures = [
+        file for file in files_in(path, "figures") if file.suffix in (".png", ".gif") and file.stem not in skipped
+    ]
     if budget is None:
         drawn, more = originals(path, figures)
         encoded = dict(drawn)

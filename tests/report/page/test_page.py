@@ -103,7 +103,9 @@ def test_the_difference_to_the_nearest_run(outputs, page):
 def test_one_run_has_no_leaderboard(tmp_path):
     page, _ = page_of(made_run(tmp_path, "a"))
     elements = Elements(page)
-    assert "<h1>vae on digits</h1>" in page and not [one for one in elements.all("table") if one.get("class") == "board"]
+    assert "<h1>vae on digits</h1>" in page and not [
+        one for one in elements.all("table") if one.get("class") == "board"
+    ]
     assert [one for one in elements.all("details") if "open" in one]
 
 
@@ -141,7 +143,9 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path):
 
 def test_a_long_run_makes_a_small_page(tmp_path):
     folder = made_run(tmp_path, "a", epochs=2)
-    noise = [png_bytes(grid(k, columns=10, side=28, scale=1)) for k in range(4)]  # the worst case: it cannot be compressed
+    noise = [
+        png_bytes(grid(k, columns=10, side=28, scale=1)) for k in range(4)
+    ]  # the worst case: it cannot be compressed
     for epoch in range(1, 101):
         (folder.samples / f"epoch_{epoch:04d}.png").write_bytes(noise[epoch % 4])
     page, _ = page_of(folder)

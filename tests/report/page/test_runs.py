@@ -61,7 +61,9 @@ def test_damaged_pictures_are_named(tmp_path):
     (folder.figures / "<b>.png").write_bytes(png_bytes(grid(0)))
     run = read(folder)
     assert [epoch for epoch, _ in run.frames] == [1, 3, 4, 5]
-    assert run.left_out == [f"{name}: no PNG or GIF" for name in ("samples/epoch_0002.png", "samples/final.png", "figures/tsne.png")]
+    assert run.left_out == [
+        f"{name}: no PNG or GIF" for name in ("samples/epoch_0002.png", "samples/final.png", "figures/tsne.png")
+    ]
     assert [figure["caption"] for figure in run.figures][1] == "<b>"
 
 
