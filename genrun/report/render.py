@@ -24,7 +24,8 @@ def render(template: str, *, scripts: Sequence[str] = (), same_origin: bool = Fa
     """Return the page that a template makes.
 
     Templates extend base.html, which has the style sheet and these blocks: `title`, `header` (beside `main`, with the h1), `main`,
-    `footer`. Texts are escaped. The filter `sentence` makes a text a sentence. Write JSON for a script as `<script type="application/json">{{ content | tojson }}</script>`.
+    `footer`. Texts are escaped. The filter `sentence` makes a text a sentence. JSON for a script is written as
+    `<script type="application/json">{{ content | tojson }}</script>`.
 
     Args:
         template: the name of a file in genrun/report/templates, such as `report.html`.

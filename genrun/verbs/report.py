@@ -57,7 +57,7 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="keep the pictures as they are, also those that the page shows in another way",
+        help="keep the pictures as they are, also those shown in another way",
     )
     asked = parser.parse_intermixed_args(arguments)
     asked.out = output_path(asked.out, (".html", ".htm"))

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from helpers.runs import change_config, change_json, unpack
 from PIL import Image
 
 from genrun.figures.grid import LAYOUT, png_bytes
 from genrun.runs.find import RunSummary, read_summary
 from genrun.runs.folder import RunFolder
+from helpers.runs import change_config, change_json, unpack
 
 DISTANCE = "Fréchet distance (classifier)"
 

@@ -81,13 +81,18 @@ def board(runs: Sequence[ReportedRun]) -> Board:
     for metric in columns.values():
         section = "cost" if metric in COST else SECTIONS.get(group_of(metric), group_of(metric))
         sections[section] = sections.get(section, 0) + 1
+    texts = [label(line) for line in lines]
+    names = [
+        f"{text}, {line.runs[0].name}" if texts.count(text) > 1 else text
+        for text, line in zip(texts, lines, strict=True)
+    ]
     named = [
         (
-            label(line),
+            name,
             [by_path[run.folder.path] for run in sorted(line.runs, key=lambda run: str(run.option("seed")))],
             line,
         )
-        for line in lines
+        for name, line in zip(names, lines, strict=True)
     ]
     return Board(
         data=runs[0].summary.data,

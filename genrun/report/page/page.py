@@ -21,7 +21,7 @@ from genrun.system.files import now
 
 # bytes of pictures: of one run, and of all runs together, so that a report can be mailed
 RUN_FRAMES, RUN_FIGURES = 2_000_000, 600_000
-ALL_FRAMES, ALL_FIGURES = 9_000_000, 4_500_000
+ALL_FRAMES, ALL_FIGURES = 7_000_000, 5_000_000
 MOST_BESIDE = 3  # runs side by side at first
 OPEN = 2  # so many runs are open when the page opens
 
@@ -59,7 +59,9 @@ def report_page(
     )
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding a picture leaves the interpreter free
         read = pool.map(lambda run: read_pictures(run, budget), runs)
-        for _ in with_progress(read, len(runs), f"reading the pictures of {len(runs)} runs", console):
+        for _ in with_progress(
+            read, len(runs), f"reading the pictures of {len(runs)} run{'s' if len(runs) > 1 else ''}", console
+        ):
             pass
     charts = Charts()
     with_frames = [run for run in runs if len(run.frames) > 1]

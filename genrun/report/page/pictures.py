@@ -27,9 +27,9 @@ FRAMES = (
     ("grid of true pixels", 60),
     ("half", 50),
 )
-FIGURES = ((1600, 85), (1200, 75), (800, 60))
+# the same for a figure, which is exact where that takes few bytes, for its letters
+FIGURES = ((1600, 85, 40_000), (800, 50, 4_000))
 FILM_QUALITY = 60
-LARGE = 40_000  # bytes; smaller pictures are always exact
 LONGEST = 16_383  # pixels of a WebP picture
 THUMBNAIL_IMAGES = 4  # in a row
 
@@ -168,11 +168,11 @@ def figure_pictures(folder: Path, files: Sequence[Path], budget: int) -> tuple[d
     """Return figures, encoded as well as the budget of bytes allows, and a line for each file that is no picture."""
     found: dict[Path, Picture] = {}
     broken: dict[Path, str] = {}
-    for side, quality in FIGURES:
+    for form in FIGURES:
         for file in files:
             if file not in broken:
                 try:
-                    found[file] = figure_picture(folder, file, side, quality)
+                    found[file] = figure_picture(folder, file, *form)
                 except Refused as error:
                     broken[file] = str(error)
         if sum(len(one.uri) + len(one.still) for one in found.values()) * 3 // 4 <= budget:
@@ -180,14 +180,14 @@ def figure_pictures(folder: Path, files: Sequence[Path], budget: int) -> tuple[d
     return found, list(broken.values())
 
 
-def figure_picture(folder: Path, file: Path, side: int, quality: int) -> Picture:
-    """Return a figure, at most `side` pixels long: a film with loss, a still one without if that costs little more, for its letters."""
+def figure_picture(folder: Path, file: Path, side: int, quality: int, exact_bytes: int) -> Picture:
+    """Return a figure in one of the forms of `FIGURES`; a film is never exact."""
     _, image = read_picture(folder, file)
     time = int(image.info.get("duration", 100)) or 100
     frames, size = [fitted(frame, side) for frame in loaded(file, image)], image.size
     still = webp(frames[0], 100)
-    if len(still) > LARGE and len(lossy := webp(frames[0], quality)) < len(still) / 1.5:
-        still = lossy
+    if len(still) > exact_bytes:
+        still = min(still, webp(frames[0], quality), key=len)
     first = data_uri(still)
     if len(frames) == 1:
         return Picture(first, *size)

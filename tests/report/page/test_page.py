@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from helpers.reports import grid, made_run, summaries
@@ -82,7 +83,7 @@ def test_every_picture_is_inside_the_page_and_has_a_text(page):
 
 def test_headings_are_in_order_and_tables_have_scopes(page):
     levels = [int(tag[1]) for tag, _ in Elements(page).found if re.fullmatch("h[1-6]", tag)]
-    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in pairwise(levels))
     assert all("scope" in heading for heading in Elements(page).all("th"))
 
 

@@ -93,5 +93,5 @@ def test_results_of_another_form_are_refused(tmp_path, change):
     folder = made_run(tmp_path, "a")
     summary = summaries(folder)[0]
     change_json(folder, "results.json", lambda results: results.update(change))
-    with pytest.raises(Refused, match="results.json"):
+    with pytest.raises(Refused, match=r"results\.json"):
         read_run(summary, 1)
