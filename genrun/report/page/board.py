@@ -111,7 +111,8 @@ def cell(line: Line, metric: str, best: bool) -> Cell:
     value = line.metrics.get(metric)
     if value is None:
         return Cell("–", "", None, False)
-    text, _, spread = with_deviation(value.mean, value.deviation or None).partition(" ± ")
+    mean = int(value.mean) if not value.deviation and value.mean.is_integer() else value.mean  # such as parameters
+    text, _, spread = with_deviation(mean, value.deviation or None).partition(" ± ")
     return Cell(text, spread, value.mean, best)
 
 
