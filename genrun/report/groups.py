@@ -42,11 +42,13 @@ GROUPS = {  # group → its metrics, without the feature space and what else fol
 ENDS = (" (", ", ", ": ")  # what may follow the name of a metric
 SHORTER = (  # what is left out on the screen: the heading of the group says it, or it is understood
     ("Fréchet distance", "Fréchet"),
+    (", binarised)", ", b/w)"),
     ("log-likelihood, bound by", "log-likelihood by"),
     ("reconstruction, ", ""),
     ("reconstruction: ", ""),
     ("combinations of ", ""),
     ("fitted particles: ", ""),
+    (": own classifier, accuracy", ": own classifier"),
 )
 
 

@@ -46,7 +46,8 @@ def show_results(results: dict[str, Any], console: Console) -> None:
     console.print(Text(results["title"], style="italic"))
     if said:
         console.print(Text(said, style="bold"))
-    console.print(ScreenTable(None, HEADINGS, made, heads=heads))
+    if made:
+        console.print(ScreenTable(None, HEADINGS, made, heads=heads))
     if missing:
         console.print(Text("\n".join(["", *missing]), style="dim"))
 
@@ -112,14 +113,16 @@ def number(value: float | str | None) -> str:
 def with_deviation(value: float | str | None, deviation: float | None) -> str:
     """Format a number and its standard deviation with the same decimals: three digits of the value, and none below the deviation's two."""
     if (
-        deviation is None
-        or not isinstance(value, int | float)
+        not isinstance(value, int | float)
         or not math.isfinite(value)
+        or deviation is None
         or not math.isfinite(deviation)
     ):
         return number(value)
+    if value == 0 or deviation == 0:
+        return f"{number(value)} ± {number(deviation)}"
     digits = [(value, DIGITS), (deviation, DEVIATION_DIGITS)]
-    places = min((few - 1 - exponent_of(each, few) for each, few in digits if each), default=0)
+    places = min(few - 1 - exponent_of(each, few) for each, few in digits)
     if not -LARGEST < places <= DIGITS - SMALLEST:
         return f"{number(value)} ± {number(deviation)}"
     return f"{fixed(value, places)} ± {fixed(deviation, places)}"

@@ -17,19 +17,16 @@ __all__ = ["Group", "groups", "mark", "verdict"]
 KINDS = {"digits": "digits", "mnist": "digits", "mnist_numbers": "numbers", "celeba": "faces", "swiss_roll": "points"}
 INF = math.inf
 SPACES = ("classifier", "random", "Inception")
-CLEAN = {  # precision, of that of real images
+CLEAN = {  # precision, of that of real images, at least
     0.9: "clean {}",
     0.8: "mostly clean {}",
     0.5: "rough {}",
     0.2: "poor {}",
     0: "nothing like real {}",
 }
-NEAR = {
-    5: "{} near real ones",
-    25: "{} not far from real ones",
-    INF: "{} far from real ones",
-}  # distance, of that of real images
-SHARES = {
+# distance, of that of real images, at most
+NEAR = {5: "{} near real ones", 25: "{} not far from real ones", INF: "{} far from real ones"}
+SHARES = {  # recall or coverage, of that of real images, about
     1: "all the variety",
     0.85: "most of the variety",
     3 / 4: "three quarters of the variety",
@@ -44,10 +41,8 @@ SHARES = {
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
 MOST, SOME = 0.3, 0.5  # of the authenticity of real images: below, most samples are copies, or some of them
 OF_CLASSES = ("label accuracy", "class entropy")  # rows of the reference classifier
-LEAST, EVEN = (
-    20,
-    0.9,
-)  # samples a class, and share of the classes that real images have equally often: fewer say nothing of missing ones
+LEAST = 20  # samples a class: with fewer, a class may be missing by chance
+EVEN = 0.9  # of the classes are equally frequent among real images: otherwise a rare class is not missed
 ABSENT = 0.1  # of the even share of a class: with fewer samples it is missing
 
 
@@ -145,7 +140,7 @@ def shares(rows: Mapping[str, Any], *metrics: str) -> list[float]:
 def fidelity_part(rows: Mapping[str, Any], kind: str) -> str:
     """Say how clean the samples are, by their precision, or how near to real ones, by a distance; in the feature space that says worst."""
     if precisions := shares(rows, "precision"):
-        return next(words for least, words in CLEAN.items() if min(precisions) >= least).format(kind)
+        return next(words for least, words in CLEAN.items() if max(min(precisions), 0) >= least).format(kind)
     distances = shares(rows, "Fréchet distance")
     if (sliced := rows.get("sliced Wasserstein distance")) is not None and (share := relative(sliced)) is not None:
         distances.append(share)
@@ -167,7 +162,7 @@ def missing_part(rows: Mapping[str, Any]) -> str:
     if not isinstance(counts, list) or floor is None or not all(type(count) is int for count in counts):
         return ""
     even = sum(counts) / max(len(counts), 1)
-    if even < LEAST or math.exp(floor) < EVEN * len(counts):
+    if even < LEAST or floor < math.log(EVEN * len(counts)):
         return ""
     missing = sum(count < ABSENT * even for count in counts)
     return f"{missing} of {len(counts)} classes missing" if missing else ""

@@ -39,7 +39,7 @@ def test_seeds_are_grouped_by_what_else_was_asked(tmp_path):
     assert found["mean"] == pytest.approx(statistics.mean(values[:2])) and found["runs"] == 2
     assert found["deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     assert three["metrics"]["training, s"]["deviation"] is None
-    assert spread({"mean": 2.0, "deviation": 0.125, "runs": 2}) == "2 ± 0.12"
+    assert spread({"mean": 2.0, "deviation": 0.125, "runs": 2}) == "2.00 ± 0.12"
     assert spread({"mean": 2.0, "deviation": None, "runs": 1}) == "2" and spread(None) == "–"
 
 

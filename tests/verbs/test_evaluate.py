@@ -141,7 +141,7 @@ def test_evaluate_judges_a_finished_run_again_and_keeps_everything_else(run_fold
     }
     assert genrun("evaluate", str(run_folder.path), "evaluation=quick", *SHORT, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
-    assert "Fréchet distance (classifier)" in shown and "C_T" not in shown
+    assert "Fréchet (classifier)" in shown and "C_T" not in shown
     assert {path: path.read_bytes() for path in kept} == kept
     assert run_folder.status()["state"] == "done"
     assert json.loads((run_folder.path / "results.json").read_text())["evaluation"]["random"] is False
