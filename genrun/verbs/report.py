@@ -46,9 +46,9 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
     """
     parser = Arguments(
         "genrun report",
-        description="Write one HTML file about some runs: leaderboard, samples epoch by epoch, curves, figures, metrics, configurations. It "
-        "needs no network and no server. RUN is a folder, an id, its beginning, last, best, a folder with runs below "
-        "it, or option=value for all runs with this value. Unfinished runs are shown with their state.",
+        description="Write one HTML file about some runs: leaderboard, samples epoch by epoch, curves, figures, metrics and "
+        "configurations. It needs no network and no server, so it can be mailed. RUN is a folder, an id, its beginning, last, best, a "
+        "folder with runs below it, or option=value for all runs with this value. Unfinished runs are shown with their state.",
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="default: all runs in paths.outputs")
     parser.add_argument(
