@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genrun.report.compare import option_text
+from genrun.report.compare import distinguishing_options, option_text
 from genrun.report.groups import group_of
 from genrun.report.leaderboard import Line, best_lines, floor_metrics, leaderboard, wanted_columns
 from genrun.report.page.charts import Chart, Series, title_of
@@ -81,11 +81,7 @@ def board(runs: Sequence[ReportedRun]) -> Board:
     for metric in columns.values():
         section = "cost" if metric in COST else SECTIONS.get(group_of(metric), group_of(metric))
         sections[section] = sections.get(section, 0) + 1
-    texts = [label(line) for line in lines]
-    names = [
-        f"{text}, {line.runs[0].name}" if texts.count(text) > 1 else text
-        for text, line in zip(texts, lines, strict=True)
-    ]
+    names = names_of(lines)
     named = [
         (
             name,
@@ -116,15 +112,18 @@ def cell(line: Line, metric: str, best: bool) -> Cell:
     return Cell(text, spread, value.mean, best)
 
 
-def label(line: Line) -> str:
-    """Return the texts that tell a line from the others: its model, then the options in which it differs."""
-    model = line.runs[0].model
-    others = [
-        f"{key.rpartition('.')[2]} {short(value)}"
-        for key, value in line.settings.items()
-        if key not in ("model", "data", "seed", "method") and value is not None
+def names_of(lines: Sequence[Line]) -> list[str]:
+    """Return a name for each line: its model, the options in which it differs from other lines of this model, and if there are none its run."""
+    names = []
+    for line in lines:
+        alike = [other for other in lines if other.runs[0].model == line.runs[0].model]
+        settings = distinguishing_options([other.runs[0].config for other in alike])[alike.index(line)]
+        texts = [f"{key.rpartition('.')[2]} {short(value)}" for key, value in settings.items() if value is not None]
+        names.append(", ".join([line.runs[0].model, *texts]))
+    return [
+        f"{name}, {line.runs[0].name}" if names.count(name) > 1 else name
+        for name, line in zip(names, lines, strict=True)
     ]
-    return ", ".join([model, *others])
 
 
 def short(value: Any) -> str:

@@ -184,7 +184,15 @@ class Chart:
         return {"zero": False, "nice": bool(axis) or self.dots}
 
     def _x_axis(self) -> dict[str, Any]:
-        return {"tickCount": 5} if self.dots else {"tickCount": 5, "format": "d", "tickMinStep": 1}
+        return {"tickCount": 5} if self.dots else {"values": epoch_ticks(self._all(0)), "format": "d"}
+
+
+def epoch_ticks(epochs: Sequence[float]) -> list[int]:
+    """Return at most six whole numbers for the axis of epochs: every first, second, fifth, tenth, … one."""
+    first, last = int(min(epochs)), int(max(epochs))
+    steps = (mantissa * 10**power for power in range(12) for mantissa in (1, 2, 5))
+    step = next((step for step in steps if (last - first) / step <= 5), last)
+    return list(range(-(-first // step) * step, last + 1, step))
 
 
 def in_words(points: Sequence[tuple[float, float]]) -> str:

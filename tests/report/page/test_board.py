@@ -43,3 +43,15 @@ def test_other_data_has_a_table_of_its_own_and_unfinished_runs_have_none(tmp_pat
     change_json(failed, "status.json", lambda status: status.update(state="failed"))
     found = boards(read(made_run(tmp_path, "a"), other, failed))
     assert [[run.name for run in board.rows[0].runs] for board in found] == [["b"], ["a"]]
+
+
+def test_lines_are_named_by_what_differs_from_others_of_their_model(tmp_path):
+    wide, deep, other = made_run(tmp_path, "a"), made_run(tmp_path, "b"), made_run(tmp_path, "c", model="gan")
+    change_config(deep, "model.pixels", 1024)
+    change_json(deep, "status.json", lambda status: status.update(group_id="deep"))
+    change_config(other, "model.lr", 0.5)
+    names = [row.name for row in boards(read(wide, deep, other))[0].rows]
+    assert sorted(names) == ["gan", "vae, pixels 1,024", "vae, pixels 8"]
+    change_config(deep, "model.pixels", 8)
+    names = [row.name for row in boards(read(wide, deep, other))[0].rows]
+    assert sorted(names) == ["gan", "vae, a", "vae, b"]

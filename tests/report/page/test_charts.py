@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genrun.report.page.charts import Chart, Series, curves, in_words, svg
+from genrun.report.page.charts import Chart, Series, curves, epoch_ticks, in_words, svg
 
 
 def rows(**terms):
@@ -42,6 +42,14 @@ def test_the_axis_is_logarithmic_where_that_shows_more(values, kind):
     (chart,) = curves(rows(train__loss=values))
     scale = chart.spec(live=True)["encoding"]["y"]["scale"]
     assert scale.get("type") == kind
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "ticks"),
+    [(1, 2, [1, 2]), (1, 6, [1, 2, 3, 4, 5, 6]), (1, 30, [10, 20, 30]), (1, 100, [20, 40, 60, 80, 100]), (7, 7, [7])],
+)
+def test_ticks_are_whole_epochs(first, last, ticks):
+    assert epoch_ticks([first, last]) == ticks
 
 
 def test_a_curve_in_words():
