@@ -26,6 +26,9 @@ COLUMNS = {  # heading → metric: quality, then memorisation, then cost
 }
 
 
+LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric of a line.
@@ -92,7 +95,7 @@ def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
     values: dict[str, list[float]] = {}
     for run in {run.id: run for run in runs}.values():
         for name, value in {**{name: row["value"] for name, row in run.rows.items()}, "images/s": rate(run)}.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST:
                 values.setdefault(name, []).append(value)
     return {
         name: Metric(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))

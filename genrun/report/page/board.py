@@ -113,7 +113,7 @@ def cell(line: Line, metric: str, best: bool) -> Cell:
 
 
 def names_of(lines: Sequence[Line]) -> list[str]:
-    """Return a name for each line: its model, the options in which it differs from other lines of this model, and if there are none its run."""
+    """Return a name for each line: its model, and the options in which it differs from other lines of this model, or else its run."""
     names = []
     for line in lines:
         alike = [other for other in lines if other.runs[0].model == line.runs[0].model]
@@ -140,7 +140,9 @@ def early_looks(named: Sequence[tuple[str, list[ReportedRun], Line]]) -> list[Ch
     for colour, (name, runs, _) in enumerate(named, start=1):
         for run in runs:
             points = [
-                (row["epoch"], row[COMPARABLE]) for row in run.metrics if math.isfinite(row.get(COMPARABLE, math.nan))
+                (float(row["epoch"]), row[COMPARABLE])
+                for row in run.metrics
+                if math.isfinite(row.get(COMPARABLE, math.nan))
             ]
             if len(points) > 1:
                 series.append(Series(f"{name} ({run.name})", colour, sorted(points), group=name))

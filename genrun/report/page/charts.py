@@ -184,7 +184,11 @@ class Chart:
         return {"zero": False, "nice": bool(axis) or self.dots}
 
     def _x_axis(self) -> dict[str, Any]:
-        return {"tickCount": 5} if self.dots else {"values": epoch_ticks(self._all(0)), "format": "d"}
+        return (
+            {"tickCount": 5}
+            if self.dots
+            else {"values": [float(tick) for tick in epoch_ticks(self._all(0))], "format": "d"}
+        )
 
 
 def epoch_ticks(epochs: Sequence[float]) -> list[int]:
@@ -210,7 +214,7 @@ def curves(rows: Iterable[dict[str, Any]]) -> list[Chart]:
         for key, value in row.items():
             split, _, term = key.partition("/")
             if split in SPLITS and term and isinstance(value, int | float) and math.isfinite(value):
-                found.setdefault(term, {}).setdefault(SPLITS[split], []).append((row["epoch"], value))
+                found.setdefault(term, {}).setdefault(SPLITS[split], []).append((float(row["epoch"]), value))
     colours = {name: place for place, name in enumerate(SPLITS.values(), start=1)}
     return [
         Chart(

@@ -127,7 +127,7 @@ def beside_first(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
     groups = {}
     for run in runs:
         if run.summary.data == runs[0].summary.data:
-            groups.setdefault(run.summary.status.get("group_id"), run)
+            groups.setdefault(str(run.summary.status.get("group_id")), run)
     return list(groups.values())[:MOST_BESIDE] if len(groups) > 1 else list(runs[:MOST_BESIDE])
 
 

@@ -166,7 +166,12 @@ def read_run(summary: RunSummary, place: int) -> ReportedRun:
     config = plain(read_config(folder.path))
     text = read_regular(folder.path / "config.yaml", LARGEST_CONFIG).decode()
     results = folder.results() if folder.path / "results.json" in there else {}
-    return ReportedRun(place, summary, config, text, results, folder.provenance(), folder.metrics())
+    run = ReportedRun(place, summary, config, text, results, folder.provenance(), folder.metrics())
+    try:
+        run.options, run.metric_groups, run.facts, run.charts  # noqa: B018 - the records may lack what they need
+    except (KeyError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
+        raise Refused(f"{folder.path}: its records are not those of a run ({error!r})") from error
+    return run
 
 
 def read_pictures(run: ReportedRun, budget: Budget | None) -> None:

@@ -142,6 +142,28 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path):
         page_of(damaged)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "a text", None, 1e308])
+def test_odd_values_are_shown(tmp_path, value):
+    folders = [made_run(tmp_path, "a"), made_run(tmp_path, "b", seed=1)]
+    for folder in folders:
+        change_json(folder, "results.json", lambda results: [row.update(value=value) for row in results["rows"]])
+        change_json(folder, "status.json", lambda status: status.update(group_id=["a", "list"]))
+        (folder.path / "metrics.csv").write_text(
+            "epoch,step,train/a,judge/frechet\n1,1,-1e308,1\n99999999999999999999,2,1e308,2\n"
+        )
+    page, left_out = page_of(*folders)
+    assert not left_out and page.count("<svg") >= 4
+
+
+@pytest.mark.parametrize("value", [10**400, {"a": 1}, True])
+def test_impossible_values_are_named(tmp_path, value):
+    folder = made_run(tmp_path, "a")
+    summary = summaries(folder)
+    change_json(folder, "results.json", lambda results: results["rows"][0].update(value=value))
+    with pytest.raises(Refused, match="vae-digits/a"):
+        report_page(summary, [], full=False, console=Console(quiet=True))
+
+
 def test_a_long_run_makes_a_small_page(tmp_path):
     folder = made_run(tmp_path, "a", epochs=2)
     noise = [
