@@ -138,6 +138,16 @@ def test_charts_are_live_and_print_as_drawings(page):
     assert plot.locator("> svg").is_visible() and not plot.locator(".live").is_visible()
 
 
+def test_a_point_of_a_chart_says_what_it_is(page):
+    plot = page.locator("#leaderboard .plot").first
+    plot.scroll_into_view_if_needed()
+    sync_api.expect(plot).to_have_class("plot is-live")
+    plot.locator(".live .mark-symbol path").last.hover()
+    told = page.locator("#vg-tooltip-element")
+    sync_api.expect(told).to_contain_text("epoch")
+    assert "vae (vae" in told.inner_text() and "undefined" not in told.inner_text()
+
+
 def test_colours_follow_the_dark_mode(page):
     def paper():
         return page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -130,24 +130,27 @@ class Chart:
         tooltip = [
             *(
                 [{"field": "label" if self.dots else "s", "type": "nominal", "title": "run" if self.wide else "of"}]
-                if self.legend
+                if self.wide or self.legend
                 else []
             ),
             {"field": "x", "type": "quantitative", "title": self.x, "format": ",.5~g"},
             {"field": "y", "type": "quantitative", "title": self.y or self.title, "format": ".4~g"},
         ]
-        hover = {
-            "name": "near",
-            "select": {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"},
-        }
-        size = {
-            "condition": {"param": "near", "empty": False, "value": 70},
-            "value": 45 if self.dots else 18 if self._few() else 0,
-        }
+        hover = {"name": "near", "select": {"type": "point", "on": "pointerover", "clear": "pointerout"}}
+        shown = self.dots or self._few()
+
+        def nearby(there: float, otherwise: float) -> dict[str, Any]:
+            return {"condition": {"param": "near", "empty": False, "value": there}, "value": otherwise}
+
         point = {
-            "mark": {"type": "point", "filled": True, "opacity": 1},
+            # the transparent edge makes a point easy to hit
+            "mark": {"type": "point", "filled": True, "stroke": "transparent", "strokeWidth": 14},
             "params": [hover],
-            "encoding": {"size": size, "tooltip": tooltip},
+            "encoding": {
+                "size": nearby(80, 45 if self.dots else 18),
+                "opacity": nearby(1, 1 if shown else 0),
+                "tooltip": tooltip,
+            },
         }
         dash = {
             "strokeDash": {
@@ -164,7 +167,7 @@ class Chart:
             "height": 300 if self.wide else 150,
             "data": {"values": values},
             "encoding": encoding,
-            "layer": [*([] if self.dots else [line]), *([point] if live or self.dots or self._few() else [])],
+            "layer": [*([] if self.dots else [line]), *([point] if live or shown else [])],
         }
 
     def _few(self) -> bool:
