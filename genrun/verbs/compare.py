@@ -89,6 +89,7 @@ def chosen_runs(words: Sequence[str], outputs: Path) -> tuple[list[RunSummary], 
         if not inside:
             raise Refused(f"{word}: expected a run folder or a folder with runs, found none there")
         found += inside
+        broken += [line for _, lines in below for line in lines if line.startswith(str(path))]
     return matching(found, conditions), broken
 
 

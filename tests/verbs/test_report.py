@@ -72,10 +72,11 @@ def test_what_is_wrong_is_said_in_one_line(run, monkeypatch, tmp_path, capsys, w
     assert (tmp_path / "mine.html").read_text() == "<p>mine" and not (tmp_path / "elsewhere.html").exists()
 
 
-def test_a_broken_folder_among_the_runs_is_named(run, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("words", [[], ["outputs"], ["outputs/vae-digits"]])
+def test_a_broken_folder_among_the_runs_is_named(run, monkeypatch, tmp_path, capsys, words):
     broken = run.path.parent / "broken"
     broken.mkdir()
     (broken / "status.json").write_text("{")
-    assert genrun("report", monkeypatch=monkeypatch) == 0
+    assert genrun("report", *words, monkeypatch=monkeypatch) == 0
     assert "left out: outputs/vae-digits/broken/status.json" in capsys.readouterr().err
     assert "broken/status.json" in (tmp_path / "report.html").read_text()
