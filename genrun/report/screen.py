@@ -22,7 +22,8 @@ class ScreenTable:
     """A table as wide as the screen allows, with its first columns left-aligned, notes in the last one, and numbers in those between.
 
     If there is too little room for notes at the side, each note stands below its line; within a group with a heading, below the last of
-    several lines in a row that have the same one. Columns that do not fit beside each other come below the others, with the first columns again.
+    several lines in a row that have the same one. Columns that do not fit beside each other come below the others, with the first
+    columns again.
 
     Args:
         title: above the table; None: no title.
