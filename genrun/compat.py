@@ -102,3 +102,9 @@ def in_backward_pass() -> bool:
     import torch
 
     return torch._C._current_graph_task_id() != -1
+
+
+def logged_step(trainer: Trainer) -> int:
+    """Return the step at which Lightning logs the metrics of an epoch that ends: the number of its last batch, from 0."""
+    done = trainer.fit_loop.epoch_loop._batches_that_stepped
+    return done if trainer.validating else max(0, done - 1)  # it counts the last batch after the validation

@@ -115,6 +115,7 @@ def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> 
             log.info("done")
         except BaseException as error:
             record_failure(folder, error)
+            context.loggers.close("failed")
             raise
     folder.end_attempt("done")
 
@@ -184,6 +185,19 @@ def do_stages(context: RunContext, keys: dict[str, str], beginning: Beginning) -
         context.signals.check()
         folder.run_stage(name, keys[name], work)
     folder.keep_checkpoints(cfg.run.keep_checkpoints)
+    log_outcome(context)
+
+
+def log_outcome(context: RunContext) -> None:
+    """Give the loggers the final grid and the results."""
+    from genrun.compat import logged_step
+
+    folder, loggers = context.folder, context.loggers
+    step = logged_step(context.trainer) or folder.status().get("step", 0)  # nothing was trained in this attempt
+    loggers.start()
+    loggers.picture("samples/final", (folder.samples / "final.png").read_bytes(), step)
+    loggers.results(folder.results(), step)
+    loggers.close()
 
 
 def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:

@@ -97,7 +97,10 @@ def markdown(
 
 
 def number(value: float | str | None) -> str:
-    """Format a number with three significant digits; an integer has all of them and thousands separators, None is a dash, text stays."""
+    """Format a number with three significant digits; an integer has all of them and thousands separators, None is a dash, text stays.
+
+    A number that has fewer digits is not filled up: 0.07 is not 0.0700, but 0.99999 is 1.00.
+    """
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -107,7 +110,8 @@ def number(value: float | str | None) -> str:
     exponent = exponent_of(value, DIGITS)
     if not SMALLEST <= exponent < LARGEST:
         return f"{value:.{DIGITS - 1}e}"
-    return fixed(value, 0 if value == int(value) and exponent < DIGITS else DIGITS - 1 - exponent)
+    short = f"{value:.{DIGITS}g}"
+    return short if exponent < DIGITS and float(short) == value else fixed(value, DIGITS - 1 - exponent)
 
 
 def with_deviation(value: float | str | None, deviation: float | None) -> str:
