@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     *("compare", "doctor", "evaluate", "explain", "explore", "export", "figures", "import", "list", "new"),
-    *("prune", "refit", "rm", "sample", "show"),
+    *("prune", "refit", "report", "rm", "sample", "show"),
 )
 
 

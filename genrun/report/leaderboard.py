@@ -29,6 +29,7 @@ COST = {
     "parameters": "parameters",
 }
 BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
+LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
         found = {name: row["value"] for name, row in run.rows.items()}
         found |= {"images/s": training_rate(run), "validation score": None if is_judged(run) else run.score}
         for name, value in found.items():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and abs(value) < LARGEST:
                 values.setdefault(name, []).append(value)
     return {
         name: Metric(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import genrun
+from genrun.errors import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -23,7 +24,8 @@ def render(template: str, *, scripts: Sequence[str] = (), same_origin: bool = Fa
     """Return the page that a template makes.
 
     Templates extend base.html, which has the style sheet and these blocks: `title`, `header` (beside `main`, with the h1), `main`,
-    `footer`. Texts are escaped; write JSON for a script as `<script type="application/json">{{ content | tojson }}</script>`.
+    `footer`. Texts are escaped. The filter `sentence` makes a text a sentence. JSON for a script is written as
+    `<script type="application/json">{{ content | tojson }}</script>`.
 
     Args:
         template: the name of a file in genrun/report/templates, such as `report.html`.
@@ -64,14 +66,27 @@ def read_template(name: str) -> str:
     return resources.files("genrun.report").joinpath("templates", name).read_text()
 
 
+def sentence(text: str) -> str:
+    """Write a text as a sentence: with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FunctionLoader(read_template),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["sentence"] = sentence
+    return made
+
+
+def _visible(value: Any) -> Any:
+    """Write out the characters of a text that change how the text around them is shown, such as those that reverse it."""
+    return printable(value) if type(value) is str else value

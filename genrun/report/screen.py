@@ -21,8 +21,9 @@ LONG_WORD = 14  # longer words of headings and names may be folded
 class ScreenTable:
     """A table as wide as the screen allows, with its first columns left-aligned, notes in the last one, and numbers in those between.
 
-    If there is too little room for notes at the side, each note stands below its line, or below the last of several lines in a row that
-    have the same one. Columns that do not fit beside each other come below the others, with the first columns again.
+    If there is too little room for notes at the side, each note stands below its line; within a group with a heading, below the last of
+    several lines in a row that have the same one. Columns that do not fit beside each other come below the others, with the first
+    columns again.
 
     Args:
         title: above the table; None: no title.
@@ -68,8 +69,8 @@ class ScreenTable:
                     for cell, column in zip(cells, shown, strict=True)
                 ]
                 yield from (indent + part for part in side_by_side(console, texts, widths, sides))
-                again = line + 1 < len(notes) and notes[line + 1] == notes[line] and line not in self.heads
-                if not beside and number == len(blocks) - 1 and line and notes[line] and not again:
+                again = notes[line] == (notes[line + 1] if line + 1 < len(notes) else None) and line not in self.heads
+                if not beside and number == len(blocks) - 1 and line and notes[line] and not (self.heads and again):
                     for part in Text(notes[line], style="dim").wrap(console, width - 2 * GAP, overflow="fold"):
                         yield indent + Text(" " * 2 * GAP) + part
 

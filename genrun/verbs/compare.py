@@ -13,7 +13,7 @@ from genrun.report.leaderboard import Line, cautions, leaderboard
 from genrun.runs.find import RunSummary, find_runs
 from genrun.system.console import print_json, say, screen
 from genrun.system.files import write_atomic
-from genrun.verbs.arguments import Arguments, output_path, outputs_folder
+from genrun.verbs.arguments import RUNS, Arguments, output_path, outputs_folder
 
 DISTANCE, SECONDS = "Fréchet distance (classifier)", "training, s"
 
@@ -50,13 +50,7 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
         description="Compare finished runs: a line for all runs that differ only in their seed, with mean ± standard deviation. "
         "The best of a column has a star.",
     )
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        metavar="RUN",
-        help="a folder, an id or its beginning, last, best, a folder with runs, a pattern, or a condition such as model=vae; "
-        "default: all runs in paths.outputs",
-    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=RUNS)
     parser.add_argument("--runs", dest="each", action="store_true", help="a line for each run")
     parser.add_argument("--by", default="", help="options that make the lines, such as model or model,data.limit")
     parser.add_argument("--columns", default="", help="metrics to show; one with a comma in its name comes in quotes")

@@ -29,6 +29,7 @@ genrun import FOLDER                              a run of such a folder; no cod
 genrun figures RUN [--only tsne …] [--list]       draw a run's figures again
 genrun explain model=vae [trainer.max_epochs …]   every option with its comment, value and type
 genrun doctor                                     what is there, missing with the command that gets it, and wrong
+genrun report RUNS… -o report.html                one HTML page about some runs, that one can mail
 genrun new method NAME                            write the two files of a method of your own
 
 RUN is a folder, an id or its beginning, last, best, or best:model=vae,data=mnist

@@ -145,14 +145,14 @@ def test_a_failure_is_one_line_and_the_others_go_on():
     ]
 
 
-@pytest.mark.parametrize("name", ["Failing", "NotStarting"])
-def test_a_logger_that_fails_leaves_the_run_as_it_is(tiny, tmp_path, name):
+def test_loggers_that_fail_leave_the_run_as_it_is(tiny, tmp_path):
     plain = tiny(outputs=tmp_path / "plain")
-    folder = tiny(f"+logger.bad._target_={__name__}.{name}", outputs=tmp_path / "bad")
+    bad = [f"+logger.{name}._target_={__name__}.{name}" for name in ("Failing", "NotStarting")]
+    folder = tiny(*bad, outputs=tmp_path / "bad")
     assert folder.status()["state"] == "done" and folder.status()["id"] == plain.status()["id"]
     assert folder.weights.read_bytes() == plain.weights.read_bytes()
     warned = [line for line in (folder.path / "log.txt").read_text().splitlines() if "gets nothing more" in line]
-    assert len(warned) == 1 and f"{name} failed" in warned[0]
+    assert len(warned) == 2 and "NotStarting failed" in warned[0] and "Failing failed" in warned[1]
 
 
 def test_a_run_that_fails_ends_what_has_begun():
