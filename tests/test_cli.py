@@ -29,7 +29,7 @@ WRONG = [
     (["model=gan", "model/prior=mixture"], r"model/prior: this model has no such part; autoencoder, .*csgm, .*vae"),
     (["smaple"], r"cannot read 'smaple': expected option=value \(did you mean 'sample'\?\)"),
     (["seed=[1"], r"cannot read 'seed=\[1': a value with special characters is quoted, .*: \"seed='\[1'\""),
-    (["lst"], r"cannot read 'lst': .*did you mean 'list'.* verbs compare, evaluate"),
+    (["lst"], r"cannot read 'lst': .*did you mean 'list'.* verbs compare, doctor"),
     (["mnist"], r"cannot read 'mnist': expected option=value \(did you mean 'data=mnist'\?\)"),
     (
         ["hardware"],

@@ -51,7 +51,7 @@ def test_a_run_at_work_is_shown_as_running(run, monkeypatch, tmp_path):
     [
         (["nothing"], "no run of this id or name"),
         (["outputs/vae-digits/x"], "expected a run folder"),
-        (["empty"], "expected a run folder or a folder with runs"),
+        (["empty"], "expected a run folder, or a folder with runs"),
         (["-o", "report.pdf"], "expected a name that ends in .html"),
         (["-o", "no/report.html"], "there is no folder no"),
         (["-o", "mine.html"], "is no report of genrun"),

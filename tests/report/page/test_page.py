@@ -135,9 +135,9 @@ def test_a_hostile_run_is_harmless(tmp_path):
 
 def test_a_run_that_cannot_be_read_is_named(tmp_path):
     damaged = made_run(tmp_path, "a")
-    change_json(damaged, "results.json", lambda results: results.update(rows=[{"name": 3}]))
+    (damaged.path / "metrics.csv").write_text("epoch,step\n1\n")
     page, left_out = page_of(made_run(tmp_path, "b"), damaged)
-    assert len(left_out) == 1 and "results.json" in left_out[0] and "results.json" in page
+    assert len(left_out) == 1 and "metrics.csv" in left_out[0] and "metrics.csv" in page
     with pytest.raises(Refused, match="no run to report"):
         page_of(damaged)
 
