@@ -11,7 +11,7 @@ from typing import Any
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
 from genrun.report.tables import with_deviation
-from genrun.runs.find import RunSummary
+from genrun.runs.summary import RunSummary
 
 JUDGED = {  # heading → metric: quality, then memorisation
     "label accuracy": "label accuracy",

@@ -14,8 +14,9 @@ from genrun.errors import Refused, nearest, one_line, printable
 from genrun.report.groups import groups, not_measured
 from genrun.report.tables import HEADINGS, lines
 from genrun.report.verdict import verdict
-from genrun.runs.find import RunSummary, as_text, matching, runs_below
+from genrun.runs.find import as_text, matching
 from genrun.runs.open import OpenRun
+from genrun.runs.summary import runs_below, state_of
 from genrun.system.files import read_regular
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class NotebookRun(OpenRun):
     @property
     def state(self) -> str:
         """The state when the run was opened: `done`, `running`, `interrupted` or `failed`."""
-        return RunSummary(self.folder, self.status).state
+        return state_of(self.folder, self.status)
 
     def __repr__(self) -> str:
         return f"<run {printable(str(self.folder.path))}: {printable(self.state)}>"

@@ -11,8 +11,8 @@ from typing import Any
 from genrun.report.board import Board
 from genrun.report.leaderboard import leaderboard
 from genrun.report.tables import markdown
-from genrun.runs.find import summaries
 from genrun.runs.folder import FORMAT
+from genrun.runs.summary import summaries
 from genrun.sweeps.jobs import Outcome
 from genrun.system.files import now, write_atomic, write_json
 

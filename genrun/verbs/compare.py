@@ -10,7 +10,8 @@ from pathlib import Path
 from genrun.errors import Refused
 from genrun.report.board import FORMATS, Board
 from genrun.report.leaderboard import Line, cautions, leaderboard
-from genrun.runs.find import RunSummary, find_runs
+from genrun.runs.find import find_runs
+from genrun.runs.summary import RunSummary
 from genrun.system.console import print_json, say, screen
 from genrun.system.files import write_atomic
 from genrun.verbs.arguments import RUNS, Arguments, output_path, outputs_folder

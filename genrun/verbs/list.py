@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genrun.report.tables import number, table
-from genrun.runs.find import DISTANCE, RunSummary, find_runs, matching
+from genrun.runs.find import DISTANCE, find_runs, matching
+from genrun.runs.summary import RunSummary
 from genrun.system.console import print_json, say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from genrun.errors import Failed, Refused
-from genrun.runs.find import at_work, find_run
+from genrun.runs.find import find_run
+from genrun.runs.summary import at_work
 from genrun.system.locks import hold
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 

@@ -7,7 +7,8 @@ import os
 import sys
 
 from genrun.report.tables import show as show_table
-from genrun.runs.find import RunSummary, find_run, read_summary
+from genrun.runs.find import find_run
+from genrun.runs.summary import RunSummary, read_summary
 from genrun.system.console import print_json, say, screen
 from genrun.system.files import read_regular
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder

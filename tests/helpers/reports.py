@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from genrun.figures.grid import LAYOUT, png_bytes
-from genrun.runs.find import RunSummary, read_summary
 from genrun.runs.folder import RunFolder
+from genrun.runs.summary import RunSummary, read_summary
 from helpers.runs import change_config, change_json, unpack
 
 DISTANCE = "Fréchet distance (classifier)"

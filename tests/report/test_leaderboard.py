@@ -16,7 +16,7 @@ from genrun.errors import Refused
 from genrun.figures.tradeoff import pareto, tradeoff
 from genrun.report.board import FORMATS, Board, harmless, latex, line_labels
 from genrun.report.leaderboard import Metric, best_lines, cautions, floor_metrics, leaderboard, ranked
-from genrun.runs.find import read_summary
+from genrun.runs.summary import read_summary
 
 FRECHET = "Fréchet distance (classifier)"
 

@@ -13,8 +13,9 @@ from helpers.runs import change_json, some_run, started
 from omegaconf import OmegaConf
 
 from genrun.errors import Refused
-from genrun.runs.find import at_work, find_run, find_runs, last_score, matching, read_summary, runs_below
+from genrun.runs.find import find_run, find_runs, matching
 from genrun.runs.records import read_config, read_plain_config
+from genrun.runs.summary import at_work, last_score, read_summary, runs_below
 from genrun.verbs.arguments import outputs_folder
 
 

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 
 from genrun.errors import Refused
 from genrun.inference import balanced_labels
-from genrun.runs.find import find_run, read_summary, runs_below
+from genrun.runs.find import find_run
 from genrun.runs.open import open_run
 from genrun.runs.phases import is_trained
+from genrun.runs.summary import read_summary, runs_below
 from genrun.sharing import received
 from genrun.sharing.folder import export, sums
 from genrun.sharing.received import receive

@@ -15,7 +15,7 @@ from genrun.report.page.board import boards
 from genrun.report.page.charts import CONFIG, Chart, libraries, svg
 from genrun.report.page.runs import Budget, ReportedRun, read_pictures, read_run
 from genrun.report.render import read_template, render, sentence
-from genrun.runs.find import RunSummary
+from genrun.runs.summary import RunSummary
 from genrun.system.console import with_progress
 from genrun.system.files import now
 

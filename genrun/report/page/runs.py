@@ -17,8 +17,8 @@ from genrun.report.page.charts import Chart, curves
 from genrun.report.page.pictures import Picture, exact, figure_pictures, frame_pictures, grid_picture, inside, thumbnail
 from genrun.report.tables import BEST, lines
 from genrun.report.verdict import verdict
-from genrun.runs.find import RunSummary
 from genrun.runs.records import read_config
+from genrun.runs.summary import RunSummary
 from genrun.system.files import read_regular
 
 RECORDS = ("config.yaml", "status.json", "results.json", "provenance.json", "metrics.csv")
