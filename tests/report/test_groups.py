@@ -63,7 +63,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_metric_has_a_group(name):
     assert group_of(name) in GROUPS
 
@@ -75,7 +75,7 @@ def test_no_row_of_the_code_is_forgotten_here():
     assert len(names) > 15 and names <= set(NAMES) | {"Fréchet distance (Inception)"}
 
 
-@pytest.mark.parametrize("name", OF_METHODS)
+@pytest.mark.parametrize("name", sorted(OF_METHODS))
 def test_metrics_of_a_method_come_last(name):
     rows = [{"name": each, "value": 1.0, "note": ""} for each in (name, "training, s", "label accuracy")]
     assert [(group.name, [row["name"] for row in group.rows]) for group in groups(rows)] == [

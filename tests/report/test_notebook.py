@@ -100,7 +100,7 @@ def test_runs_are_listed_newest_first_and_chosen_by_their_options(many):
     assert names(model="autoencoder", state="done") == ["run1", "run0"] and names(state="interrupted") == ["run2"]
     assert names(seed=[0, 2]) == ["run2", "run0"] and names("seed!=0", seed=1) == ["run1"]
     assert names(**{"trainer.max_epochs": -1}) == [] == names(model="vae")
-    with pytest.raises(genrun.GenrunError, match="no run has the option modle"):
+    with pytest.raises(genrun.GenrunError, match="no run has an option modle"):
         names(modle="vae")
     with pytest.raises(genrun.GenrunError, match="no such folder"):
         genrun.runs(many / "gone")
