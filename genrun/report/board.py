@@ -104,7 +104,7 @@ class Board:
         names = list(dict.fromkeys(name for line in self.lines for name in line.metrics))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        pairs = [part for name in names for part in (name, f"{name}, deviation")]
+        pairs = [part for name in names for part in (harmless(name), harmless(f"{name}, deviation"))]
         writer.writerow([*self.lines[0].settings, "seeds", "runs", *pairs])
         for line in self.lines:
             values: list[Any] = []

@@ -28,6 +28,7 @@ COST = {
     "memory, GiB": "peak memory, GiB",
     "parameters": "parameters",
 }
+SECONDS = "training, s"
 BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
 LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
 
@@ -47,7 +48,7 @@ class Metric:
     runs: int
 
     def __str__(self) -> str:
-        mean = round(self.mean) if abs(self.mean) >= 1000 or self.mean.is_integer() else self.mean
+        mean = round(self.mean) if self.mean.is_integer() else self.mean  # such as parameters
         return with_deviation(mean, self.deviation or None)
 
 
@@ -75,6 +76,23 @@ class Line:
         }
 
 
+def comparable(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
+    """Return the finished runs that have a table, and a line for each other run, which says why it is left out."""
+    done, left_out = [], []
+    for run in runs:
+        try:
+            if run.state == "done" and run.rows:
+                if not is_judged(run):
+                    run.folder.metrics()  # its score stands there; it may be damaged
+                done.append(run)
+            else:
+                reason = "it has no table of metrics" if run.state == "done" else run.state
+                left_out.append(f"{run.folder.path} ({reason})")
+        except Refused as error:
+            left_out.append(str(error))
+    return done, left_out
+
+
 def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: bool = False) -> list[Line]:
     """Group runs, and return a line for each group, sorted by settings.
 
@@ -89,6 +107,8 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
     for name in by:
         if all(run.option(name) is None for run in runs):
             raise Refused(f"--by {name}: no run has this option{nearest(name, ('model', 'data', 'seed'))}")
+    if by and "data" not in by and len({run.data for run in runs}) > 1:
+        by = [*by, "data"]  # values on different data have no common mean
     together: dict[Any, list[RunSummary]] = {}
     for run in runs:
         key: Any = str(run.folder.path) if each else str(run.status.get("group_id", run.id))
@@ -109,10 +129,10 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
 
 
 def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
-    """Return the mean and the deviation of each metric over runs; a run that is there twice counts once."""
+    """Return the mean and the deviation of each metric over runs; of runs with the same id the newest counts."""
     values: dict[str, list[float]] = {}
-    for run in {run.id: run for run in runs}.values():
-        found = {name: row["value"] for name, row in run.rows.items()}
+    for run in {run.id: run for run in sorted(runs, key=lambda run: run.started)}.values():
+        found = {name: run.value(name) for name in run.rows}
         found |= {"images/s": training_rate(run), "validation score": None if is_judged(run) else run.score}
         for name, value in found.items():
             if isinstance(value, int | float) and abs(value) < LARGEST:

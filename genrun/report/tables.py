@@ -91,9 +91,14 @@ def markdown(
         intro: a line between title and table.
     """
     ruler = f"|---|{'---:|' * (len(headings) - 2)}{'---|' if notes else '---:|'}"
-    rows = [f"| {' | '.join(printable(cell.replace('|', '∣')) for cell in line)} |" for line in [headings, *lines]]
+    rows = [f"| {' | '.join(map(cell_text, line))} |" for line in [headings, *lines]]
     above = [printable(intro), ""] if intro else []
     return "\n".join([f"# {printable(title)}", "", *above, rows[0], ruler, *rows[1:]]) + "\n"
+
+
+def cell_text(text: str) -> str:
+    """Return a text for a cell of a Markdown table: in one line, without the sign between cells, and nothing of it is HTML."""
+    return printable(" ".join(text.split("\n")).replace("\r", " ").replace("|", "∣").replace("<", "&lt;"))
 
 
 def number(value: float | str | None) -> str:
@@ -115,7 +120,10 @@ def number(value: float | str | None) -> str:
 
 
 def with_deviation(value: float | str | None, deviation: float | None) -> str:
-    """Format a number and its standard deviation with the same decimals: three digits of the value, and none below the deviation's two."""
+    """Format a number and its standard deviation with the same decimals.
+
+    They have three digits of the value, none below the deviation's two, and at least one of the deviation's.
+    """
     if (
         not isinstance(value, int | float)
         or not math.isfinite(value)
@@ -127,6 +135,7 @@ def with_deviation(value: float | str | None, deviation: float | None) -> str:
         return f"{number(value)} ± {number(deviation)}"
     digits = [(value, DIGITS), (deviation, DEVIATION_DIGITS)]
     places = min(few - 1 - exponent_of(each, few) for each, few in digits)
+    places = max(places, -exponent_of(deviation, 1))  # at least one digit of the deviation
     if not -LARGEST < places <= DIGITS - SMALLEST:
         return f"{number(value)} ± {number(deviation)}"
     return f"{fixed(value, places)} ± {fixed(deviation, places)}"

@@ -10,9 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from genrun.report.groups import Group, groups, is_of
-
-__all__ = ["Group", "groups", "mark", "verdict"]
+from genrun.report.groups import is_of
 
 KINDS = {"digits": "digits", "mnist": "digits", "mnist_numbers": "numbers", "celeba": "faces", "swiss_roll": "points"}
 INF = math.inf

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.errors import Refused, nearest
-from genrun.runs.summary import NAMED, RunSummary, runs_below, summaries
+from genrun.runs.summary import NAMED, RunSummary, is_current, runs_below, summaries
 
 DISTANCE = "Fréchet distance (classifier)"  # decides which run is the best
 
@@ -94,7 +94,8 @@ def best_run(runs: list[RunSummary], asked: str) -> RunSummary:
     Raises:
         Refused: no run fulfils the conditions, or those that do cannot be compared.
     """
-    left = [run for run in matching(runs, best_conditions(asked)) if isinstance(run.value(DISTANCE), int | float)]
+    done = [run for run in matching(runs, best_conditions(asked)) if run.state == "done"]
+    left = [run for run in done if isinstance(run.value(DISTANCE), int | float)]
     if not left:
         raise Refused(f"{asked}: no run that fulfils this has a {DISTANCE}; `genrun evaluate RUN` judges one")
     if len(data := sorted({run.data for run in left})) > 1:
@@ -126,13 +127,20 @@ def find_runs(words: Sequence[str], outputs: Path) -> tuple[list[RunSummary], li
     named = [word for word in words if os.path.lexists(word) or word.startswith("best:") or "=" not in word]
     found, broken = ([], []) if named else runs_below(outputs)
     for word in named:
-        paths = [Path(path) for path in sorted(glob.glob(word))] if glob.has_magic(word) else [find_run(word, outputs)]
-        runs, bad = folders_of(paths)
+        runs, bad = folders_of(paths_of(word, outputs))
         if not runs and not bad:
             raise Refused(f"{word}: expected a run folder, or a folder with runs, found none there")
         found, broken = found + runs, broken + bad
     once = {run.folder.path.resolve(): run for run in found}
     return matching(once.values(), [word for word in words if word not in named]), broken
+
+
+def paths_of(word: str, outputs: Path) -> list[Path]:
+    """Return the paths that a word stands for: those that match a pattern, without runs that were moved aside, or see `find_run`."""
+    if not glob.has_magic(word) or os.path.lexists(word):
+        return [find_run(word, outputs)]
+    found = map(Path, sorted(glob.glob(word)))
+    return [path for path in found if is_current(path) or not (path / "status.json").is_file()]
 
 
 def folders_of(paths: Sequence[Path]) -> tuple[list[RunSummary], list[str]]:
@@ -143,5 +151,5 @@ def folders_of(paths: Sequence[Path]) -> tuple[list[RunSummary], list[str]]:
             folders.append(path)
         else:
             below = [*path.glob("*/status.json"), *path.glob("*/*/status.json")]
-            folders += [file.parent for file in below if ".old-" not in file.parent.name]
+            folders += [file.parent for file in below if is_current(file.parent)]
     return summaries(folders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -91,7 +92,17 @@ class RunSummary:
         return last_score(self.folder.metrics())
 
     def value(self, metric: str) -> float | str | None:
-        return self.rows.get(metric, {}).get("value")
+        """Return the value of a metric; None if it was not measured, or is no finite number."""
+        value = self.rows.get(metric, {}).get("value")
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    @property
+    def state_text(self) -> str:
+        """How far it is, where it came from, and why it stopped."""
+        epoch = f", epoch {self.status['epoch']}" if "epoch" in self.status else ""
+        origin = f", imported from {self.status['imported'].get('from')}" if "imported" in self.status else ""
+        stopped = self.state in ("failed", "interrupted") and self.status.get("error")
+        return f"{self.state}{epoch}{origin}{f': {stopped}' if stopped else ''}"
 
     def option(self, key: str) -> Any:
         """Return the value of a dotted option, or of one of `NAMED`; None if there is no such option."""
@@ -155,11 +166,12 @@ def runs_below(outputs: Path) -> tuple[list[RunSummary], list[str]]:
 
     A run that was moved aside (`<id>.old-N`) is left out.
     """
-    return summaries(
-        file.parent
-        for file in outputs.glob("*/*/status.json")
-        if ".old-" not in file.parent.name and not file.parent.name.startswith(".")
-    )
+    return summaries(file.parent for file in outputs.glob("*/*/status.json") if is_current(file.parent))
+
+
+def is_current(folder: Path) -> bool:
+    """Return whether this is a run folder that was not moved aside (`<id>.old-N`) and is not being made or deleted (`.<id>…`)."""
+    return (folder / "status.json").is_file() and ".old-" not in folder.name and not folder.name.startswith(".")
 
 
 def summaries(folders: Iterable[Path]) -> tuple[list[RunSummary], list[str]]:

@@ -9,25 +9,24 @@ from pathlib import Path
 
 from genrun.errors import Refused
 from genrun.report.board import FORMATS, Board
-from genrun.report.leaderboard import Line, cautions, leaderboard
-from genrun.runs.find import find_runs
-from genrun.runs.summary import RunSummary
+from genrun.report.leaderboard import SECONDS, Line, cautions, comparable, leaderboard
+from genrun.runs.find import DISTANCE, find_runs
 from genrun.system.console import print_json, say, screen
 from genrun.system.files import write_atomic
-from genrun.verbs.arguments import RUNS, Arguments, output_path, outputs_folder
-
-DISTANCE, SECONDS = "Fréchet distance (classifier)", "training, s"
+from genrun.verbs.arguments import RUNS, Arguments, check_new, output_path, outputs_folder
 
 
 def main(arguments: list[str]) -> int:
     """Print the leaderboard, or write it to files."""
     asked, outputs = parse(arguments)
     runs, broken = find_runs(asked.runs, outputs)
-    done, left_out = finished(runs)
+    done, left_out = comparable(runs)
     left_out += broken
     if not done:
         where = f"{len(runs)} runs" if runs else f"{outputs}"
         raise Refused(f"no finished run with a table of metrics in {where}{f' ({left_out[0]})' if left_out else ''}")
+    for out in asked.out:
+        check_new(out)
     board = Board(leaderboard(done, by=asked.by, each=asked.each), asked.columns, asked.sort)
     console = screen()
     if asked.json:
@@ -35,10 +34,11 @@ def main(arguments: list[str]) -> int:
     elif not asked.out:
         console.print(board.on_screen())
     for out in asked.out:
-        if out.suffix == ".png":
-            draw(board.lines, out)
-        else:
-            write_atomic(out, board.as_text(out.suffix))
+        content = plot(board.lines, out) if out.suffix == ".png" else board.as_text(out.suffix)
+        try:
+            write_atomic(out, content)
+        except OSError as error:
+            raise Refused(f"cannot write {out}: {error.strerror}") from error
         say(console, str(out))
     for text in [*(f"left out: {reason}" for reason in left_out), *cautions(done)]:
         say(screen(error=True), text)
@@ -83,17 +83,11 @@ def column_names(text: str) -> list[str]:
     return names
 
 
-def finished(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
-    """Return the finished runs that have a table, and a line for each other run."""
-    done = [run for run in runs if run.state == "done" and run.rows]
-    others = [run for run in runs if run not in done]
-    return done, [
-        f"{run.folder.path} ({'it has no table of metrics' if run.state == 'done' else run.state})" for run in others
-    ]
+def plot(lines: Sequence[Line], out: Path) -> bytes:
+    """Return a PNG of the distance to real images against the training time, a point for each line.
 
-
-def draw(lines: Sequence[Line], out: Path) -> None:
-    """Draw the distance to real images against the training time, a point for each line.
+    Args:
+        out: the file that it is for, for the error message.
 
     Raises:
         Refused: no line has both.
@@ -111,4 +105,4 @@ def draw(lines: Sequence[Line], out: Path) -> None:
         raise Refused(f"--out {out}: no run has both {SECONDS} and {DISTANCE}; nothing to draw")
     image = io.BytesIO()
     tradeoff(points, "training, seconds", DISTANCE).save(image, "PNG", optimize=True)
-    write_atomic(out, image.getvalue())
+    return image.getvalue()

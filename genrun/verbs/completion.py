@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from genrun.errors import Refused
+from genrun.runs.summary import is_current
 from genrun.verbs import VERBS, main_of
 from genrun.verbs.arguments import outputs_folder
 from genrun.verbs.help import choices
@@ -52,7 +53,7 @@ def fitting(begin: str, words: Sequence[str]) -> list[str]:
 def run_names(words: Sequence[str]) -> list[str]:
     """Return the names of all run folders below the folder of outputs that the words name."""
     _, outputs = outputs_folder(words)
-    return sorted(file.parent.name for file in outputs.glob("*/*/status.json") if ".old-" not in file.parent.name)
+    return sorted(file.parent.name for file in outputs.glob("*/*/status.json") if is_current(file.parent))
 
 
 def help_of(verb: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -20,7 +19,7 @@ from rich.text import Text
 
 import genrun
 from genrun.errors import Refused, one_line, printable
-from genrun.system.console import say, screen
+from genrun.system.console import print_json, say, screen, size_text
 from genrun.verbs.arguments import Arguments
 
 OK, MISSING, WRONG = "ok", "missing", "wrong"
@@ -66,7 +65,7 @@ def main(arguments: list[str]) -> int:
                 console.print(line, soft_wrap=True, highlight=False)
     wrong = sum(finding.state == WRONG for finding in found)
     if asked.json:
-        print(json.dumps([finding._asdict() for finding in found], indent=2, ensure_ascii=False))
+        print_json([finding._asdict() for finding in found])
     else:
         say(console, f"\n{f'{wrong} wrong' if wrong else 'nothing is wrong'}")
     return 1 if wrong else 0
@@ -261,24 +260,15 @@ def folders(cfg: DictConfig) -> Iterator[Finding]:
             continue
         free = shutil.disk_usage(there).free
         size = (
-            f"{readable(sum(file.stat().st_size for file in place.rglob('*') if file.is_file()))}, "
+            f"{size_text(sum(file.stat().st_size for file in place.rglob('*') if file.is_file()))}, "
             if place == cache and place.is_dir()
             else ""
         )
-        text = f"{place.absolute()}{'' if place.exists() else ' (made when needed)'}, {size}{readable(free)} free"
+        text = f"{place.absolute()}{'' if place.exists() else ' (made when needed)'}, {size}{size_text(free)} free"
         full = "; a run of colour images may need more: delete old runs with genrun rm"
         yield Finding(
             "folders", name, OK if free >= LEAST_FREE else WRONG, text if free >= LEAST_FREE else f"{text}{full}"
         )
-
-
-def readable(size: float) -> str:
-    """Format a number of bytes: `12 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
 
 
 def extras_found() -> Iterator[Finding]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrun.errors import Refused, one_line
-from genrun.runs.find import find_run
+from genrun.runs.find import paths_of
+from genrun.runs.summary import is_current
 from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, output_path, outputs_folder
 
 if TYPE_CHECKING:
@@ -95,23 +96,19 @@ def main(arguments: list[str]) -> int:
 
 
 def targets_of(word: str, outputs: Path) -> list[Path]:
-    """Return the run folders or .npz files that a word names: a path, a pattern, or what `find_run` knows.
+    """Return the run folders or .npz files that a word names: see `paths_of`.
 
     Raises:
         Refused: there is none.
     """
-    if glob.has_magic(word) and not Path(word).exists():
-        if found := [path for path in map(Path, sorted(glob.glob(word))) if path.is_file() or is_run_folder(path)]:
-            return found
+    found = [Path(word)] if word.endswith(".npz") and not glob.has_magic(word) else paths_of(word, outputs)
+    targets = [path for path in found if path.suffix == ".npz" or is_current(path)] if glob.has_magic(word) else found
+    if not targets:
         raise Refused(f"{word}: no run folder or .npz file matches this pattern")
-    target = Path(word) if word.endswith(".npz") else find_run(word, outputs)
-    if not target.exists():
-        raise Refused(f"{target}: there is no such run folder or .npz file")
-    return [target]
-
-
-def is_run_folder(path: Path) -> bool:
-    return (path / "status.json").is_file() and ".old-" not in path.name
+    for target in targets:
+        if not target.exists():
+            raise Refused(f"{target}: there is no such run folder or .npz file")
+    return targets
 
 
 def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None, console: Console) -> DictConfig:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genrun.errors import printable
-from genrun.system.console import screen
+from genrun.system.console import print_json, screen
 from genrun.verbs.arguments import Arguments
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         sections = narrowed(sections, filters, asked.config_dir)
     if asked.json:
         described = [dataclasses.asdict(option) | {"section": one.name} for one in sections for option in one.options]
-        print(json.dumps(described, indent=2, ensure_ascii=False))
+        print_json(described)
         return 0
     console = screen()
     for place, section in enumerate(sections):

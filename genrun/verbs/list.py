@@ -94,5 +94,5 @@ def described(run: RunSummary) -> dict[str, Any]:
         "error": run.status.get("error"),
         "started": run.started,
         "overrides": run.overrides,
-        "metrics": {name: row["value"] for name, row in run.rows.items()},
+        "metrics": {name: run.value(name) for name in run.rows},
     }

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 def show(run: RunSummary) -> None:
     """Print the state, the command, the table and the grid of a run."""
     console = screen()
-    say(console, f"{run.model} on {run.data}, {run.name}: {state_line(run)}")
+    say(console, f"{run.model} on {run.data}, {run.name}: {run.state_text}")
     say(console, " ".join(["genrun", *run.overrides]))
     grid = run.folder.samples / "final.png"
     if run.rows:
@@ -45,14 +45,6 @@ def show(run: RunSummary) -> None:
     else:
         say(console, f"run folder  {run.folder.path}")
     show_picture(grid)
-
-
-def state_line(run: RunSummary) -> str:
-    """Describe how far a run is, and why it stopped."""
-    epoch = f", epoch {run.status['epoch']}" if "epoch" in run.status else ""
-    error = f": {run.status['error']}" if run.state in ("failed", "interrupted") and run.status.get("error") else ""
-    origin = f", imported from {run.status['imported'].get('from')}" if "imported" in run.status else ""
-    return f"{run.state}{epoch}{origin}{error}"
 
 
 def show_picture(file: os.PathLike) -> None:

@@ -8,7 +8,7 @@ import json
 import statistics
 
 import pytest
-from helpers.runs import change_config, change_json, some_run
+from helpers.runs import change_config, change_json, some_run, started
 from PIL import Image
 from rich.console import Console
 
@@ -60,6 +60,21 @@ def test_lines_by_an_option_or_for_each_run(runs):
     )
     with pytest.raises(Refused, match=r"--by sead: no run has this option \(did you mean 'seed'\?\)"):
         leaderboard(runs, by=["sead"])
+
+
+def test_values_on_different_data_have_no_common_mean(runs, tmp_path):
+    other = read_summary(some_run(tmp_path, "m0", model="vae", data="mnist", frechet=9.0).path)
+    lines = leaderboard([*runs, other], by=["model"])
+    assert [line.settings for line in lines if line.settings["model"] == "vae"] == [
+        {"model": "vae", "data": "digits"},
+        {"model": "vae", "data": "mnist"},
+    ]
+
+
+def test_of_runs_with_the_same_id_the_newest_counts(runs, tmp_path):
+    older = started(some_run(tmp_path, "v0", model="vae", frechet=99.0), "2000-01-01T00:00:00+00:00")
+    (line,) = leaderboard([runs[0], read_summary(older.path)])
+    assert line.metrics[FRECHET] == Metric(2.0, None, 1)
 
 
 def test_an_unjudged_run_has_its_score(tmp_path):

@@ -161,3 +161,21 @@ def test_three_significant_digits(value, text):
 )
 def test_a_deviation_has_the_decimals_of_its_value(value, deviation, text):
     assert with_deviation(value, deviation) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "deviation", "text"),
+    [
+        (1235.0, 2.3, "1,235 ± 2"),
+        (15234.0, 30.0, "15,230 ± 30"),
+        (0.9123, 0.0004, "0.9123 ± 0.0004"),
+        (3.0, 1.414, "3.0 ± 1.4"),
+    ],
+)
+def test_a_deviation_that_is_not_zero_is_not_shown_as_zero(value, deviation, text):
+    assert with_deviation(value, deviation) == text
+
+
+def test_a_cell_stays_a_cell():
+    text = markdown("t", ["metric", "value", ""], [["a\n# b | <img src=x>", "1", "c\r\nd"]])
+    assert text.splitlines()[-1] == "| a # b ∣ &lt;img src=x> | 1 | c  d |"

@@ -126,6 +126,21 @@ def test_many_runs_are_named_by_folders_patterns_ids_and_conditions(outputs):
         names(str(outputs / "vae-digits" / "ca69aaaa" / "samples"))
 
 
+def test_a_run_that_was_moved_aside_is_not_found_by_a_pattern_but_by_its_path(outputs):
+    runs, _ = find_runs([f"{outputs}/vae-digits/ca69*"], outputs)
+    assert sorted(run.name for run in runs) == ["ca69aaaa", "ca69bbbb"]
+    ((run,), _) = find_runs([f"{outputs}/vae-digits/ca69.old-1"], outputs)
+    assert run.name == "ca69.old-1"
+
+
+def test_no_number_is_no_best_run(tmp_path):
+    some_run(tmp_path, "a", frechet=float("nan"))
+    some_run(tmp_path, "b", frechet=2.0)
+    change_json(some_run(tmp_path, "c", frechet=1.0), "status.json", lambda status: status.update(state="failed"))
+    assert find_run("best", tmp_path).name == "b"
+    assert read_summary(find_run("a", tmp_path)).value("Fréchet distance (classifier)") is None
+
+
 def test_a_run_at_work_is_one_whose_folder_is_locked(tmp_path):
     run = some_run(tmp_path, "a")
     change_json(run, "status.json", lambda status: status.update(state="running"))

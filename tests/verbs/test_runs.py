@@ -13,6 +13,7 @@ from helpers.runs import change_json, some_run, started
 from PIL import Image
 
 from genrun.errors import Refused
+from genrun.runs.folder import RunFolder
 from genrun.verbs import compare, prune, rm, show
 from genrun.verbs import list as list_
 
@@ -220,6 +221,52 @@ def test_what_a_link_in_a_run_leads_to_stays(outputs, tmp_path):
     prune.main(["v0", "-y"])
     rm.main(["v0", "-y"])
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years" and not (outputs / "vae-digits/v0").exists()
+
+
+def test_linked_checkpoints_stay(outputs, tmp_path):
+    run = outputs / "vae-digits" / "v0"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "last.ckpt").write_text("mine")
+    (run / "checkpoints").rmdir()
+    (run / "checkpoints").symlink_to(tmp_path / "mine")
+    prune.main(["v0", "-y"])
+    rm.main(["v0", "-y"])
+    assert (tmp_path / "mine" / "last.ckpt").read_text() == "mine" and not run.exists()
+
+
+def test_a_run_that_goes_on_while_the_question_waits_keeps_its_checkpoints(outputs, monkeypatch):
+    run = outputs / "vae-digits" / "v0"
+    (run / "checkpoints" / "last.ckpt").write_text("needed")
+
+    def goes_on(question):
+        change_json(RunFolder(run), "status.json", lambda status: status.update(state="interrupted"))
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", goes_on)
+    with pytest.raises(Refused, match="is not finished"):
+        prune.main(["v0"])
+    assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+def test_rm_of_the_folder_one_stands_in(outputs, monkeypatch):
+    monkeypatch.chdir(outputs / "vae-digits" / "v0")
+    assert rm.main([".", "-y"]) == 0 and not (outputs / "vae-digits" / "v0").exists()
+
+
+def test_compare_overwrites_nothing(outputs, tmp_path):
+    (tmp_path / "notes.md").write_text("mine")
+    with pytest.raises(Refused, match=r"notes\.md exists already"):
+        compare.main(["--out", "notes.md"])
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+def test_an_unjudged_run_whose_scores_are_damaged_is_named(outputs, capsys):
+    damaged = some_run(outputs, "d0", model="gan")
+    (damaged.path / "metrics.csv").write_text("epoch,step\n1\n")
+    assert compare.main([]) == 0
+    said = capsys.readouterr()
+    assert "d0/metrics.csv" in said.err and "vae" in said.out
 
 
 def test_prune_deletes_checkpoints_and_earlier_tables_only(outputs, capsys):
