@@ -28,6 +28,7 @@ COST = {
     "memory, GiB": "peak memory, GiB",
     "parameters": "parameters",
 }
+SECONDS = "training, s"
 BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
 LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
 
