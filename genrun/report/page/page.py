@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 import genrun
-from genrun.errors import Refused
+from genrun.errors import Refused, printable
 from genrun.report.page.charts import CONFIG, Chart, libraries, svg
 from genrun.report.page.leaderboards import leaderboards
 from genrun.report.page.runs import Budget, ReportedRun, read_pictures, read_run
@@ -85,6 +85,7 @@ def report_page(
         "data": lambda: {
             "charts": charts.specs,
             "config": CONFIG,
+            "names": {str(run.place): printable(run.label) for run in runs},
             "options": {str(run.place): run.options for run in runs} if len(runs) > 1 else {},
         },
     }

@@ -72,7 +72,9 @@ def read_picture(folder: Path, file: Path) -> tuple[bytes, Image.Image]:
         content = read_regular(inside(folder, file), LARGEST_FILE)
         image = Image.open(io.BytesIO(content), formats=list(TYPES))
         pixels = image.width * image.height * getattr(image, "n_frames", 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise Refused(f"{file}: more pixels than a picture may have ({MOST_PIXELS:,})") from None
+    except (OSError, SyntaxError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no PNG or GIF"
         raise Refused(f"{file}: {reason}") from None
     if pixels > MOST_PIXELS:

@@ -67,6 +67,11 @@ class ReportedRun:
         return f"{self.config['model']['name']} on {self.config['data']['name']}"
 
     @property
+    def label(self) -> str:
+        """What tells it from the other runs of the page."""
+        return f"{self.title}, {self.name}, seed {self.seed}"
+
+    @property
     def name(self) -> str:
         return self.summary.name
 

@@ -45,6 +45,15 @@ def test_other_data_has_a_table_of_its_own_and_unfinished_runs_have_none(tmp_pat
     assert [[run.name for run in board.rows[0].runs] for board in found] == [["b"], ["a"]]
 
 
+def test_the_headings_above_the_columns_are_in_the_order_of_the_columns(tmp_path):
+    scored = made_run(tmp_path, "b", model="gan")
+    change_json(scored, "results.json", lambda results: results.update(rows=results["rows"][2:]))
+    (scored.path / "metrics.csv").write_text("epoch,step,val/score\n1,10,2.0\n")
+    (found,) = leaderboards(read(made_run(tmp_path, "a"), scored))
+    assert found.sections == [("quality", 1), ("memorisation", 1), ("quality", 1), ("cost", 2)]
+    assert [metric for _, metric in found.columns][2] == "validation score"
+
+
 def test_lines_are_named_by_what_differs_from_others_of_their_model(tmp_path):
     wide, deep, other = made_run(tmp_path, "a"), made_run(tmp_path, "b"), made_run(tmp_path, "c", model="gan")
     change_config(deep, "model.pixels", 1024)
@@ -55,3 +64,13 @@ def test_lines_are_named_by_what_differs_from_others_of_their_model(tmp_path):
     change_config(deep, "model.pixels", 8)
     names = [row.name for row in leaderboards(read(wide, deep, other))[0].rows]
     assert sorted(names) == ["gan", "vae, a", "vae, b"]
+
+
+def test_options_with_the_same_last_word_are_told_apart(tmp_path):
+    folders = [made_run(tmp_path, name) for name in "abc"]
+    for folder, encoder, decoder in zip(folders, (1, 1, 2), (1, 2, 1), strict=True):
+        change_config(folder, "model.encoder", {"width": encoder})
+        change_config(folder, "model.decoder", {"width": decoder})
+        change_json(folder, "status.json", lambda status, group=folder.path.name: status.update(group_id=group))
+    names = [row.name for row in leaderboards(read(*folders))[0].rows]
+    assert sorted(names)[0] == "vae, encoder.width 1, decoder.width 1" and len(set(names)) == 3
