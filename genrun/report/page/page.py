@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 import genrun
 from genrun.errors import Refused, printable
-from genrun.report.page.board import boards
 from genrun.report.page.charts import CONFIG, Chart, libraries, svg
+from genrun.report.page.leaderboards import leaderboards
 from genrun.report.page.runs import Budget, ReportedRun, read_pictures, read_run
 from genrun.report.render import read_template, render, sentence
 from genrun.runs.summary import RunSummary
@@ -69,7 +70,7 @@ def report_page(
         "title": title_of(runs),
         "lead": lead_of(runs),
         "runs": runs,
-        "boards": boards(runs),
+        "leaderboards": leaderboards(runs),
         "left_out": left_out,
         "made": now(),
         "version": genrun.__version__,
@@ -77,16 +78,19 @@ def report_page(
         "open": len(runs) <= OPEN,
         "with_frames": with_frames,
         "chosen": beside_first(with_frames),
-        "compared": {run.place: (other, differences(run, other)) for run in runs if (other := neighbour(run, runs))},
+        "compared": {
+            run.place: (other, differences(run, other)) for run, other in zip(runs, neighbours(runs), strict=False)
+        },
         "draw": charts.draw,
         "data": lambda: {
             "charts": charts.specs,
             "config": CONFIG,
-            "options": {str(run.place): written_out(run.options) for run in runs} if len(runs) > 1 else {},
+            "names": {str(run.place): printable(run.label) for run in runs},
+            "options": {str(run.place): run.options for run in runs} if len(runs) > 1 else {},
         },
     }
     scripts = [read_template("report.js")]
-    if any(run.charts for run in runs) or any(board.charts for board in content["boards"]):
+    if any(run.charts for run in runs) or any(one.charts for one in content["leaderboards"]):
         scripts.insert(0, libraries())
     return render("report.html", scripts=scripts, **content), left_out
 
@@ -131,19 +135,26 @@ def beside_first(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
     return list(groups.values())[:MOST_BESIDE] if len(groups) > 1 else list(runs[:MOST_BESIDE])
 
 
-def neighbour(run: ReportedRun, runs: Sequence[ReportedRun]) -> ReportedRun | None:
-    """Return the run whose configuration is nearest to that of a run: the one with the fewest differences."""
-    others = [other for other in runs if other is not run]
-    return min(others, key=lambda other: len(differences(run, other)), default=None)
+def neighbours(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
+    """Return for each run the one whose configuration is nearest: with the fewest differences. Empty if there is only one run."""
+    if len(runs) < 2:
+        return []
+    keys = dict.fromkeys(key for run in runs for key in run.options)
+    codes: dict[str | None, int] = {}  # numbers compare faster than texts, and all pairs of runs are compared
+    table = np.array(
+        [[codes.setdefault(run.options.get(key), len(codes)) for key in keys] for run in runs], dtype=np.int32
+    )
+    found = []
+    for place, row in enumerate(table):
+        different = (table != row).sum(axis=1)
+        different[place] = len(keys) + 1  # not itself
+        found.append(runs[int(different.argmin())])
+    return found
 
 
 def differences(run: ReportedRun, other: ReportedRun) -> list[tuple[str, str, str]]:
     """Return the options in which two runs differ: name, value here, value there."""
-    here, there = written_out(run.options), written_out(other.options)
+    here, there = run.options, other.options
     return [
         (key, here.get(key, "–"), there.get(key, "–")) for key in {**here, **there} if here.get(key) != there.get(key)
     ]
-
-
-def written_out(options: dict[str, str]) -> dict[str, str]:
-    return {printable(key): printable(value) for key, value in options.items()}

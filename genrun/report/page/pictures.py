@@ -72,7 +72,9 @@ def read_picture(folder: Path, file: Path) -> tuple[bytes, Image.Image]:
         content = read_regular(inside(folder, file), LARGEST_FILE)
         image = Image.open(io.BytesIO(content), formats=list(TYPES))
         pixels = image.width * image.height * getattr(image, "n_frames", 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise Refused(f"{file}: more pixels than a picture may have ({MOST_PIXELS:,})") from None
+    except (OSError, SyntaxError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no PNG or GIF"
         raise Refused(f"{file}: {reason}") from None
     if pixels > MOST_PIXELS:
@@ -137,22 +139,28 @@ def frame_pictures(folder: Path, files: Sequence[Path], budget: int) -> tuple[li
     Returns:
         The file and the picture of each, and a line for each file that is left out because it is no picture.
     """
-    found, broken = [], []
-    form, every = FRAMES[-1], 0  # as the last whole grid needs it
-    for place, file in enumerate(reversed(files)):
-        if every and place % every:
-            continue
-        try:
-            grid = loaded(file, read_picture(folder, file)[1])[0]
-        except Refused as error:
-            broken.append(str(error))
-            continue
-        if not every:
-            sizes = ((len(frame_bytes(grid, *form)) * len(files), form) for form in FRAMES)
-            size, form = next(((size, form) for size, form in sizes if size <= budget), (0, FRAMES[-1]))
-            every = 1 if size else -(-len(frame_bytes(grid, *form)) * len(files) // budget)
-        found.append((file, Picture(data_uri(frame_bytes(grid, *form)), *grid.size)))
-    return found[::-1], broken
+    broken: dict[Path, str] = {}
+    encoded: list[tuple[Path, bytes, tuple[int, int]]] = []  # the last one first: it is always kept
+    for form in FRAMES:
+        encoded, left = [], budget
+        for file in reversed(files):
+            if file in broken:
+                continue
+            try:
+                grid = loaded(file, read_picture(folder, file)[1])[0]
+            except Refused as error:
+                broken[file] = str(error)
+                continue
+            encoded.append((file, frame_bytes(grid, *form), grid.size))
+            left -= len(encoded[-1][1])
+            if left < 0 and form != FRAMES[-1]:
+                break
+        if left >= 0:
+            break
+    sizes = [len(content) for _, content, _ in encoded]
+    every = next((every for every in range(1, len(sizes)) if sum(sizes[::every]) <= budget), max(1, len(sizes)))
+    kept = [(file, Picture(data_uri(content), *size)) for file, content, size in encoded[::every]]
+    return kept[::-1], [broken[file] for file in files if file in broken]
 
 
 def frame_bytes(grid: Image.Image, form: str, quality: int) -> bytes:

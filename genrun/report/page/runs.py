@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genrun.config.container import plain
-from genrun.errors import Refused
+from genrun.errors import Refused, printable
 from genrun.report.captions import CAPTIONS, caption_of
 from genrun.report.compare import described_run, dotted_options
 from genrun.report.groups import groups, not_measured, short_name
@@ -17,12 +18,11 @@ from genrun.report.page.charts import Chart, curves
 from genrun.report.page.pictures import Picture, exact, figure_pictures, frame_pictures, grid_picture, inside, thumbnail
 from genrun.report.tables import BEST, lines
 from genrun.report.verdict import verdict
-from genrun.runs.records import read_config
+from genrun.runs.records import LARGEST_YAML, read_config
 from genrun.runs.summary import RunSummary
 from genrun.system.files import read_regular
 
 RECORDS = ("config.yaml", "status.json", "results.json", "provenance.json", "metrics.csv")
-LARGEST_CONFIG = 2**20  # bytes
 EPOCH = re.compile(r"epoch_(\d{1,9})\.png")
 
 
@@ -67,6 +67,11 @@ class ReportedRun:
         return f"{self.config['model']['name']} on {self.config['data']['name']}"
 
     @property
+    def label(self) -> str:
+        """What tells it from the other runs of the page."""
+        return f"{self.title}, {self.name}, seed {self.seed}"
+
+    @property
     def name(self) -> str:
         return self.summary.name
 
@@ -80,20 +85,18 @@ class ReportedRun:
 
     @property
     def state_text(self) -> str:
-        """How far the run is, and why it stopped."""
+        """How far the run is, where it came from, and why it stopped."""
         status = self.summary.status
         epoch = f", epoch {status['epoch']}" if "epoch" in status else ""
-        return f"{self.state}{epoch}"
-
-    @property
-    def error(self) -> str:
-        return str(self.summary.status.get("error") or "") if self.state != "done" else ""
+        origin = f", imported from {status['imported']['from']}" if "imported" in status else ""
+        stopped = self.state in ("failed", "interrupted") and status.get("error")
+        return f"{self.state}{epoch}{origin}{f': {stopped}' if stopped else ''}"
 
     @property
     def verdict(self) -> str:
         return verdict(self.results) if self.results else ""
 
-    @property
+    @cached_property
     def charts(self) -> list[Chart]:
         return curves(self.metrics)
 
@@ -101,15 +104,15 @@ class ReportedRun:
     def command(self) -> str:
         return " ".join(["genrun", *self.summary.overrides])
 
-    @property
+    @cached_property
     def options(self) -> dict[str, str]:
-        """Everything that decides its result and how it was judged, as texts by dotted name."""
+        """Everything that decides its result and how it was judged, as texts by dotted name, fit to be shown."""
         described = {
             **described_run(self.config),
             "evaluation": self.config["evaluation"],
             "sample": self.config["sample"],
         }
-        return {key: str(value) for key, value in dotted_options(described).items()}
+        return {printable(key): printable(str(value)) for key, value in dotted_options(described).items()}
 
     @property
     def metric_groups(self) -> list[tuple[str, list[dict[str, str]]]]:
@@ -131,6 +134,7 @@ class ReportedRun:
         versions = {key: str(value) for key, value in (made.get("versions") or {}).items()}
         found = [
             ("run folder", self.name),
+            ("state", self.state_text),
             ("started", self.summary.started),
             ("attempts", str(len(status["attempts"]))),
             ("code", f"{git['commit']}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else ""),
@@ -164,7 +168,7 @@ def read_run(summary: RunSummary, place: int) -> ReportedRun:
     for file in there:
         inside(folder.path, file)
     config = plain(read_config(folder.path))
-    text = read_regular(folder.path / "config.yaml", LARGEST_CONFIG).decode()
+    text = read_regular(folder.path / "config.yaml", LARGEST_YAML).decode()
     results = folder.results() if folder.path / "results.json" in there else {}
     run = ReportedRun(place, summary, config, text, results, folder.provenance(), folder.metrics())
     try:

@@ -109,6 +109,12 @@ if (together) {
 
 // ---- configuration: the difference to another run
 for (const select of all("select.difference")) {
+  // all runs in each of them would make the file large
+  select.closest("details").addEventListener("toggle", () => {
+    const others = Object.entries(data.names).filter(([place]) => place !== select.dataset.run);
+    select.replaceChildren(...others.map(([value, textContent]) =>
+      element("option", { value, textContent, selected: value === select.value })));
+  }, { once: true });
   select.addEventListener("change", () => {
     const here = data.options[select.dataset.run], there = data.options[select.value];
     const table = document.getElementById(`difference-${select.dataset.run}`), body = table.tBodies[0];

@@ -10,11 +10,16 @@ from itertools import pairwise
 import pytest
 from helpers.reports import grid, made_run, summaries
 from helpers.runs import change_config, change_json, unpack
+from PIL import Image
 from rich.console import Console
 
 from genrun.errors import Refused
 from genrun.figures.grid import png_bytes
-from genrun.report.page.page import report_page
+from genrun.report.page import runs as runs_of_page
+from genrun.report.page.page import differences, neighbours, report_page
+from genrun.report.page.runs import read_run
+
+NEAR = [("a", "vae", 0), ("b", "vae", 1), ("c", "gan", 0), ("d", "vae", 1)]
 
 
 def page_of(*folders, full=False, broken=()):
@@ -101,6 +106,26 @@ def test_the_difference_to_the_nearest_run(outputs, page):
     assert "<code>seed</code></th><td>1</td><td>0</td>" in difference
 
 
+def test_the_nearest_run_is_the_one_with_the_fewest_differences(tmp_path):
+    made = [made_run(tmp_path, name, model=model, seed=seed) for name, model, seed in NEAR]
+    change_config(made[0], "model.extra", "only here")
+    runs = [read_run(summary, place) for place, summary in enumerate(summaries(*made), start=1)]
+    nearest = neighbours(runs)
+    for run, near in zip(runs, nearest, strict=True):
+        counts = [len(differences(run, other)) for other in runs if other is not run]
+        assert near is not run and len(differences(run, near)) == min(counts)
+    assert [near.name for near in nearest] == ["b", "d", "a", "b"]
+    assert neighbours(runs[:1]) == []
+
+
+def test_options_are_written_out_once_for_each_run(tmp_path, monkeypatch):
+    folders = [made_run(tmp_path, f"r{k}", seed=k) for k in range(4)]
+    counted = []
+    monkeypatch.setattr(runs_of_page, "dotted_options", lambda node: counted.append(node) or {"seed": node["seed"]})
+    page_of(*folders)
+    assert len(counted) == len(folders)
+
+
 def test_one_run_has_no_leaderboard(tmp_path):
     page, _ = page_of(made_run(tmp_path, "a"))
     elements = Elements(page)
@@ -164,12 +189,14 @@ def test_impossible_values_are_named(tmp_path, value):
         report_page(summary, [], full=False, console=Console(quiet=True))
 
 
-def test_a_long_run_makes_a_small_page(tmp_path):
+@pytest.mark.parametrize("noisy", [100, 50])
+def test_a_long_run_makes_a_small_page(tmp_path, noisy):
     folder = made_run(tmp_path, "a", epochs=2)
     noise = [
         png_bytes(grid(k, columns=10, side=28, scale=1)) for k in range(4)
     ]  # the worst case: it cannot be compressed
+    plain = png_bytes(Image.new("L", (300, 300)))
     for epoch in range(1, 101):
-        (folder.samples / f"epoch_{epoch:04d}.png").write_bytes(noise[epoch % 4])
+        (folder.samples / f"epoch_{epoch:04d}.png").write_bytes(noise[epoch % 4] if epoch <= noisy else plain)
     page, _ = page_of(folder)
     assert len(page.encode()) < 5e6 and page.count("data-epoch=") > 50

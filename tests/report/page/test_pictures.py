@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -77,6 +79,18 @@ def test_frames_stay_within_a_small_budget_and_the_last_one_is_kept(tmp_path, bu
     assert [file for file, _ in found] == sorted(file for file, _ in found)
 
 
+@pytest.mark.parametrize("noisy", [range(5), range(5, 10), [3]])
+@pytest.mark.parametrize("budget", [20_000, 6_000])
+def test_frames_of_different_sizes_stay_within_the_budget(tmp_path, noisy, budget):
+    plain = Image.new("L", grid(1, columns=8).size)
+    files = [
+        written(tmp_path / f"epoch_{k}.png", grid(k, columns=8, scale=4) if k in noisy else plain) for k in range(10)
+    ]
+    found, _ = frame_pictures(tmp_path, files, budget)
+    assert sum(len(picture.uri) for _, picture in found) * 3 / 4 < 1.05 * budget  # base64 is filled up
+    assert found[-1][0] == files[-1]
+
+
 def test_what_is_no_picture_is_named(tmp_path):
     (tmp_path / "epoch_1.png").write_text("<svg onload=alert(1)>")
     (tmp_path / "epoch_2.png").write_bytes(png_bytes(grid(1))[:300])
@@ -106,6 +120,22 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_read(tmp_path):
     Image.new("1", (6000, 6000)).save(tmp_path / "bomb.png")
     with pytest.raises(Refused, match="36,000,000 pixels"):
         read_picture(tmp_path, tmp_path / "bomb.png")
+
+
+def test_a_small_file_that_says_to_be_huge_is_refused(tmp_path):
+    header = struct.pack(">II5B", 10**6, 10**6, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    content = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.raises(Refused, match="more pixels than a picture may have"):
+        read_picture(tmp_path, tmp_path / "bomb.png")
+
+
+def test_the_pixels_of_a_film_are_those_of_all_its_frames(tmp_path):
+    frames = [Image.new("P", (3000, 3000), k) for k in range(4)]
+    frames[0].save(tmp_path / "bomb.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(Refused, match="36,000,000 pixels"):
+        read_picture(tmp_path, tmp_path / "bomb.gif")
 
 
 def test_a_film_stays_a_film_and_has_a_still(tmp_path):

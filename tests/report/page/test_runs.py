@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.reports import grid, made_run, summaries
 from helpers.runs import change_json, unpack
+from PIL import Image
 
 from genrun.errors import Refused
 from genrun.figures.grid import png_bytes
@@ -35,6 +36,14 @@ def test_an_unfinished_run_has_its_state_and_what_is_there(tmp_path):
     run = read(unpack(tmp_path, "interrupted"))
     assert run.state == "interrupted" and run.charts and run.final is None and run.thumb is None
     assert not run.metric_groups and not run.frames
+
+
+def test_an_imported_run_says_where_it_came_from_and_a_failed_one_why(tmp_path):
+    folder = made_run(tmp_path, "a")
+    change_json(folder, "status.json", lambda status: status.update(imported={"from": "b.zip", "exported": "now"}))
+    assert ("state", "done, epoch 5, imported from b.zip") in read(folder).facts
+    change_json(folder, "status.json", lambda status: status.update(state="failed", error="the disk is full"))
+    assert read(folder).state_text == "failed, epoch 5, imported from b.zip: the disk is full"
 
 
 def test_what_the_page_shows_in_another_way_is_no_figure_but_in_full(tmp_path):
@@ -86,6 +95,22 @@ def test_folders_of_pictures_that_lead_elsewhere_are_not_followed(tmp_path):
     run = read(folder)
     assert not run.frames and not run.figures and run.final is None
     assert run.left_out == ["samples/final.png is a link out of the run folder"]
+
+
+def test_pictures_that_are_too_large_or_lie_elsewhere_are_named(tmp_path):
+    folder = made_run(tmp_path, "a")
+    (tmp_path / "secret.png").write_bytes(png_bytes(grid(0)))
+    for place in (folder.samples / "epoch_0001.png", folder.figures / "sorted.png"):
+        place.unlink()
+        place.symlink_to(tmp_path / "secret.png")
+    for place in (folder.samples / "epoch_0002.png", folder.figures / "tsne.png"):
+        Image.new("1", (6000, 6000)).save(place)
+    for budget in (PLENTY, None):
+        run = read(folder, budget)
+        assert [epoch for epoch, _ in run.frames] == [3, 4, 5] and not run.figures
+        reasons = [line.partition(": ")[2] or line for line in run.left_out]
+        link, large = "is a link out of the run folder", "36,000,000 pixels, expected at most 33,554,432"
+        assert reasons == [f"samples/epoch_0001.png {link}", large, f"figures/sorted.png {link}", large]
 
 
 @pytest.mark.parametrize("change", [{"rows": [{"name": 1}]}, {"rows": "x"}, {"title": None}])

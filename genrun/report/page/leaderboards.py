@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from genrun.report.compare import distinguishing_options, option_text
+from genrun.report.compare import distinguishing_options, option_text, short_names
 from genrun.report.groups import group_of
-from genrun.report.leaderboard import Line, best_lines, floor_metrics, leaderboard, wanted_columns
+from genrun.report.leaderboard import SECONDS, Line, best_lines, floor_metrics, leaderboard, wanted_columns
 from genrun.report.page.charts import Chart, Series, title_of
 from genrun.report.page.runs import ReportedRun
 from genrun.report.tables import number
+from genrun.report.verdict import number_in
+from genrun.runs.find import DISTANCE
 
 LONGEST = 40  # letters of a setting
 SECTIONS = {"fidelity": "quality", "diversity": "quality", "memorisation": "memorisation", "cost": "cost"}
-COST = ("images/s",)  # columns of the leaderboard that are no rows of results.json
-DISTANCE, SECONDS = "Fréchet distance (classifier)", "training, s"
+NO_ROWS = {"validation score": "quality", "images/s": "cost"}  # columns that are no rows of results.json
 COMPARABLE = "judge/frechet"  # the term of metrics.csv that means the same for every method
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """The leaderboard of the finished runs on one data set.
 
     Args:
@@ -61,26 +63,22 @@ class Cell:
     best: bool
 
 
-def boards(runs: Sequence[ReportedRun]) -> list[Board]:
+def leaderboards(runs: Sequence[ReportedRun]) -> list[Leaderboard]:
     """Return a leaderboard for each data set that has finished runs with a table: values on different data cannot be compared."""
     finished = [run for run in runs if run.state == "done" and run.results]
     together: dict[tuple[str, str], list[ReportedRun]] = {}
     for run in finished:
         together.setdefault((run.summary.data, run.config["data"]["facts"]["checksum"]), []).append(run)
-    return [board(members) for _, members in sorted(together.items())]
+    return [leaderboard_of(members) for _, members in sorted(together.items())]
 
 
-def board(runs: Sequence[ReportedRun]) -> Board:
+def leaderboard_of(runs: Sequence[ReportedRun]) -> Leaderboard:
     """Return the leaderboard of runs on the same data."""
     by_path = {run.summary.folder.path: run for run in runs}
     lines = leaderboard([run.summary for run in runs])
     columns = wanted_columns(lines, [])
     floors = floor_metrics([run.summary for run in runs])
     best = {metric: best_lines(lines, metric, floors.get(metric)) for metric in columns.values()}
-    sections: dict[str, int] = {}
-    for metric in columns.values():
-        section = "cost" if metric in COST else SECTIONS.get(group_of(metric), group_of(metric))
-        sections[section] = sections.get(section, 0) + 1
     names = names_of(lines)
     named = [
         (
@@ -90,9 +88,9 @@ def board(runs: Sequence[ReportedRun]) -> Board:
         )
         for name, line in zip(names, lines, strict=True)
     ]
-    return Board(
+    return Leaderboard(
         data=runs[0].summary.data,
-        sections=list(sections.items()),
+        sections=[(name, len(list(members))) for name, members in groupby(columns.values(), section_of)],
         columns=list(columns.items()),
         floors=[number(floors[one]) if one in floors else "" for one in columns.values()] if floors else [],
         rows=[
@@ -101,6 +99,12 @@ def board(runs: Sequence[ReportedRun]) -> Board:
         ],
         charts=[*early_looks(named), *against_time(named)],
     )
+
+
+def section_of(metric: str) -> str:
+    """Return the heading above the column of a metric."""
+    group = group_of(metric)
+    return NO_ROWS.get(metric) or SECTIONS.get(group, group)
 
 
 def cell(line: Line, metric: str, best: bool) -> Cell:
@@ -112,16 +116,23 @@ def cell(line: Line, metric: str, best: bool) -> Cell:
 
 
 def names_of(lines: Sequence[Line]) -> list[str]:
-    """Return a name for each line: its model, and the options in which it differs from other lines of this model, or else its run."""
-    names = []
-    for line in lines:
-        alike = [other for other in lines if other.runs[0].model == line.runs[0].model]
-        settings = distinguishing_options([other.runs[0].config for other in alike])[alike.index(line)]
-        texts = [f"{key.rpartition('.')[2]} {short(value)}" for key, value in settings.items() if value is not None]
-        names.append(", ".join([line.runs[0].model, *texts]))
+    """Return a name for each line: its model, and the options in which it differs from other lines of this model, or else its run.
+
+    The columns of `genrun.report.board` name a line by the options in which all lines differ: in one text, these would be too many.
+    """
+    together: dict[str, list[int]] = {}
+    for place, line in enumerate(lines):
+        together.setdefault(line.runs[0].model, []).append(place)
+    names = [""] * len(lines)
+    for model, places in together.items():
+        settings = distinguishing_options([lines[place].runs[0].config for place in places])
+        keys = short_names(settings[0])
+        for place, setting in zip(places, settings, strict=True):
+            values = zip(keys, setting.values(), strict=True)
+            names[place] = ", ".join([model, *(f"{key} {short(value)}" for key, value in values if value is not None)])
+    count = Counter(names)
     return [
-        f"{name}, {line.runs[0].name}" if names.count(name) > 1 else name
-        for name, line in zip(names, lines, strict=True)
+        f"{name}, {line.runs[0].name}" if count[name] > 1 else name for name, line in zip(names, lines, strict=True)
     ]
 
 
@@ -138,11 +149,8 @@ def early_looks(named: Sequence[tuple[str, list[ReportedRun], Line]]) -> list[Ch
     series = []
     for colour, (name, runs, _) in enumerate(named, start=1):
         for run in runs:
-            points = [
-                (float(row["epoch"]), row[COMPARABLE])
-                for row in run.metrics
-                if math.isfinite(row.get(COMPARABLE, math.nan))
-            ]
+            looks = [(float(row["epoch"]), number_in(row, COMPARABLE)) for row in run.metrics]
+            points = [(epoch, look) for epoch, look in looks if look is not None]
             if len(points) > 1:
                 series.append(Series(f"{name} ({run.name})", colour, sorted(points), group=name))
     if len(series) < 2:
@@ -154,15 +162,14 @@ def against_time(named: Sequence[tuple[str, list[ReportedRun], Line]]) -> list[C
     """Draw the distance of each run against the time of its training."""
     series, labels = [], {}
     for colour, (name, runs, _) in enumerate(named, start=1):
-        values = [(run, run.summary.value(SECONDS), run.summary.value(DISTANCE)) for run in runs]
-        points = [(run, x, y) for run, x, y in values if usable(x) and usable(y)]
+        values = [
+            (run, *(number_in(run.summary.rows.get(metric, {}), "value") for metric in (SECONDS, DISTANCE)))
+            for run in runs
+        ]
+        points = [(run, x, y) for run, x, y in values if x is not None and y is not None]
         if points:
             series.append(Series(name, colour, [(x, y) for _, x, y in points]))
             labels[name] = [f"{name} ({run.name})" for run, _, _ in points]
     if sum(len(one.points) for one in series) < 2:
         return []
     return [Chart("Quality against time", "seconds of training", DISTANCE, series, wide=True, dots=True, labels=labels)]
-
-
-def usable(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
