@@ -162,10 +162,10 @@ def test_a_stranger_s_texts_stay_in_their_places(run, tmp_path):
     read = ModelCard.load(tmp_path / "out" / "README.md")
     assert read.data.eval_results[0].metric_name == " ".join(name.split())
     assert len(read.data.eval_results) == sum(isinstance(row["value"], int | float) for row in folder.results()["rows"])
-    headings = [line for line in read.content.splitlines() if line.startswith("#")]
+    headings = [line for line in str(read).splitlines() if line.startswith("#")]
     assert headings[1:] == ["## Use", "## Results", "## Made by", "## Files"]
     for text in (
-        read.content.replace("![samples, not selected](samples.png)", ""),
+        read.text.replace("![samples, not selected](samples.png)", ""),
         (tmp_path / "out" / "results.md").read_text(),
     ):
         assert "<" not in text and not re.search(r"(?<!\\)(\\\\)*\[", text)  # no link begins

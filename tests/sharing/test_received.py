@@ -271,7 +271,7 @@ def test_a_table_with_markup_is_harmless(folder, tmp_path):
     run = receive(signed(folder), tmp_path / "outputs", HERE, {})
     text = (run / "results.md").read_text()
     assert "<" not in text and "\n# Heading" not in text and "![" not in text
-    assert text.startswith("# x &lt;img src=x&gt;\n") and "| a # Heading !\\[x](http://x) | 1 |" in text
+    assert text.startswith("# x &lt;img src=x&gt;\n") and "| a # Heading !\\[x](http://x) ↓ | 1 |" in text
 
 
 def test_an_imported_run_can_be_deleted(folder, tmp_path):
