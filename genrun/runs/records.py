@@ -69,6 +69,7 @@ PROVENANCE: Form = {
     "resumed": [dict],
     "git?": (dict, type(None)),
     "overrides?": [str],
+    "left_out?": [str],
 }
 FACTS: Form = {"image_shape": [int], "num_classes": int, "class_names": [str], "train_size": int, "checksum": str}
 CONFIG: Form = {

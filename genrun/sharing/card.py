@@ -1,4 +1,7 @@
-"""Write the model card of an exported folder: README.md as the Hugging Face Hub reads it."""
+"""Write the model card of an exported folder: README.md as the Hugging Face Hub reads it.
+
+The records may be a stranger's: no text of theirs becomes a heading, a link, HTML or another line of a table.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import yaml
 
 from genrun.errors import printable
-from genrun.report.tables import HEADINGS, lines, markdown
+from genrun.report.tables import HEADINGS, lines, markdown, results_markdown
 
 TASK = "unconditional-image-generation"  # the Hub's only task of drawing images without a text or an image
 
@@ -37,7 +40,8 @@ def card(
         num_classes: of the method; 0: unconditional.
     """
     model, data = config["model"]["name"], config["data"]["name"]
-    rows = results["rows"] if results else []
+    name, provenance = in_one_line(name), in_one_line(provenance)
+    rows = in_one_line(results["rows"]) if results else []
     front = front_matter(name, model, data, rows, license, num_classes)
     channels, height, width = config["data"]["facts"]["image_shape"]
     kind = "grey" if channels == 1 else "colour"
@@ -45,9 +49,9 @@ def card(
     versions = provenance.get("versions", {})
     parts = [
         f"---\n{front}---\n",
-        f"# {name}\n",
+        f"# {plain(name)}\n",
         f"This model draws {drawn}: {kind}, {height} × {width} pixels. It is `model={model}`, trained on `data={data}` with "
-        f"genrun {versions.get('genrun', '')}. The license is {license}.\n",
+        f"genrun {plain(versions.get('genrun', ''))}. The license is {license}.\n",
         "![samples, not selected](samples.png)\n",
         "## Use\n",
         use(export),
@@ -58,9 +62,28 @@ def card(
         "## Files\n",
         "`sha256sum -c SHA256SUMS` checks the files. `genrun import FOLDER` makes a run of this folder; it reads only weights, tables and "
         "text, and runs no code from it.\n",
-        "Left out, because it names a machine, a user or folders: " + ", ".join(provenance["left_out"]) + ".\n",
+        "Left out, because it names a machine, a user or folders: " + plain(", ".join(provenance["left_out"])) + ".\n",
     ]
     return "\n".join([parts[0], *(html.escape(printable(part), quote=False) for part in parts[1:])])
+
+
+def table_page(results: dict[str, Any]) -> str:
+    """Return the content of results.json as results.md."""
+    return html.escape(plain(results_markdown(in_one_line(results))), quote=False)
+
+
+def in_one_line(value: Any) -> Any:
+    """Return nested dictionaries and lists whose texts have no line breaks."""
+    if isinstance(value, dict):
+        return {in_one_line(key): in_one_line(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [in_one_line(inner) for inner in value]
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def plain(text: object) -> str:
+    """Return a text for Markdown, in which no link or picture begins."""
+    return re.sub(r"[\\\[]", r"\\\g<0>", str(text))
 
 
 def front_matter(
@@ -95,7 +118,7 @@ def use(export: dict[str, Any]) -> str:
     """Describe how to draw images with the files of the folder."""
     program = export["program"]
     if program is None:
-        return f"`python example.py` draws images with genrun. There is no plain program: {export['why_not']}.\n"
+        return f"`python example.py` draws images with genrun. There is no plain program: {plain(export['why_not'])}.\n"
     inputs = ", ".join(f"`{name}` ({', '.join(map(str, shape))})" for name, shape in program["inputs"].items())
     text = [
         f"`python example.py` draws images with torch alone: it reads model.safetensors and `{program['name']}.py`.\n"
@@ -113,24 +136,24 @@ def use(export: dict[str, Any]) -> str:
             f"{export['onnx']['largest_error']:.1e}. Inputs: {inputs}.\n"
         )
     else:
-        text.append(f"There is no ONNX file: {export['why_not']}.\n")
+        text.append(f"There is no ONNX file: {plain(export['why_not'])}.\n")
     return "\n".join(text)
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:
     """Return the table of results, without its title."""
     table = markdown("", HEADINGS, lines(rows)).split("\n", 2)[2]
-    return f"{table}\n`real` is what real images get in place of the samples.\n"
+    return f"{plain(table)}\n`real` is what real images get in place of the samples.\n"
 
 
 def made_by(provenance: dict[str, Any]) -> str:
     """Describe how to make the model again."""
     git = provenance.get("git") or {}
     state = " with uncommitted changes" if git.get("dirty") else ""
-    commit = f", commit {git['commit']}{state}" if git.get("commit") else ""
+    commit = f", commit {plain(git['commit'])}{state}" if git.get("commit") else ""
     versions = provenance.get("versions", {})
     return (
         f"    genrun {' '.join(provenance['overrides'])}\n\n"
-        f"with genrun {versions.get('genrun', '')}{commit}, torch {versions.get('torch', '')}. The data has the checksum "
-        f"{str(provenance.get('checksum', ''))[:16]}…; config.yaml has every option, provenance.json the versions and the device.\n"
+        f"with genrun {plain(versions.get('genrun', ''))}{commit}, torch {plain(versions.get('torch', ''))}. The data has the checksum "
+        f"{plain(provenance.get('checksum', ''))[:16]}…; config.yaml has every option, provenance.json the versions and the device.\n"
     )

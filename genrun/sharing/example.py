@@ -141,6 +141,7 @@ def example_by_genrun(why: str, num_classes: int) -> str:
     Args:
         why: why plain torch cannot.
     """
+    why = why.replace("\\", "/").replace('"', "'")  # it stands in a docstring
     line = f"    labels = torch.arange(n) % {num_classes} if labels is None else labels\n" if num_classes else ""
     of_labels = "; labels (n,) int64, or None: each class in turn" if num_classes else ""
     return BY_GENRUN.format(why=why, labels=line, of_labels=of_labels)

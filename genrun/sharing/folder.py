@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -18,13 +18,12 @@ import genrun
 from genrun.errors import Refused
 from genrun.figures.grid import image_grid, png_bytes
 from genrun.inference import class_grid, grid_names
-from genrun.report.tables import HEADINGS, lines, markdown
-from genrun.runs.records import RESULTS, read_json
-from genrun.sharing.card import card
+from genrun.sharing.card import card, table_page
 from genrun.sharing.example import example_by_genrun, plain_example
 from genrun.sharing.program import TOLERANCE, largest_error, onnx_of, plain_torch, trace
 from genrun.sharing.published import published_config, published_provenance
-from genrun.system.files import read_regular, write_atomic
+from genrun.sharing.received import SUMS, WANTED
+from genrun.system.files import PNG, read_inside, write_atomic, write_json
 from genrun.types import Exports, Program
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from genrun.methods.method import Method
     from genrun.runs.open import OpenRun
 
-SUMS = "SHA256SUMS"
-LARGEST_GRID = 2**25  # bytes
 OUTPUTS = {"sampler": ["images"], "decoder": ["images"], "sampler_step": ["next_x", "next_memory"]}
 
 
@@ -70,20 +67,20 @@ def export(run: OpenRun, method: Method, out: Path, *, license: str, onnx: bool)
 def fill(folder: Path, run: OpenRun, method: Method, *, license: str, onnx: bool) -> dict[str, Any]:
     """Write all files into an empty folder; return the content of export.json."""
     config, left = published_config(OmegaConf.to_container(run.config))
-    ids = {key: run.status[key] for key in ("id", "group_id")}
+    ids = {key: run.status[key] for key in ("id", "group_id") if key in run.status}
     provenance = published_provenance(run.folder.provenance(), ids, left)
     state = {name: value.detach().contiguous() for name, value in method.state_dict().items()}
     write_atomic(folder / "model.safetensors", save(state))
     described = write_program(folder, method, run.facts.class_names, state, onnx=onnx)
-    results = judged(run)
+    results = run.folder.results() if (run.folder.path / "results.json").exists() else None
     write_atomic(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    write_atomic(folder / "provenance.json", as_json(provenance))
-    write_atomic(folder / "export.json", as_json(described))
+    write_json(folder / "provenance.json", provenance)
+    write_json(folder / "export.json", described)
     if results:
-        write_atomic(folder / "results.json", as_json(results))
-        write_atomic(folder / "results.md", markdown(results["title"], HEADINGS, lines(results["rows"])))
+        write_json(folder / "results.json", results)
+        write_atomic(folder / "results.md", table_page(results))
     write_atomic(folder / "samples.png", grid_of(run, method))
-    name = f"{config['model']['name']}-{config['data']['name']}-{ids['id']}"
+    name = f"{config['model']['name']}-{config['data']['name']}-{ids.get('id', run.folder.path.name)}"
     text = card(name, config, results, described, provenance, license=license, num_classes=method.num_classes)
     write_atomic(folder / "README.md", text)
     write_atomic(folder / SUMS, sums(sorted(folder.iterdir())))
@@ -95,17 +92,18 @@ def write_program(
 ) -> dict[str, Any]:
     """Write the method's program, its ONNX and example.py; return the content of export.json.
 
-    A method without a program gets an example that needs genrun. ONNX that is too far from torch is not kept.
+    A method without a program, or with one that torch cannot trace, gets an example that needs genrun. ONNX that is too far from torch
+    is not kept.
     """
     described: dict[str, Any] = {"format": 1, "genrun": genrun.__version__, "program": None, "onnx": None}
     try:
         if not isinstance(method, Exports):
             raise ValueError(method.not_exported())
         program = method.exported_program()
-    except ValueError as why:
+        traced = trace(program)
+    except (ValueError, Refused) as why:
         write_atomic(folder / "example.py", example_by_genrun(str(why), method.num_classes))
         return described | {"why_not": str(why)}
-    traced = trace(program)
     text, constants = plain_torch(traced, program.name, f"{DOCS[program.name]} on the CPU; see README.md.")
     write_atomic(folder / f"{program.name}.py", text)
     files = ["model.safetensors"]
@@ -142,16 +140,19 @@ def write_onnx(folder: Path, program: Program, traced: torch.export.ExportedProg
 
     If it cannot be written or is too far from torch, there is no file, and `why_not` says why.
     """
+    file = folder / f"{program.name}.onnx"
+    try:
+        model = onnx_of(traced, OUTPUTS[program.name])
+        error = largest_error(program, model)
+    except Refused as why:
+        return {"why_not": str(why)}
+    if not error <= TOLERANCE:
+        return {"why_not": f"it differs from torch by {error:.1e}, more than {TOLERANCE:.0e}"}
+    write_atomic(file, model)
+
     import onnx
     import onnxruntime
 
-    file = folder / f"{program.name}.onnx"
-    try:
-        write_atomic(file, model := onnx_of(traced, OUTPUTS[program.name]))
-        error = largest_error(program, model)
-    except Refused as why:
-        file.unlink(missing_ok=True)
-        return {"why_not": str(why)}
     checked = {
         "file": file.name,
         "largest_error": error,
@@ -159,31 +160,17 @@ def write_onnx(folder: Path, program: Program, traced: torch.export.ExportedProg
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
     }
-    if not error <= TOLERANCE:
-        file.unlink()
-        return {"why_not": f"it differs from torch by {error:.1e}, more than {TOLERANCE:.0e}"}
     return {"onnx": checked}
 
 
-def judged(run: OpenRun) -> dict[str, Any] | None:
-    """Return the content of results.json; None if there is none.
-
-    Raises:
-        Refused: it is damaged.
-    """
-    try:
-        return read_json(run.folder.path / "results.json", RESULTS, f"genrun evaluate {run.folder.path} makes it again")
-    except FileNotFoundError:
-        return None
-
-
 def grid_of(run: OpenRun, method: Method) -> bytes:
-    """Return the final grid of the run as PNG; it is drawn if there is none."""
-    try:
-        return read_regular(run.folder.samples / "final.png", LARGEST_GRID)
-    except OSError:
-        names = grid_names(method, run.facts.class_names)
-        return png_bytes(image_grid(class_grid(method, 10, int(run.config.seed)), 10, row_names=names))
+    """Return the final grid of the run as PNG; it is drawn if the run folder has none, or another file or a link out in its place."""
+    with contextlib.suppress(OSError):
+        grid = read_inside(run.folder.samples / "final.png", run.folder.path, WANTED["samples.png"])
+        if grid.startswith(PNG):
+            return grid
+    names = grid_names(method, run.facts.class_names)
+    return png_bytes(image_grid(class_grid(method, 10, int(run.config.seed)), 10, row_names=names))
 
 
 def sums(files: Iterable[Path]) -> str:
@@ -193,7 +180,3 @@ def sums(files: Iterable[Path]) -> str:
         with open(file, "rb") as content:
             made.append(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {file.name}\n")
     return "".join(made)
-
-
-def as_json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

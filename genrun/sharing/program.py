@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from genrun.errors import Refused, one_line
+from genrun.sharing.published import without_place
 from genrun.types import Program
 
 if TYPE_CHECKING:
@@ -32,11 +33,8 @@ def trace(program: Program) -> ExportedProgram:
     """
     n = torch.export.Dim("n", min=1)
     shapes = {name: {0: n} if value.ndim else {} for name, value in program.inputs.items()}
-    try:
-        with torch.no_grad(), quiet():
-            return torch.export.export(program.module, (), dict(program.inputs), dynamic_shapes=shapes)
-    except Exception as error:  # torch's tracer has a dozen kinds
-        raise Refused(f"torch.export cannot trace {type(program.module).__name__} ({one_line(error)[:300]})") from error
+    with refusing(f"torch.export cannot trace {type(program.module).__name__}"), torch.no_grad(), quiet():
+        return torch.export.export(program.module, (), dict(program.inputs), dynamic_shapes=shapes)
 
 
 def onnx_of(traced: ExportedProgram, outputs: list[str]) -> bytes:
@@ -46,14 +44,11 @@ def onnx_of(traced: ExportedProgram, outputs: list[str]) -> bytes:
         outputs: the names of what it returns.
 
     Raises:
-        Refused: an operation has no ONNX counterpart.
+        Refused: an operation has no ONNX counterpart, or the model is larger than a file of ONNX may be, 2 GB.
     """
-    try:
-        with quiet():
-            converted = torch.onnx.export(traced, output_names=outputs, dynamo=True, verbose=False)
-    except Exception as error:  # as above
-        raise Refused(f"it cannot be written as ONNX ({one_line(error)[:300]})") from error
-    return converted.model_proto.SerializeToString()
+    with refusing("it cannot be written as ONNX"), quiet():
+        converted = torch.onnx.export(traced, output_names=outputs, dynamo=True, verbose=False)
+        return converted.model_proto.SerializeToString()
 
 
 def largest_error(program: Program, model: bytes, seed: int = 1) -> float:
@@ -61,12 +56,16 @@ def largest_error(program: Program, model: bytes, seed: int = 1) -> float:
 
     Of a sampler's step, several steps are compared, each at states of noise. Such a state may be large: then the difference is divided by
     its largest value. NaN counts as infinitely far.
-    """
-    import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # warnings of unused weights say nothing about the numbers
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    Raises:
+        Refused: onnxruntime cannot run the model, or gives images of another shape.
+    """
+    with refusing("onnxruntime cannot load it"):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # warnings of unused weights say nothing about the numbers
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     error, generator = 0.0, Generator().manual_seed(seed)
     steps = [None] if program.steps is None else torch.linspace(0, program.steps - 1, COMPARED_STEPS).long().unique()
     for count in COUNTS:
@@ -74,7 +73,8 @@ def largest_error(program: Program, model: bytes, seed: int = 1) -> float:
             inputs = fresh_inputs(program, count, generator, step)
             with torch.no_grad():
                 expected = program.module(**inputs)
-            got = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+            with refusing("onnxruntime cannot run it"):
+                got = session.run(None, {name: value.numpy() for name, value in inputs.items()})
             for one, other in zip([expected] if isinstance(expected, Tensor) else expected, got, strict=True):
                 if tuple(one.shape) != other.shape:
                     raise Refused(f"ONNX gives {other.shape} for {count} images, torch {tuple(one.shape)}")
@@ -153,6 +153,19 @@ def body_of(traced: ExportedProgram) -> list[str]:
 def weight_name(target: str) -> str:
     """Return the name of a weight in model.safetensors: without the module around the method."""
     return target.removeprefix("method.")
+
+
+@contextlib.contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn any error into one line that may be published, while the context lasts. Exporters have dozens of kinds of errors.
+
+    Args:
+        what: could not be done.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise Refused(f"{what} ({without_place(one_line(error))[:300]})") from error
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ SECTIONS = {"paths": {}, "logger": {}, "sweep": {"name": None}}
 # an absolute path on any system, one from the home folder, or one from the current folder
 _PLACE = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\|file:)")
 _WORDS = re.compile(r"^[+~]*(paths|run|logger|sweep|hydra)[./=]|\.(root|path|anime|from_run)=")
+# where a text names an absolute path; the addresses of web pages are none
+_PLACE_INSIDE = re.compile(r"file:|(?<![\w/)\]])(?:[A-Za-z]:)?[/\\~](?=[\w.~])")
 
 
 def published_config(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -55,6 +57,12 @@ def without_places(value: Any, left: list[str], where: str = "") -> Any:
         left.append(where)
         return None
     return value
+
+
+def without_place(text: str) -> str:
+    """Return the line of an error up to the first path that it names."""
+    found = _PLACE_INSIDE.search(text)
+    return f"{text[: found.start()]}…" if found else text
 
 
 def published_words(words: list[str]) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -15,12 +16,12 @@ from omegaconf import OmegaConf
 from genrun.config.trust import TRUSTED_DATA, TRUSTED_RUN, check_trusted_names
 from genrun.data.facts import described_data
 from genrun.errors import Refused
-from genrun.report.tables import HEADINGS, lines, markdown
 from genrun.runs.folder import FORMAT, RunFolder
 from genrun.runs.open import OpenRun
 from genrun.runs.phases import phases_of
-from genrun.runs.records import LARGEST_JSON, LARGEST_YAML, PROVENANCE, RESULTS, check_form, read_config, read_json
-from genrun.system.files import now, read_regular, write_atomic, write_json
+from genrun.runs.records import LARGEST_JSON, LARGEST_YAML, PROVENANCE, RESULTS, read_config, read_json
+from genrun.sharing.card import table_page
+from genrun.system.files import PNG, now, read_regular, write_atomic, write_json
 
 SUMS = "SHA256SUMS"
 NEEDED = {"model.safetensors": 2**36, "config.yaml": LARGEST_YAML}  # name → largest size in bytes
@@ -39,7 +40,6 @@ LEFT = {
 }
 LEFT |= {f"{name}{ending}" for name in ("sampler", "sampler_step", "decoder") for ending in (".py", ".onnx")}
 HIDDEN = re.compile(r"\.|__pycache__$")  # of git, of a download, of Python
-PNG = b"\x89PNG\r\n\x1a\n"
 LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\]+)")
 
 
@@ -134,6 +134,7 @@ def receive(folder: Path, outputs: Path, here: dict[str, Any], places: dict[str,
     config = read_config(folder)  # its names make the path; it is read again from the copy
     parent = outputs / f"{config.model.name}-{config.data.name}"
     part = parent / f".import.{os.getpid()}.tmp"
+    missing = [one for one in (parent, outputs) if not one.exists()]
     try:
         part.mkdir(parents=True)
         try:
@@ -145,6 +146,9 @@ def receive(folder: Path, outputs: Path, here: dict[str, Any], places: dict[str,
             os.rename(part, run)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            for one in missing:
+                with contextlib.suppress(OSError):
+                    one.rmdir()  # only if it is empty, as after a refusal
     except OSError as error:
         raise Refused(f"cannot write below {outputs}: {error.strerror or error}") from error
     return run
@@ -176,19 +180,16 @@ def fill(part: Path, folder: Path, here: dict[str, Any], places: dict[str, str])
     results = optional(part / "results.json", RESULTS)
     words = provenance.get("overrides", [])
     ids = {"id": provenance.get("id")} | {key: provenance[key] for key in ("group_id",) if key in provenance}
-    try:
-        check_form(words, [str])
-        for key, value in ids.items():
-            if not re.fullmatch(r"[0-9a-f]{8}", str(value)):
-                raise ValueError(f"{key}: expected 8 hexadecimal digits, got {str(value)[:60]}")
-    except ValueError as error:
-        raise Refused(f"{folder}/provenance.json is not of an exported folder ({error})") from None
+    for key, value in ids.items():
+        if not re.fullmatch(r"[0-9a-f]{8}", str(value)):
+            raise Refused(f"{folder}/provenance.json: {key}: expected 8 hexadecimal digits, got {str(value)[:60]}")
     write_atomic(part / "overrides.yaml", yaml.safe_dump(words, allow_unicode=True))
     if results:
-        write_atomic(part / "results.md", markdown(results["title"], HEADINGS, lines(results["rows"])))
-    run.samples.mkdir()
+        write_atomic(part / "results.md", table_page(results))
+    for made in (run.checkpoints, run.samples, run.figures):
+        made.mkdir()
     if (part / "samples.png").exists():
-        if read_regular(part / "samples.png", WANTED["samples.png"])[: len(PNG)] != PNG:
+        if not read_regular(part / "samples.png", WANTED["samples.png"]).startswith(PNG):
             raise Refused(f"{folder}/samples.png is no PNG")
         os.rename(part / "samples.png", run.samples / "final.png")
     stage = {"key": "imported", "ended": now(), "outputs": ["model.safetensors"]}

@@ -255,22 +255,14 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
     """
     run = open_checked(folder, trust=trust, data=True, finished=True)
-    if not (folder / "samples.npz").is_file() and "imported" in run.status:
-        drawn = f"genrun sample {folder} --n {run.config.sample.n} --out samples.npz"
-        raise Refused(
-            f"{folder} was imported without samples.npz; {drawn} draws them, and genrun evaluate samples.npz data=… judges them"
-        )
-    if not (folder / "samples.npz").is_file():
-        raise Refused(f"{folder} has no samples.npz; give its command again first")
+    check_drawn(run)
 
     from genrun.report.tables import show
-    from genrun.runs.records import check_samples
     from genrun.stages.evaluate import evaluate
     from genrun.stages.keys import evaluate_key
     from genrun.system.files import write_atomic
     from genrun.system.hardware import device_of
 
-    check_samples(folder / "samples.npz", run.config.sample.n, run.facts.image_shape)
     config = config_to_judge_by(run, cfg, moved=moved)
     judge = judge_of(run, config, console, trust=trust)
     judge.check(config.sample.n, f"{folder}/samples.npz")
@@ -292,6 +284,26 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
 
         run.folder.run_stage("evaluate", key, work, again=True)
     show(run.folder, console)
+
+
+def check_drawn(run: OpenRun) -> None:
+    """Check that a run has its samples.npz, with as many images as it may have.
+
+    Raises:
+        Refused: it has none, as an imported run, or others.
+    """
+    from genrun.runs.records import check_samples
+
+    folder = run.folder.path
+    samples = folder / "samples.npz"
+    if not samples.is_file() and "imported" in run.status:
+        drawn = f"genrun sample {folder} --n {run.config.sample.n} --out samples.npz"
+        raise Refused(
+            f"{folder} was imported without samples.npz; {drawn} draws them, and genrun evaluate samples.npz data=… judges them"
+        )
+    if not samples.is_file():
+        raise Refused(f"{folder} has no samples.npz; give its command again first")
+    check_samples(samples, run.config.sample.n, run.facts.image_shape)
 
 
 def write_out(out: Path | None, text: str, record: dict[str, Any], console: Console) -> None:

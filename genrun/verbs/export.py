@@ -10,7 +10,7 @@ from pathlib import Path
 from genrun.config.extras import to_install
 from genrun.errors import Refused
 from genrun.runs.find import find_run
-from genrun.verbs.arguments import Arguments, check_new, open_checked, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, outputs_folder
 
 HELP = """The folder holds the weights, the sampler (or decoder) as ONNX and as plain torch, example.py, a model card for the
 Hugging Face Hub, the configuration, the results, the provenance, a grid of samples and checksums."""
@@ -19,7 +19,7 @@ Hugging Face Hub, the configuration, the results, the provenance, a grid of samp
 def main(arguments: list[str]) -> int:
     """Write the folder and print its path; the exit status is 1 if an ONNX file was asked for and is too far from torch."""
     parser = Arguments("genrun export", description=f"Write a run as a folder that one gives to others. {HELP}")
-    parser.add_argument("words", nargs="+", metavar="RUN", help="a folder, an id, its beginning, last or best")
+    parser.add_argument("words", nargs="+", metavar="RUN", help=RUN)
     parser.add_argument("--out", help="the folder to make (default: <model>-<data>-<id> in the current folder)")
     parser.add_argument(
         "--license", default="unknown", help="an identifier of the Hub's, such as mit or cc-by-4.0 (default: unknown)"

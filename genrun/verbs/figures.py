@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genrun.errors import Refused, nearest
 from genrun.report.captions import CAPTIONS, caption_of
 from genrun.runs.find import find_run
-from genrun.verbs.arguments import Arguments, open_checked, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, open_checked, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,9 +27,7 @@ def main(arguments: list[str]) -> int:
         "genrun figures",
         description="Draw the figures of a finished run again, all or those that --only names. The run is not judged again.",
     )
-    parser.add_argument(
-        "words", nargs="*", metavar="RUN", help="a folder, an id, its beginning, last or best (default: last)"
-    )
+    parser.add_argument("words", nargs="*", metavar="RUN", help=f"{RUN}; default: last")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="figures to draw, such as curves tsne")
     parser.add_argument(
         "--list", action="store_true", help="say which figures the run can have, and what is seen on each"
@@ -61,7 +58,7 @@ def list_figures(run: OpenRun, *, trust: bool, as_json: bool) -> None:
     from rich.text import Text
 
     from genrun.stages.figures import possible
-    from genrun.system.console import screen
+    from genrun.system.console import print_json, screen
 
     there = {path.stem: path for path in run.folder.figures.glob("*") if path.suffix in (".png", ".gif")}
     can = [
@@ -72,7 +69,7 @@ def list_figures(run: OpenRun, *, trust: bool, as_json: bool) -> None:
         {"name": name, "file": str(there[name]) if name in there else None, "caption": caption_of(name)} for name in can
     ]
     if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     from rich.table import Table
 
@@ -116,24 +113,21 @@ def context_of(run: OpenRun, overrides: list[str], *, trust: bool) -> RunContext
     """Build what the stage of the figures needs: the trained method, the data, and the judge with its classifier."""
     import pytorch_lightning  # noqa: F401 it warns when it is imported later
 
-    from genrun.runs.records import check_samples
+    from genrun.callbacks.loggers import RunLoggers
     from genrun.stages.context import RunContext
     from genrun.system.console import screen
     from genrun.system.hardware import device_of
     from genrun.system.signals import Signals
-    from genrun.verbs.evaluate import judge_of
+    from genrun.verbs.evaluate import check_drawn, judge_of
 
-    samples = run.folder.path / "samples.npz"
-    if not samples.is_file():
-        raise Refused(f"{run.folder.path} has no samples.npz; give its command again first")
+    check_drawn(run)
     if "figures" not in run.status["stages"]:
         raise Refused(
             f"{run.folder.path}/status.json is damaged: it is done, but has no stage figures; give its command again"
         )
-    check_samples(samples, run.config.sample.n, run.facts.image_shape)
     config, console = config_here(run, overrides, trust=trust), screen()
     judge = judge_of(run, config, console, trust=trust)
-    context = RunContext(config, run.folder, judge.real.data, judge, console, Signals(), (), [])
+    context = RunContext(config, run.folder, judge.real.data, judge, console, Signals(), (), RunLoggers([], console))
     context.method = run.method(trust=trust).to(device_of(config))
     return context
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import re
 import runpy
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from helpers.runs import change_config, change_json, unpack
 from huggingface_hub import ModelCard
+from PIL import Image
 from safetensors.torch import load_file
 
 from genrun.errors import Refused
 from genrun.runs.open import open_run
 from genrun.sharing import folder as sharing
 from genrun.sharing.folder import export
+from genrun.system.files import PNG
 
 FILES = {
     "README.md",
@@ -142,6 +146,54 @@ def test_hostile_records_are_written_out(run, tmp_path):
     assert "\x1b" not in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_a_stranger_s_texts_stay_in_their_places(run, tmp_path):
+    folder = unpack(tmp_path / "outputs")
+    name = "a\n---\n# Heading\n<img src=x> ![x](http://x) \\[x](http://x)"
+
+    def spoil(content):
+        content["title"] = "results\n<script>"
+        content["rows"][0] |= {"name": name, "value": 1.0, "note": "one\n\n## Two | [x](http://x)"}
+        content["rows"][1] |= {"name": "b " * 60 + "\u2028--- c", "value": 2.0}
+
+    change_json(folder, "results.json", spoil)
+    change_json(folder, "provenance.json", lambda content: content["overrides"].append("a=b\n# Heading"))
+    change_json(folder, "provenance.json", lambda content: content["versions"].update(torch="2\n# Heading [x](y)"))
+    exported(folder.path, tmp_path / "out")
+    read = ModelCard.load(tmp_path / "out" / "README.md")
+    assert read.data.eval_results[0].metric_name == " ".join(name.split())
+    assert len(read.data.eval_results) == sum(isinstance(row["value"], int | float) for row in folder.results()["rows"])
+    headings = [line for line in str(read).splitlines() if line.startswith("#")]
+    assert headings[1:] == ["## Use", "## Results", "## Made by", "## Files"]
+    for text in (
+        read.text.replace("![samples, not selected](samples.png)", ""),
+        (tmp_path / "out" / "results.md").read_text(),
+    ):
+        assert "<" not in text and not re.search(r"(?<!\\)(\\\\)*\[", text)  # no link begins
+        (row,) = [line for line in text.splitlines() if "&lt;img src=x&gt;" in line]
+        assert row.startswith("| a --- # Heading ") and row.count("|") == 6 and "one ## Two ∣" in row
+
+
+def test_a_link_out_of_the_run_is_not_copied(run, tmp_path):
+    folder = unpack(tmp_path / "outputs")
+    secret, grid = tmp_path / "id_rsa", folder.samples / "final.png"
+    secret.write_bytes(PNG + b"a key")
+    for number, target in enumerate((secret, "../config.yaml")):  # out of the folder, and no picture
+        grid.unlink()
+        grid.symlink_to(target)
+        exported(folder.path, tmp_path / f"out{number}")
+        with Image.open(tmp_path / f"out{number}" / "samples.png") as drawn:
+            assert drawn.format == "PNG" and drawn.width > 80
+            drawn.load()
+
+
+def test_a_run_without_a_group_is_exported(run, tmp_path):
+    folder = unpack(tmp_path / "outputs")
+    change_json(folder, "status.json", lambda content: content.pop("group_id"))
+    exported(folder.path, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert record["id"] == folder.status()["id"] and "group_id" not in record
+
+
 def test_a_run_without_results_is_exported(run, tmp_path):
     folder = unpack(tmp_path / "outputs")
     for name in ("results.json", "samples/final.png"):
@@ -164,6 +216,43 @@ def test_onnx_that_is_too_far_is_not_kept(run, tmp_path, monkeypatch):
     assert described["onnx"]["largest_error"] == 2e-7
     assert {file.name for file in (tmp_path / "again").iterdir()} == FILES | {"sampler.onnx"}
     assert "at most 2.0e-07" in (tmp_path / "again" / "README.md").read_text()
+
+
+def too_large(*_, **__):
+    raise ValueError("Message onnx.ModelProto exceeds maximum protobuf size of 2GB: 3\nat /home/alice/model.py")
+
+
+@pytest.mark.parametrize("fails", ["writing", "loading", "running"])
+def test_what_onnx_raises_takes_one_line_and_the_rest_is_kept(run, tmp_path, monkeypatch, fails):
+    import onnxruntime
+
+    converted = SimpleNamespace(model_proto=SimpleNamespace(SerializeToString=lambda: b"no model"))
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: converted)
+    if fails == "writing":
+        converted.model_proto.SerializeToString = too_large
+    elif fails == "running":
+        monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: SimpleNamespace(run=too_large))
+    described = exported(run.path, tmp_path / "out", onnx=True)
+    expected = {
+        "writing": "it cannot be written as ONNX (Message onnx.ModelProto exceeds maximum protobuf size of 2GB: 3 at …)",
+        "loading": "onnxruntime cannot load it (",
+        "running": "onnxruntime cannot run it (Message onnx.ModelProto exceeds",
+    }
+    assert described["onnx"] is None and described["why_not"].startswith(expected[fails])
+    assert "\n" not in described["why_not"] and "alice" not in described["why_not"]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_a_program_that_torch_cannot_trace_is_none(run, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError('data-dependent """ \\U in\n/home/alice/method.py')
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    described = exported(run.path, tmp_path / "out", onnx=True)
+    assert described["program"] is None and described["why_not"].startswith("torch.export cannot trace ")
+    assert "alice" not in "".join(file.read_text() for file in (tmp_path / "out").glob("*.[jmp]*[ndy]"))
+    assert {file.name for file in (tmp_path / "out").iterdir()} == FILES - {"sampler.py"}
+    compile((tmp_path / "out" / "example.py").read_text(), "example.py", "exec")
 
 
 def test_a_method_without_a_program_says_why(run, tmp_path, monkeypatch):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from genrun.sharing.published import published_config, published_provenance, published_words, without_places
+from genrun.sharing.published import (
+    published_config,
+    published_provenance,
+    published_words,
+    without_place,
+    without_places,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +20,21 @@ def test_places_are_left_out_wherever_they_stand(place):
     left = []
     assert without_places({"a": [{"b": place}, "T-shirt/top"]}, left) == {"a": [{"b": None}, "T-shirt/top"]}
     assert left == ["a.0.b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('failed (File "/home/me/x.py", line 3)', 'failed (File "…'),
+        ("failed in C:\\Users\\me\\x.py", "failed in …"),
+        ("failed at file:///home/me", "failed at …"),
+        ("failed at ~/x", "failed at ~…"),
+        ("1/2 of n / 2, [1]/2; see https://pytorch.org/docs", "1/2 of n / 2, [1]/2; see https://pytorch.org/docs"),
+    ],
+    ids=["Unix", "Windows", "address", "home", "none"],
+)
+def test_an_error_ends_before_a_path(text, shown):
+    assert without_place(text) == shown
 
 
 def test_options_that_name_a_place_or_a_run_lose_it():

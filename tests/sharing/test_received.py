@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers.runs import unpack
+from helpers.runs import change_json, unpack
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from genrun.errors import Refused
 from genrun.inference import balanced_labels
 from genrun.runs.find import find_run
+from genrun.runs.folder import RunFolder
 from genrun.runs.open import open_run
 from genrun.runs.phases import is_trained
 from genrun.runs.summary import read_summary, runs_below
 from genrun.sharing import received
 from genrun.sharing.folder import export, sums
 from genrun.sharing.received import receive
+from genrun.verbs import rm
 
 HERE = {"data": "data", "outputs": "outputs", "cache": "cache"}
 
@@ -64,7 +66,7 @@ def refused(folder: Path, match: str) -> None:
     with pytest.raises(Refused, match=match):
         receive(folder, outputs, HERE, {})
     assert not [file for file in outputs.rglob("*") if file.is_file()]
-    assert not list(outputs.glob("*/*"))
+    assert not outputs.exists()
 
 
 def test_the_run_is_used_as_any_other(original, folder, tmp_path):
@@ -76,14 +78,16 @@ def test_the_run_is_used_as_any_other(original, folder, tmp_path):
         for one in (first, opened)
     ]
     assert torch.equal(*drawn)
-    assert opened.results()["rows"] == first.results()["rows"]
+    assert opened.folder.results()["rows"] == first.folder.results()["rows"]
     assert opened.status["imported"]["from"] == str(folder) and opened.status["state"] == "done"
     assert is_trained(opened.config, opened.status) and opened.config.paths.data == "data"
     (listed,), broken = runs_below(tmp_path / "outputs")
     assert not broken and listed.state == "done" and listed.id == original.status()["id"]
     assert find_run(listed.id[:5], tmp_path / "outputs") == run
     assert sorted(file.name for file in run.iterdir()) == [
+        "checkpoints",
         "config.yaml",
+        "figures",
         "model.safetensors",
         "overrides.yaml",
         "provenance.json",
@@ -234,11 +238,16 @@ def test_weights_that_do_not_fit_are_refused(folder, damage):
         (
             "provenance.json",
             '{"machine": {}, "versions": {}, "resumed": [], "overrides": [{}]}',
-            "provenance.json is not of an",
+            "overrides.0: expected str",
+        ),
+        (
+            "provenance.json",
+            '{"machine": {}, "versions": {}, "resumed": [], "left_out": [{}]}',
+            "left_out.0: expected str",
         ),
         ("samples.png", "<svg onload=alert(1)>", "is no PNG"),
     ],
-    ids=["results", "id", "overrides", "picture"],
+    ids=["results", "id", "overrides", "left out", "picture"],
 )
 def test_records_of_another_form_are_refused(folder, name, content, match):
     (folder / name).write_text(content)
@@ -251,6 +260,32 @@ def test_a_table_with_escapes_is_harmless(folder, tmp_path):
     run = receive(signed(folder), tmp_path / "outputs", HERE, {})
     assert "\x1b" not in (run / "results.md").read_text()
     assert read_summary(run).results["title"].startswith("\x1b[2J")  # as it came; whoever prints it writes escapes out
+
+
+def test_a_table_with_markup_is_harmless(folder, tmp_path):
+    def spoil(content):
+        content["title"] = "x\n<img src=x>"
+        content["rows"][0] |= {"name": "a\n\n# Heading\n![x](http://x)", "note": "<script>", "value": 1.0}
+
+    change_json(RunFolder(folder), "results.json", spoil)
+    run = receive(signed(folder), tmp_path / "outputs", HERE, {})
+    text = (run / "results.md").read_text()
+    assert "<" not in text and "\n# Heading" not in text and "![" not in text
+    assert text.startswith("# x &lt;img src=x&gt;\n") and "| a # Heading !\\[x](http://x) ↓ | 1 |" in text
+
+
+def test_an_imported_run_can_be_deleted(folder, tmp_path):
+    run = receive(folder, tmp_path / "outputs", HERE, {})
+    assert rm.main([str(run), "--yes"]) == 0 and not run.exists()
+
+
+def test_a_refusal_leaves_folders_that_were_there(folder, tmp_path):
+    (folder / "samples.png").write_text("no picture")
+    there = tmp_path / "outputs" / "autoencoder-digits"
+    there.mkdir(parents=True)
+    with pytest.raises(Refused, match="is no PNG"):
+        receive(signed(folder), there.parent, HERE, {})
+    assert there.is_dir() and not list(there.iterdir())
 
 
 def test_a_pickled_array_is_never_loaded(folder):

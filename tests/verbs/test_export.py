@@ -35,8 +35,9 @@ def test_there_and_back(run, monkeypatch, capsys):
     assert genrun("sample", str(folder), "--n", "4", "--out", "four.png", monkeypatch=monkeypatch) == 0
     assert genrun("show", str(folder), monkeypatch=monkeypatch) == 0
     assert "done, imported from " in capsys.readouterr().out
-    assert genrun("evaluate", str(folder), monkeypatch=monkeypatch) == 2
-    assert "was imported without samples.npz; genrun sample" in capsys.readouterr().err
+    for name in ("evaluate", "figures"):
+        assert genrun(name, str(folder), monkeypatch=monkeypatch) == 2
+        assert "was imported without samples.npz; genrun sample" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
