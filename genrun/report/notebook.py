@@ -17,7 +17,7 @@ from genrun.report.verdict import verdict
 from genrun.runs.find import as_text, matching
 from genrun.runs.open import OpenRun
 from genrun.runs.summary import runs_below, state_of
-from genrun.system.files import read_regular
+from genrun.system.files import read_inside
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -130,9 +130,7 @@ def shown(text: object) -> str:
 def picture(file: Path, folder: Path) -> str:
     """Return a PNG file as an HTML element that holds all of it; empty if it is no PNG, or a link leads out of the folder."""
     try:
-        if not file.resolve().is_relative_to(folder.resolve()):
-            return ""
-        content = read_regular(file, LARGEST_GRID)
+        content = read_inside(file, folder, LARGEST_GRID)
     except OSError:
         return ""
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):

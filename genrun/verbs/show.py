@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import os
 import sys
+from pathlib import Path
 
 from genrun.report.tables import show as show_table
 from genrun.runs.find import find_run
 from genrun.runs.summary import RunSummary, read_summary
 from genrun.system.console import print_json, say, screen
-from genrun.system.files import read_regular
+from genrun.system.files import read_inside
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 from genrun.verbs.list import described
 
 LARGEST_PICTURE = 2**24  # bytes
+PNG = b"\x89PNG\r\n\x1a\n"  # the first bytes of such a file
 
 
 def main(arguments: list[str]) -> int:
@@ -39,24 +41,25 @@ def show(run: RunSummary) -> None:
     console = screen()
     say(console, f"{run.model} on {run.data}, {run.name}: {run.state_text}")
     say(console, " ".join(["genrun", *run.overrides]))
-    grid = run.folder.samples / "final.png"
     if run.rows:
         show_table(run.folder, console)
     else:
         say(console, f"run folder  {run.folder.path}")
-    show_picture(grid)
+    show_picture(run.folder.samples / "final.png", run.folder.path)
 
 
-def show_picture(file: os.PathLike) -> None:
-    """Show a PNG in a terminal that can, by the protocol of iTerm2 or of kitty; elsewhere nothing is shown."""
+def show_picture(file: Path, folder: Path) -> None:
+    """Show a PNG of a folder in a terminal that can, by the protocol of iTerm2 or of kitty; elsewhere nothing is shown."""
     program = os.environ.get("TERM_PROGRAM", "")
     iterm = program in ("iTerm.app", "WezTerm")
     kitty = "KITTY_WINDOW_ID" in os.environ or program == "ghostty"
     if not sys.stdout.isatty() or not (iterm or kitty):
         return
     try:
-        png = read_regular(file, LARGEST_PICTURE)
+        png = read_inside(file, folder, LARGEST_PICTURE)
     except OSError:
+        return
+    if not png.startswith(PNG):
         return
     text = base64.standard_b64encode(png).decode()
     if iterm:

@@ -124,11 +124,14 @@ def test_a_terminal_that_can_shows_the_grid(tmp_path, monkeypatch, capsys, name,
     monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     Image.effect_noise((200, 200), 50).save(tmp_path / "a.png")
-    show.show_picture(tmp_path / "a.png")
+    show.show_picture(tmp_path / "a.png", tmp_path)
     out = capsys.readouterr().out
     assert out.startswith(begins) and bool(out) == bool(begins)
-    (tmp_path / "link.png").symlink_to(tmp_path)
-    show.show_picture(tmp_path / "link.png")  # no picture, no error
+    (tmp_path / "link.png").symlink_to("/etc/hostname")
+    (tmp_path / "text.png").write_text("a text")
+    for name in ("link.png", "text.png", "nowhere.png"):
+        show.show_picture(tmp_path / name, tmp_path)
+    assert capsys.readouterr().out == ""
 
 
 # ------------------------------------------------------------------------------------------------------------- compare

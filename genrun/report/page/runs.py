@@ -86,11 +86,7 @@ class ReportedRun:
     @property
     def state_text(self) -> str:
         """How far the run is, where it came from, and why it stopped."""
-        status = self.summary.status
-        epoch = f", epoch {status['epoch']}" if "epoch" in status else ""
-        origin = f", imported from {status['imported']['from']}" if "imported" in status else ""
-        stopped = self.state in ("failed", "interrupted") and status.get("error")
-        return f"{self.state}{epoch}{origin}{f': {stopped}' if stopped else ''}"
+        return self.summary.state_text
 
     @property
     def verdict(self) -> str:
