@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -230,7 +231,7 @@ def test_linked_checkpoints_stay(outputs, tmp_path):
     run = outputs / "vae-digits" / "v0"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "last.ckpt").write_text("mine")
-    (run / "checkpoints").rmdir()
+    shutil.rmtree(run / "checkpoints")
     (run / "checkpoints").symlink_to(tmp_path / "mine")
     prune.main(["v0", "-y"])
     rm.main(["v0", "-y"])
