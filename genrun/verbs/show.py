@@ -11,12 +11,11 @@ from genrun.report.tables import show as show_table
 from genrun.runs.find import find_run
 from genrun.runs.summary import RunSummary, read_summary
 from genrun.system.console import print_json, say, screen
-from genrun.system.files import read_inside
+from genrun.system.files import PNG, read_inside
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 from genrun.verbs.list import described
 
 LARGEST_PICTURE = 2**24  # bytes
-PNG = b"\x89PNG\r\n\x1a\n"  # the first bytes of such a file
 
 
 def main(arguments: list[str]) -> int:
