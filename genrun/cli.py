@@ -6,21 +6,20 @@ This module imports neither torch nor Lightning, so that commands which do not n
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from genrun import __version__
 from genrun.compat import flags_of, hydra_argument_parser
 from genrun.errors import Interrupted, Refused, as_genrun_error, did_you_mean, nearest, print_error
 from genrun.system.streams import lost_output, open_streams
+from genrun.verbs import VERBS, main_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-VERBS = ("compare", "evaluate", "list", "new", "prune", "refit", "rm", "sample", "show")
 
 
 def main() -> NoReturn:
@@ -51,11 +50,14 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
     except OSError as error:
         raise Refused(f"the current folder cannot be read ({error.strerror}); change to another one with cd") from None
     if arguments[:1] and arguments[0] in VERBS:
-        return importlib.import_module(f"genrun.verbs.{arguments[0]}").main(arguments[1:])
+        return main_of(arguments[0])(arguments[1:])
     if {"--help", "-h"} & set(arguments):
         from genrun.verbs import help
 
         return help.main(arguments)
+    if "--version" in arguments:
+        print(f"genrun {__version__}")
+        return 0
 
     from genrun.config.compose import check_config_dir
 
@@ -70,7 +72,7 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
     if parsed.shell_completion and any(word.startswith("query=") for word in parsed.overrides):
         from genrun.verbs.completion import complete
 
-        if complete(os.environ.get("COMP_LINE", ""), VERBS):
+        if complete(os.environ.get("COMP_LINE", "")):
             return 0
     asks_hydra = parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if parsed.multirun and not asks_hydra:

@@ -59,6 +59,11 @@ def raw_values(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{key}", child._value()
 
 
+def raw_value(node: DictConfig, key: str) -> Any:
+    """Return the value at a dotted key as it is written: an interpolation as text, a missing value as `???`."""
+    return dict(raw_values(node)).get(key)
+
+
 def read_checkpoint(path: str | Path, map_location: Any) -> dict[str, Any]:
     """Read a checkpoint as Lightning does, without running code from it."""
     from lightning_fabric.utilities.cloud_io import _load
@@ -102,3 +107,9 @@ def in_backward_pass() -> bool:
     import torch
 
     return torch._C._current_graph_task_id() != -1
+
+
+def logged_step(trainer: Trainer) -> int:
+    """Return the step at which Lightning logs the metrics of an epoch that ends: the number of its last batch, from 0."""
+    done = trainer.fit_loop.epoch_loop._batches_that_stepped
+    return done if trainer.validating else max(0, done - 1)  # it counts the last batch after the validation

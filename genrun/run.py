@@ -1,10 +1,14 @@
-"""Do one run: read the facts of the data, compute the identity, build the method, do its stages. Read this file from the top."""
+"""Do one run: read the facts of the data, compute the identity, build the method, do its stages. Read this file from the top.
+
+The module can be called, see `genrun.CallableRun`: `genrun.run("model=vae")`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 import genrun
+from genrun.config.compose import compose
 from genrun.config.schema import check
-from genrun.errors import Interrupted, Pruned, before_training, one_line
+from genrun.errors import GenrunError, Interrupted, Pruned, Refused, as_genrun_error, before_training, one_line
 from genrun.parts import build_data, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
@@ -30,8 +35,10 @@ from genrun.system.signals import Signals
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
 
+    from genrun.report.notebook import NotebookRun
     from genrun.stages.context import RunContext
 
+sys.modules[__name__].__class__ = genrun.CallableRun
 log = logging.getLogger("genrun")
 
 
@@ -44,8 +51,12 @@ def run(
     callbacks: Sequence[Callback] = (),
     signals: Signals | None = None,
     on_folder: Callable[[RunFolder], None] | None = None,
+    command: Sequence[str] | None = None,
+    shows: bool = True,
 ) -> RunFolder:
     """Do the missing stages of the run that a configuration describes, and print its table of metrics.
+
+    What torch's settings and random streams are before, they are afterwards.
 
     Args:
         overrides: the words of the command line, which are recorded in the run folder.
@@ -54,6 +65,8 @@ def run(
         signals: the handler of the signals that stop a run; None: a second signal of the same kind ends the process. In a thread that is
             not the main one (a notebook's, a web app's) no signal is handled: the run ends with the process, and can be resumed.
         on_folder: called with the run folder as soon as it is known, also for a run that fails later.
+        command: the words that provenance.json records as the command; None: those of the command line.
+        shows: whether to print the table.
 
     Returns:
         The run folder.
@@ -82,41 +95,71 @@ def run(
             dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     starts_over = cfg.run.resume == "never"
-    if not starts_over and folder.finished(keys):
+    if starts_over or not folder.finished(keys):
+        check_resumable(cfg, folder)
+        import pytorch_lightning  # noqa: F401 importing it adds a log handler, so import it before genrun sets its own
+
+        from genrun.stages.context import prepare
+        from genrun.system.torch_state import torch_as_it_was
+
+        with torch_as_it_was():
+            with before_training(), logging_to(logging.NullHandler()):
+                known = None if starts_over else keys
+                context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
+            if starts_over and (folder.path / "status.json").is_file():
+                with folder.lock(wait=wait):
+                    say(console, f"moved the old run to {folder.move_aside()}")
+            with folder.lock(wait=wait), signals.watching():
+                check_resumable(cfg, folder)  # again, because another process may have finished in the meantime
+                if starts_over or not folder.finished(keys):
+                    attempt(context, overrides, keys, command or ["genrun", *sys.argv[1:]])
+    if shows:
         show(folder, console)
         if notice := older_table(folder):
             say(console, notice)
-        return folder
-    check_resumable(cfg, folder)
-    import pytorch_lightning  # noqa: F401 importing it adds a log handler, so import it before genrun sets its own
-
-    from genrun.stages.context import prepare
-
-    with before_training(), logging_to(logging.NullHandler()):
-        known = None if starts_over else keys
-        context = prepare(cfg, folder, data or build_data(cfg), console, callbacks, signals, known)
-    if starts_over and (folder.path / "status.json").is_file():
-        with folder.lock(wait=wait):
-            say(console, f"moved the old run to {folder.move_aside()}")
-    with folder.lock(wait=wait), signals.watching():
-        check_resumable(cfg, folder)  # again, because another process may have finished in the meantime
-        if starts_over or not folder.finished(keys):
-            attempt(context, overrides, keys)
-    show(folder, console)
     return folder
 
 
-def attempt(context: RunContext, overrides: list[str], keys: dict[str, str]) -> None:
+def run_words(words: Sequence[str], config_dir: str | None = None, *, quiet: bool = False) -> NotebookRun:
+    """Do what the command line does with these words, and return the run.
+
+    Args:
+        words: such as `model=vae` and `data=digits`.
+        config_dir: a folder of the user's own groups.
+        quiet: whether to print nothing.
+
+    Raises:
+        GenrunError: see `run`; any other error of the training is a `Failed` too.
+        Interrupted: see `run`.
+    """
+    from genrun.report.notebook import open_run
+
+    words = list(words)
+    cfg = compose(words, config_dir)
+    if cfg.run.dry_run:
+        raise Refused("run.dry_run=true: a dry run leaves no run to return; give the command genrun --dry-run …")
+    command = ["genrun", *(["--config-dir", config_dir] if config_dir else []), *words]
+    try:
+        folder = run(cfg, words, Console(quiet=True) if quiet else screen(), command=command, shows=False)
+    except GenrunError:
+        raise
+    except Exception as error:
+        raise as_genrun_error(error) from error
+    return open_run(folder.path)
+
+
+def attempt(context: RunContext, overrides: list[str], keys: dict[str, str], command: Sequence[str]) -> None:
     """Do every stage that is not done, and record how that ended."""
     folder = context.folder
     folder.begin_attempt()
     with logging_to(LogFile(folder)):
         log.info("genrun %s", " ".join(overrides))
         try:
-            do_stages(context, keys, begin(context, overrides, keys))
+            do_stages(context, keys, begin(context, overrides, keys, command))
             log.info("done")
         except BaseException as error:
             record_failure(folder, error)
+            context.loggers.close("failed")
             raise
     folder.end_attempt("done")
 
@@ -128,7 +171,7 @@ class Beginning(NamedTuple):
     starts: dict[str, Path | None]  # stage → the checkpoint from which its phase continues
 
 
-def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Beginning:
+def begin(context: RunContext, overrides: list[str], keys: dict[str, str], command: Sequence[str]) -> Beginning:
     """Find where this attempt begins, and write the configuration, the overrides, the provenance and the ids of the run."""
     from genrun.runs.checkout import checkout_of
     from genrun.runs.phases import phases_of
@@ -146,7 +189,7 @@ def begin(context: RunContext, overrides: list[str], keys: dict[str, str]) -> Be
             say(context.console, f"{stage}: continues from {start}")
     recorded_identity = identity(cfg)
     code = checkout_of(Path(genrun.__file__).parent)
-    record = provenance(cfg, overrides, recorded_identity, code)
+    record = provenance(cfg, command, overrides, recorded_identity, code)
     write_provenance(folder, record, code, parent, context.console)
     recorded = OmegaConf.merge(cfg, {"run": {"resume": "auto"}}) if cfg.run.resume == "never" else cfg
     write_atomic(folder.path / "config.yaml", OmegaConf.to_yaml(recorded, resolve=True))
@@ -186,6 +229,19 @@ def do_stages(context: RunContext, keys: dict[str, str], beginning: Beginning) -
         context.signals.check()
         folder.run_stage(name, keys[name], work)
     folder.keep_checkpoints(cfg.run.keep_checkpoints)
+    log_outcome(context)
+
+
+def log_outcome(context: RunContext) -> None:
+    """Give the loggers the final grid and the results."""
+    from genrun.compat import logged_step
+
+    folder, loggers = context.folder, context.loggers
+    step = logged_step(context.trainer) or folder.status().get("step", 0)  # nothing was trained in this attempt
+    loggers.start()
+    loggers.picture("samples/final", (folder.samples / "final.png").read_bytes(), step)
+    loggers.results(folder.results(), step)
+    loggers.close()
 
 
 def copy_from_shorter_run(context: RunContext, parent: RunFolder) -> None:

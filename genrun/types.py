@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, nn
 
 
 class Batch(NamedTuple):
@@ -223,6 +223,40 @@ class Noises(Protocol):
 class Diagnoses(Protocol):
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
         """Return metrics that only this method has, by name, for the results table."""
+
+
+class Program(NamedTuple):
+    """A pure function of tensors that others can run without genrun: all randomness comes in as an input.
+
+    Args:
+        module: the function; it is called with the inputs by name.
+        inputs: name → an example. The first dimension is that of the images, at least 2; `step` has none. Names: `noise` ~ N(0, I);
+            `uniform`: in [0, 1); `labels`: int64; `x`, `memory`: the state of a sampler, x starts as N(0, I) and the memory as zeros;
+            `step`: 0 … steps - 1, int64; `codes`: some that the method drew.
+        steps: None: the function returns images (n, C, H, W) in [0, 1]. Otherwise it takes one step of a sampler and returns the next x and
+            memory; after so many steps, (x + 1)/2, clipped to [0, 1], are the images.
+        only_decodes: why the function has `codes` as input and cannot draw them; None: it draws images.
+    """
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    steps: int | None = None
+    only_decodes: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the function is: `sampler`, `sampler_step` or `decoder`."""
+        return "decoder" if self.only_decodes else "sampler" if self.steps is None else "sampler_step"
+
+
+@runtime_checkable
+class Exports(Protocol):
+    def exported_program(self) -> Program:
+        """Return the method's decoder or sampler as a pure function, on the CPU.
+
+        Raises:
+            ValueError: there is none with these options; the message says why.
+        """
 
 
 @runtime_checkable

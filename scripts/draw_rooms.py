@@ -20,6 +20,8 @@ FLOORS = [
             ("cli", "argv → a run, a sweep\nor a verb", "1"),
             ("verbs/", "evaluate, refit,\nsample, new", ""),
             ("sweeps/", "scheduler, jobs;\nlaunchers, searches", ""),
+            ("sharing/", "folders for others:\nwrite, receive", ""),
+            ("explore/", "a trained method\nin the browser", ""),
         ],
     ),
     (

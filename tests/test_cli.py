@@ -29,7 +29,7 @@ WRONG = [
     (["model=gan", "model/prior=mixture"], r"model/prior: this model has no such part; autoencoder, .*csgm, .*vae"),
     (["smaple"], r"cannot read 'smaple': expected option=value \(did you mean 'sample'\?\)"),
     (["seed=[1"], r"cannot read 'seed=\[1': a value with special characters is quoted, .*: \"seed='\[1'\""),
-    (["list"], r"cannot read 'list': .* verbs evaluate, new, refit, sample"),
+    (["lst"], r"cannot read 'lst': .*did you mean 'list'.* verbs compare, doctor"),
     (["mnist"], r"cannot read 'mnist': expected option=value \(did you mean 'data=mnist'\?\)"),
     (
         ["hardware"],
@@ -83,15 +83,15 @@ WRONG = [
     (["data=npz", "data.source.path=gone.npz"], r"gone.npz"),
     (["data=image_folder", "data.source.path=empty_folder"], r"empty_folder"),
     (["data=image_folder", "data.source.path=pictures"], r"data.resize"),
-    (["sample", "nowhere"], r"nowhere: expected a run folder"),
+    (["sample", "nowhere"], r"nowhere: there are no runs in outputs; give a path"),
     (["sample", "empty_folder", "--labels", "two"], r"empty_folder: expected a run folder"),
-    (["sample", "nowhere", "--out", "a_file.npz"], r"nowhere: expected a run folder"),
+    (["sample", "nowhere", "--out", "a_file.npz"], r"nowhere: there are no runs in outputs; give a path"),
     (["evaluate", "nowhere.npz", "--out", "a.json"], r"nowhere.npz: there is no such run folder or .npz file"),
     (["sample", "empty_folder", "--out", "a.jpg"], r"expected a name that ends in .png or .npz"),
     (["sample", "empty_folder", "--out", "gone/a.png"], r"--out gone/a.png: there is no folder gone"),
     (["seed=0,1"], r"seed=0,1 is several values: add -m to run each"),
     (["data=npz", "data.source.path=a_file.npz"], r"a_file.npz cannot be read as .npz"),
-    (["sample"], r"genrun sample: the following arguments are required: run"),
+    (["sample"], r"genrun sample: the following arguments are required: RUN"),
     (
         ["experiment=csgm_minst_paper"],
         r"experiment=csgm_minst_paper: no such choice \(did you mean 'csgm_mnist_paper'\?\)",
@@ -231,3 +231,13 @@ def test_a_user_without_a_home_folder_has_no_cache(monkeypatch):
     cfg = compose(["data=digits"])
     cfg.paths.cache = "~/.cache/genrun"
     assert read_facts(cfg)[0].train_size == 1300 and not cache_folder(cfg).parent.is_dir()
+
+
+def test_version_is_that_of_genrun_and_needs_no_library():
+    script = (
+        "import sys; sys.argv = ['genrun', '--version']\n"
+        "for slow in 'hydra omegaconf torch rich yaml numpy'.split(): sys.modules[slow] = None\n"
+        "from genrun.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "genrun 0.1.0\n", "")

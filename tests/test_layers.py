@@ -16,6 +16,8 @@ ROOMS = [
     "cli",
     "verbs",
     "sweeps",
+    "sharing",
+    "explore",
     "run",
     "dry_run",
     "stages",
@@ -60,13 +62,15 @@ FORBIDDEN = {
     "data": {"hydra"},
     "inference": {"hydra"},
     "report": {"hydra"},
+    "sharing": {"hydra"},
     "evaluation": {"hydra"},
     "callbacks": {"hydra"},
     "training": {"hydra"},
     "stages": {"hydra"},
+    "explore": {"hydra", "pytorch_lightning", "lightning_fabric"},
 }
 # These see a method through genrun.types only; the base class may stand in an annotation.
-NO_METHOD = ("evaluation", "figures", "callbacks", "report", "inference", "system")
+NO_METHOD = ("evaluation", "explore", "figures", "callbacks", "report", "inference", "system", "sharing")
 # Only these know Hydra; compat hides its private names.
 KNOW_HYDRA = {"cli", "verbs", "sweeps", "run", "config", "compat"}
 

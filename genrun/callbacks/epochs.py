@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from genrun.callbacks.loggers import RunLoggers
+from genrun.compat import logged_step
 from genrun.figures.grid import image_grid, png_bytes, to_uint8
 from genrun.inference import class_grid, sample_chunks, seeded
 from genrun.runs.folder import RunFolder
@@ -78,18 +80,25 @@ class SampleGrid(EpochWatcher):
         seed: seed of the noise.
         every: write a grid every so many epochs, and always in the first and the last.
         columns: images in a row.
+        loggers: get each grid, too; None: no loggers.
     """
 
-    def __init__(self, folder: RunFolder, seed: int, every: int = 1, columns: int = 10) -> None:
+    def __init__(
+        self, folder: RunFolder, seed: int, every: int = 1, columns: int = 10, loggers: RunLoggers | None = None
+    ) -> None:
         super().__init__(every)
         check_count("columns", columns)
         self.folder = folder
         self.seed = seed
         self.columns = columns
+        self.loggers = loggers
 
     def observe(self, method: pl.LightningModule, epoch: int) -> None:
         images = class_grid(method, self.columns, self.seed)
-        write_atomic(self.folder.samples / f"epoch_{epoch:04d}.png", png_bytes(image_grid(images, self.columns)))
+        grid = png_bytes(image_grid(images, self.columns))
+        write_atomic(self.folder.samples / f"epoch_{epoch:04d}.png", grid)
+        if self.loggers is not None:
+            self.loggers.picture("samples/epochs", grid, logged_step(method.trainer))
 
 
 class EpochJudge(EpochWatcher):

@@ -25,7 +25,7 @@ GROUPS = ("model", "data", "trainer", "hardware", "callbacks", "logger", "evalua
 def compose(
     overrides: list[str], config_dir: str | None = None, *, hydra: bool = False, kept: Path | None = None
 ) -> DictConfig:
-    """Compose the configuration that these overrides describe.
+    """Compose the configuration that these overrides describe. What another program has composed with Hydra in this process stays.
 
     Args:
         overrides: words as on the command line, such as `model=csgm`.
@@ -42,6 +42,7 @@ def compose(
 
     check_config_dir(config_dir)
     search = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir and kept is None else []
+    before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with (
@@ -52,6 +53,8 @@ def compose(
             cfg = hydra_compose("config", overrides=[*overrides, *search], return_hydra_config=True)
     except Exception as error:
         raise explain(error, overrides, config_dir) from error
+    finally:
+        GlobalHydra.instance().hydra = before
     name_parts(cfg, cfg.hydra.runtime.choices)
     if not hydra:
         with open_dict(cfg):

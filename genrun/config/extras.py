@@ -48,6 +48,13 @@ def extras() -> dict[str, list[str]]:
     }
 
 
+def requirements() -> list[str]:
+    """Return what genrun needs without any extra, such as `torch>=2.6`."""
+    if installed():
+        return [one for one in metadata.requires("genrun") or [] if "extra ==" not in one]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
 def installed() -> bool:
     """Return whether genrun is installed, from a wheel or from a clone; otherwise it runs from a clone's folder."""
     try:

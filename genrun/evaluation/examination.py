@@ -13,6 +13,7 @@ from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.metrics.neighbours import Manifold, manifold
 from genrun.evaluation.rows.recognition import logits_of
 from genrun.inference import seeded
+from genrun.report.tables import number
 from genrun.system.console import with_progress
 
 MOST = 2000  # held-out images at most that are spoilt
@@ -136,3 +137,30 @@ def loses_variety(found: Manifold, real: Manifold) -> bool:
         and found.recall <= real.recall - MISSED
         and found.coverage <= real.coverage - MISSED
     )
+
+
+def examination_lines(steps: Sequence[Seen], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the lines of the table of the examination; a distance is given in times of the floor."""
+    headings = ["damage", "amount", "a person sees it", *(f"Fréchet {name}, × floor" for name in names)]
+    headings += [f"precision, recall, coverage {name}" for name in names]
+    lines = []
+    for step in steps:
+        times = [step.distances[name] / steps[0].distances[name] if name in step.distances else None for name in names]
+        near = [step.neighbours[name] for name in names]
+        lines.append(
+            [
+                step.ladder,
+                number(step.amount) if step.mark else "",
+                step.mark,
+                *(f"{value:.3g}" if value is not None else "–" for value in times),
+                *(f"{found.precision:.2f}, {found.recall:.2f}, {found.coverage:.2f}" for found in near),
+            ]
+        )
+    return headings, lines
+
+
+def criteria_lines(steps: Sequence[Seen], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the lines of the table of the criteria: passed, or the steps that fail."""
+    failed = [failures(steps, name) for name in names]
+    lines = [[criterion, *("; ".join(of[criterion]) or "passed" for of in failed)] for criterion in failed[0]]
+    return ["criterion", *names], lines

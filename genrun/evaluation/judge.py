@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from genrun.data.images import Stored
 from genrun.data.module import ImageData
 from genrun.errors import Refused
 from genrun.evaluation.classifier import LEAST_STEPS, Recipe
-from genrun.evaluation.features import RandomConvolutions, Space
-from genrun.evaluation.inception import Inception, Unavailable, find_weights
+from genrun.evaluation.inception import Inception, Unavailable
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.metrics.neighbours import nearest
 from genrun.evaluation.metrics.predictions import class_counts, entropy
-from genrun.evaluation.observer import NUM_FEATURES, ObserverRecipe
+from genrun.evaluation.observer import ObserverRecipe
 from genrun.evaluation.real import RealImages, is_binary
 from genrun.evaluation.rows.comparison import Comparison
 from genrun.evaluation.rows.copying import copying_rows
@@ -28,12 +26,13 @@ from genrun.evaluation.rows.mixed_training import check_shares
 from genrun.evaluation.rows.recognition import logits_of, recognition_rows, training_rows
 from genrun.evaluation.rows.row import Row
 from genrun.evaluation.rows.sliced import sliced_row
+from genrun.evaluation.spaces import FeatureSpaces
 from genrun.inference import seeded
 from genrun.system.console import say
 from genrun.types import Facts
 
 
-class Judge:
+class Judge(FeatureSpaces):
     """Compares samples with the real images of a data set, and each metric with the value that real images get.
 
     Args:
@@ -127,20 +126,9 @@ class Judge:
             )
         mixed_training = mixed_training or []
         check_shares(mixed_training, train_on_generated if classifier else 0)
-        if inception not in (None, "disk", "fetch") and not Path(inception).expanduser().is_file():
-            raise Refused(f"evaluation.inception: expected disk, fetch, null or a file, there is no {inception}")
-        self.real = RealImages(data, facts, key, cache, console)
-        self.facts, self.cache, self.console = facts, cache, console
-        self.seed, self.device = seed, torch.device(device)
-        self.recipe = classifier if facts.num_classes > 1 else None
-        self.without_classes = classifier is not None and self.recipe is None  # the data has no classes
-        self.observing = observer
-        for recipe in filter(None, (self.recipe, self.observing)):
-            recipe.check(facts)
-        self.hashes: dict[str, str] = {}  # name → hash of each network that was used
-        self.random = random
-        self.robust = self.recipe is not None and (robust or not (observer or random))
-        self.inception, self.memorisation, self.plain_words = inception, memorisation, plain_words
+        real = RealImages(data, facts, key, cache, console)
+        super().__init__(real, cache, console, torch.device(device), classifier, observer, random, robust, inception)
+        self.seed, self.memorisation, self.plain_words = seed, memorisation, plain_words
         self.comparison = Comparison(neighbours, kernel_draws, kernel_size, at_infinity, seed)
         self.sliced, self.train_on_generated = sliced, train_on_generated
         self.reconstructions, self.likelihoods = reconstructions, likelihoods
@@ -151,66 +139,6 @@ class Judge:
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or self.spaces_asked() else 0, epoch_every
         if self.epoch_samples and epoch_samples <= (most := self.max_features()):
             raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
-
-    # ------------------------------------------------------------------------------------------------------ feature spaces
-
-    @cached_property
-    def classifier(self) -> Space:
-        """Return the feature space of the reference classifier, which is trained now if the cache does not hold it."""
-        return self.space("robust classifier", self.recipe.reference(self.real, self.device))
-
-    @cached_property
-    def observer(self) -> Space:
-        """Return the feature space of the observer, which is trained now if the cache does not hold it."""
-        return self.space("observer", self.observing.observer(self.real, self.device))
-
-    @cached_property
-    def random_space(self) -> Space:
-        """Return the feature space of random convolutions, which use no labels."""
-        return self.space("random", RandomConvolutions(self.facts.image_shape))
-
-    @cached_property
-    def inception_space(self) -> Space:
-        """Return the feature space of Inception.
-
-        Raises:
-            Unavailable: the weights or torch-fidelity are missing.
-        """
-        weights = find_weights(self.inception, self.cache, progress=self.console.is_terminal)
-        return self.space("Inception", Inception(weights))
-
-    def space(self, name: str, network: nn.Module) -> Space:
-        """Make a feature space of a network and record the network's hash."""
-        made = Space(name, network, self.device)
-        self.hashes[name] = made.hash
-        return made
-
-    def ready(self) -> None:
-        """Prepare what `glance` needs after each epoch, so that training does not wait for it."""
-        if self.recipe:
-            self.classifier  # noqa: B018 it is trained now
-        if self.headline:
-            self.real.features(self.headline, "validation")
-
-    def spaces_asked(self) -> list[str]:
-        """Return the names of the properties with the feature spaces in which samples are compared, the headline first."""
-        asked = {"observer": self.observing, "random_space": self.random, "classifier": self.robust}
-        return [name for name, wanted in asked.items() if wanted]
-
-    def spaces(self) -> list[Space]:
-        """Return the feature spaces in which samples are compared; the first one is the headline."""
-        return [getattr(self, name) for name in self.spaces_asked()]
-
-    @property
-    def headline(self) -> Space | None:
-        """Return the feature space of the headline; None if nothing is compared."""
-        return next((getattr(self, name) for name in self.spaces_asked()), None)
-
-    def max_features(self) -> int:
-        """Return the number of features of the largest feature space; no network is trained for this."""
-        lengths = {"observer": lambda: NUM_FEATURES, "random_space": lambda: self.random_space.num_features}
-        lengths["classifier"] = lambda: self.recipe.build(self.facts).num_features
-        return max((lengths[name]() for name in self.spaces_asked()), default=0)
 
     def check(self, n: int, what: str) -> None:
         """Check that n samples are enough to be judged, before anything is computed.

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from genrun.figures.grid import HEIGHT, WIDTH, beside, image_grid
+from genrun.maths.principal import principal_components
 
 OUTER_QUANTILE = 0.03  # quantile of the first row and column of the plane
 
@@ -36,15 +37,15 @@ def latent_plane(codes: Tensor, decode: Callable[[Tensor], Tensor], *, columns: 
     """
     if columns < 2:
         raise ValueError(f"a plane needs columns ≥ 2, got {columns}")
-    mean, components, deviations, shares = _components(codes)
+    mean, components, deviations, shares = principal_components(codes)
     normal = torch.special.ndtri(torch.linspace(OUTER_QUANTILE, 1 - OUTER_QUANTILE, columns, dtype=torch.float64))
     right = normal[:, None] * deviations[0] * components[0]  # (columns, D)
     up = torch.zeros_like(right[:1])
-    if len(components) == 2:
+    if len(components) > 1:
         up = normal.flip(0)[:, None] * deviations[1] * components[1]  # (rows, D), the largest on top
     points = mean + (up[:, None] + right).flatten(0, 1)  # (rows·columns, D), row by row
     grid = image_grid(_decoded(decode, points.to(codes)), columns)
-    axes = [f"{axis} ({share:.0%})" for axis, share in zip(("→ first", "↑ second"), shares, strict=False)]
+    axes = [f"{axis} ({share:.0%})" for axis, share in zip(("→ first", "↑ second"), shares.tolist(), strict=False)]
     return beside([grid], [f"principal components of {len(codes):,} codes, and their variance: {', '.join(axes)}"])
 
 
@@ -77,25 +78,6 @@ def interpolation(
     left, right = (image_grid(images[:, end], 1, scale=scale) for end in (0, 1))
     middle = image_grid(decoded, columns, scale=scale)
     return beside([left, middle, right], ["image", "decoded along the line between both codes", "image"])
-
-
-def _components(codes: Tensor) -> tuple[Tensor, Tensor, Tensor, list[float]]:
-    """Return the first principal components of codes (N, D), k = min(2, D), in float64.
-
-    Returns:
-        Mean (D,), unit components (k, D), standard deviations along them (k,), and their shares of the variance.
-    """
-    if codes.ndim != 2 or len(codes) < 2 or not codes.shape[1]:
-        raise ValueError(f"codes must be (N, D) with N ≥ 2 and D ≥ 1, got shape {tuple(codes.shape)}")
-    _check_finite(codes)
-    wide = codes.detach().cpu().double()
-    mean = wide.mean(0)
-    _, singular, components = torch.linalg.svd(wide - mean, full_matrices=False)
-    # the sign of a component is arbitrary: make its largest entry positive, so that every machine draws the same picture
-    largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-    variances = singular.square() / (len(codes) - 1)
-    shares = variances / variances.sum().clamp_min(torch.finfo(torch.float64).tiny)
-    return mean, (components * largest.sign())[:2], variances.sqrt()[:2], shares[:2].tolist()
 
 
 def _check_finite(codes: Tensor) -> None:

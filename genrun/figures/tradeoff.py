@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from genrun.figures.plots import NEUTRAL, STYLE, TRAIN, picture_of
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
 
 Value = tuple[float, float]  # mean, deviation
 
@@ -38,14 +42,25 @@ def tradeoff(points: Mapping[str, tuple[Value, Value]], cost: str, quality: str)
             panel.annotate(name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8)
         if all(x > 0 for (x, _), _ in points.values()):
             panel.set_xscale("log")
+            number_ticks(panel.xaxis)
         if all(y > 0 for _, (y, _) in points.values()):
             panel.set_yscale("log")
+            number_ticks(panel.yaxis)
         panel.set_xlabel(cost)
         panel.set_ylabel(f"{quality}, lower is better")
         panel.grid(color="#ececec", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.margins(0.15)
         return picture_of(figure)
+
+
+def number_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers: 1, 2, 5, 10, …"""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_locator(NullLocator())
 
 
 def pareto(points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:

@@ -64,6 +64,27 @@ class Prior(nn.Module):
         """Return log p(L | y) of codes (n, D) and labels (n,), in nats: (n,)."""
         raise NotImplementedError
 
+    def not_from_noise(self) -> str | None:
+        """Return why `from_noise` cannot draw codes; None if it can."""
+        return f"codes of {type(self).__name__} are no function of noise"
+
+    def mixes(self) -> bool:
+        """Return whether `from_noise` needs a uniform number too, for the choice of a component."""
+        return False
+
+    def from_noise(self, noise: Tensor, labels: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """Turn given random numbers into codes of this distribution, without randomness of its own.
+
+        Args:
+            noise: (n, D) from N(0, I).
+            labels: (n,).
+            uniform: (n,) in [0, 1), if the prior mixes.
+
+        Returns:
+            (n, D).
+        """
+        raise NotImplementedError
+
 
 class StandardNormal(Prior):
     """N(0, I) for every class; nothing is fitted."""
@@ -78,6 +99,12 @@ class StandardNormal(Prior):
 
     def log_prob(self, codes: Tensor, labels: Tensor) -> Tensor:
         return -0.5 * (codes.square().sum(1) + self.size * math.log(2 * math.pi))
+
+    def not_from_noise(self) -> None:
+        return None
+
+    def from_noise(self, noise: Tensor, labels: Tensor, uniform: Tensor | None = None) -> Tensor:
+        return noise
 
 
 class ClassMixture(Prior):
@@ -223,6 +250,24 @@ class ClassMixture(Prior):
         component = torch.zeros_like(labels)
         if self.weights.shape[1] > 1:
             component = torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)
+        return self.placed(noise, labels, component)
+
+    def not_from_noise(self) -> None:
+        return None
+
+    def mixes(self) -> bool:
+        return self.weights.shape[1] > 1
+
+    def from_noise(self, noise: Tensor, labels: Tensor, uniform: Tensor | None = None) -> Tensor:
+        component = torch.zeros_like(labels)
+        if uniform is not None:
+            up_to = self.weights[labels].cumsum(1)  # (n, K)
+            # a component without weight has the same sum as the one before, and is not reached
+            component = (uniform.unsqueeze(1) * up_to[:, -1:] > up_to).sum(1)
+        return self.placed(noise, labels, component)
+
+    def placed(self, noise: Tensor, labels: Tensor, component: Tensor) -> Tensor:
+        """Move noise (n, D) from N(0, I) to these components (n,) of the classes (n,)."""
         factors = self.factors[labels, 0 if self.covariance == "tied" else component]
         noise = factors * noise if self.covariance == "diagonal" else (factors @ noise.unsqueeze(2)).squeeze(2)
         return self.means[labels, component] + self.covariance_scale**0.5 * noise

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
+from genrun.maths.linear_steps import LinearStep, multistep_steps
 from genrun.maths.random_numbers import normal_like
 
 Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or a velocity, of the same shape
@@ -33,6 +34,19 @@ class DiffusionSampler:
             alpha_bars: ᾱ_0 = 1, ᾱ_1, …, ᾱ_T: (T + 1,) float64.
         """
         raise NotImplementedError
+
+    def linear_steps(self, alpha_bars: Tensor) -> list[LinearStep]:
+        """Return the steps of `path` as numbers, for a network that predicts ε̂.
+
+        Raises:
+            ValueError: they are not linear.
+        """
+        raise ValueError(f"the steps of {type(self).__name__} are not known as numbers (linear_steps)")
+
+    def image_step(self, t: int, alpha_bar: float) -> LinearStep:
+        """Return a step at t whose y is x̂_0, see `denoised`."""
+        of_noise = -(((1 - alpha_bar) / alpha_bar) ** 0.5)
+        return LinearStep(t, alpha_bar**-0.5, of_noise, 1.0 if self.clip else math.inf)
 
     def denoised(self, x: Tensor, noise: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
         """Return x̂_0 by (17), clipped to [-1, 1] if `clip` is true, and the ε̂ that belongs to it."""
@@ -82,6 +96,18 @@ class Ancestral(DiffusionSampler):
                 x = x + variance**0.5 * normal_like(x, generator)  # (19)
             yield x
 
+    def linear_steps(self, alpha_bars: Tensor) -> list[LinearStep]:
+        bars, made = alpha_bars.tolist(), []
+        for t in range(len(bars) - 1, 0, -1):
+            alpha = bars[t] / bars[t - 1]
+            share = (1 - alpha) / (1 - bars[t])  # of √(1 - ᾱ_t) ε̂ = x - √ᾱ_t x̂_0 in (18)
+            variance = (1 - alpha) * (1 - bars[t - 1]) / (1 - bars[t])
+            step = self.image_step(t, bars[t])._replace(
+                keep=(1 - share) / alpha**0.5, add=share * bars[t] ** 0.5 / alpha**0.5, fresh=variance**0.5
+            )
+            made.append(step.unclipped())
+        return made
+
 
 class DDIM(StridingSampler):
     r"""Denoising diffusion implicit models: from t to an earlier s,
@@ -112,6 +138,16 @@ class DDIM(StridingSampler):
                 x = x + sigma * normal_like(x, generator)
             yield x
 
+    def linear_steps(self, alpha_bars: Tensor) -> list[LinearStep]:
+        made = []
+        for t, s in pairwise(self.times(len(alpha_bars) - 1)):
+            now, then = alpha_bars[t].item(), alpha_bars[s].item()
+            sigma = self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
+            of_noise = (max(0.0, 1 - then - sigma**2) / (1 - now)) ** 0.5  # ε̂ = (x - √ᾱ_t x̂_0) / √(1 - ᾱ_t)
+            step = self.image_step(t, now)._replace(keep=of_noise, add=then**0.5 - of_noise * now**0.5, fresh=sigma)
+            made.append(step.unclipped())
+        return made
+
 
 class DPMSolver(StridingSampler):
     r"""DPM-Solver++(2M), see `multistep`, at a = √ᾱ_t and σ = √(1 - ᾱ_t).
@@ -134,6 +170,13 @@ class DPMSolver(StridingSampler):
             return self.denoised(x, predict(x, times[k]), bars[k])[0]
 
         yield from multistep(image, x, [(bar**0.5, (1 - bar) ** 0.5) for bar in bars], self.eta, generator)
+
+    def linear_steps(self, alpha_bars: Tensor) -> list[LinearStep]:
+        times = self.times(len(alpha_bars) - 1)
+        bars = alpha_bars[times].tolist()
+        images = [self.image_step(t, bar) for t, bar in zip(times[:-1], bars[:-1], strict=True)]
+        steps = multistep_steps(images, [(bar**0.5, (1 - bar) ** 0.5) for bar in bars], self.eta)
+        return [step.unclipped() for step in steps]
 
 
 def multistep(
@@ -220,12 +263,23 @@ class FlowSampler:
         """Take one step, from x_t to x_{t + length}."""
         raise NotImplementedError
 
+    def linear_steps(self) -> list[LinearStep]:
+        """Return the steps of `path` as numbers, for a network that predicts v.
+
+        Raises:
+            ValueError: they are not linear.
+        """
+        raise ValueError(f"the steps of {type(self).__name__} are not known as numbers (linear_steps)")
+
 
 class Euler(FlowSampler):
     """x_{t+h} = x_t + h v(x_t, t), with one evaluation of the network in each step."""
 
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
         return x + length * velocity(x, t)
+
+    def linear_steps(self) -> list[LinearStep]:
+        return [LinearStep(t, add=s - t) for t, s in pairwise(self.times())]
 
 
 class Heun(FlowSampler):
@@ -234,6 +288,13 @@ class Heun(FlowSampler):
     def step(self, velocity: Predict, x: Tensor, t: float, length: float) -> Tensor:
         first = velocity(x, t)
         return x + length / 2 * (first + velocity(x + length * first, t + length))
+
+    def linear_steps(self) -> list[LinearStep]:
+        halves = []
+        for t, s in pairwise(self.times()):
+            halves.append(LinearStep(t, add=s - t, store_x=1.0, store=(s - t) / 2))
+            halves.append(LinearStep(s, keep=0.0, add=(s - t) / 2, recall=1.0))
+        return halves
 
 
 class FlowDPMSolver(FlowSampler):
@@ -258,3 +319,9 @@ class FlowDPMSolver(FlowSampler):
             return expected.clamp(-1, 1) if self.clip else expected
 
         yield from multistep(image, x, [(t, 1 - t) for t in times], self.eta, generator)
+
+    def linear_steps(self) -> list[LinearStep]:
+        times = self.times()
+        limit = 1.0 if self.clip else math.inf
+        images = [LinearStep(t, 1.0, 1 - t, limit) for t in times[:-1]]
+        return [step.unclipped() for step in multistep_steps(images, [(t, 1 - t) for t in times], self.eta)]

@@ -130,7 +130,10 @@ class Autoencoder(CodePriorMethod):
         if not len(codes):
             return codes.new_empty(0, *self.image_shape, dtype=torch.float32)
         parts = codes.to(next(self.parameters())).split(DECODED_AT_ONCE)
-        return torch.cat([self.decoder(part).float().sigmoid() for part in parts])
+        return torch.cat([self.decoded(part, None) for part in parts])
+
+    def decoded(self, codes: Tensor, labels: Tensor | None) -> Tensor:
+        return self.decoder(codes).float().sigmoid()
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -145,6 +145,8 @@ class CSGM(CodePriorMethod):
         self.visited = 0  # number of images since the codes were last whitened
         self.code_moments = RowAdam(train_size, code_size)
 
+    decodes_by_class = True
+
     # ------------------------------------------------------------------------------------------ the network, figure 3.1
 
     def forward(self, codes: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +161,7 @@ class CSGM(CodePriorMethod):
             d (n, P) and g (n, P, C).
         """
         of_image = torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1) if self.num_classes else codes
-        many = len(codes), places.shape[-2], -1
+        many = codes.shape[0], places.shape[-2], -1
         out = self.network(torch.cat([of_image.unsqueeze(1).expand(many), places.expand(many)], 2))
         return out[..., 0], out[..., 1:]
 
@@ -311,6 +313,15 @@ class CSGM(CodePriorMethod):
         """
         self.check_labels(len(codes), labels)
         return self.raster(codes, labels, self.places.view(*self.image_shape[1:], 2))
+
+    def decoded(self, codes: Tensor, labels: Tensor | None) -> Tensor:
+        images = self(codes, labels, self.places)[1]  # (n, H·W, C)
+        return images.transpose(1, 2).unflatten(2, self.image_shape[1:]).clamp(0, 1).float()
+
+    def only_decodes(self) -> str | None:
+        if self.sampler == "algorithm2":
+            return "Algorithm 2 moves new codes down a gradient of the network (model.sampler=algorithm2)"
+        return super().only_decodes()
 
     @torch.no_grad()
     def raster(self, codes: Tensor, labels: Tensor | None, places: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
+from genrun.maths.linear_steps import LinearStep
 from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import DiffusionSampler
 from genrun.maths.schedules import BetaSchedule
@@ -87,6 +88,13 @@ class DDPM(Denoiser):
 
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
         return self.sampler.path(lambda x, t: self.noise_in(x, t, labels), x, self.alpha_bars, generator)
+
+    def linear_steps(self) -> list[LinearStep]:
+        steps = self.sampler.linear_steps(self.alpha_bars)
+        if self.target == "noise":
+            return steps
+        bars = self.alpha_bars.tolist()  # ε̂ of `noise_in`
+        return [step.of_other_output(step.time, (1 - bars[step.time]) ** 0.5, bars[step.time] ** 0.5) for step in steps]
 
     # ---------------------------------------------------------------------------------------------------- from images to noise
 

@@ -10,9 +10,10 @@ from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from genrun.maths.learning_rates import LearningRateSchedule
+from genrun.maths.linear_steps import LinearStep
 from genrun.maths.random_numbers import normal_like, uniform_each
 from genrun.methods.method import Method
-from genrun.types import Batch
+from genrun.types import Batch, Program
 
 Times = Literal["uniform", "logit_normal"]
 
@@ -134,9 +135,9 @@ class Denoiser(Method):
 
     # ---------------------------------------------------------------------------------------------------------- generation
 
-    def predict(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+    def predict(self, x: Tensor, time: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the output of the network at one time for all images, guided if there are labels: (n, C, H, W) → the same."""
-        times = x.new_full((len(x),), time)
+        times = time.expand(x.shape[0]) if isinstance(time, Tensor) else x.new_full((len(x),), time)
         if labels is None or self.guidance == 1:
             return self.network(x, times, labels)
         none = torch.full_like(labels, self.num_classes)
@@ -169,6 +170,46 @@ class Denoiser(Method):
     def states(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
         """Yield the state after each step, see `path`, without gradients."""
         yield from self.path(x, labels, generator)
+
+    # -- export
+
+    def linear_steps(self) -> list[LinearStep]:
+        """Return the steps of the sampler as numbers, for the output of the network.
+
+        Raises:
+            ValueError: there are none.
+        """
+        raise ValueError(f"the steps of {type(self).__name__} are not known as numbers (linear_steps)")
+
+    def exported_program(self) -> Program:
+        """Return one step of the sampler as a function; see `genrun.types.Exports`."""
+        steps = self.linear_steps()
+        x = torch.randn(2, *self.image_shape)
+        inputs = {"x": x, "memory": torch.zeros_like(x), "step": torch.tensor(0)}
+        if any(step.fresh for step in steps):
+            inputs["noise"] = torch.randn_like(x)
+        if self.num_classes:
+            inputs["labels"] = torch.zeros(2, dtype=torch.long)
+        return Program(SamplerStep(self, steps), inputs, len(steps))
+
+
+class SamplerStep(nn.Module):
+    """One step of a sampler, whose numbers are looked up in a table."""
+
+    def __init__(self, method: Denoiser, steps: Sequence[LinearStep]) -> None:
+        super().__init__()
+        self.method = method
+        self.register_buffer("table", torch.tensor(steps), persistent=False)  # (steps, 10)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, step: Tensor, noise: Tensor | None = None, labels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the next x and memory, (n, C, H, W) each; see `genrun.maths.linear_steps.LinearStep`."""
+        at = LinearStep(*self.table.index_select(0, step.reshape(1)).squeeze(0).unbind())
+        y = at.of_x * x + at.of_output * self.method.predict(x, at.time, labels)
+        y = torch.minimum(torch.maximum(y, -at.limit), at.limit)
+        moved = at.keep * x + at.add * y + at.recall * memory
+        return moved if noise is None else moved + at.fresh * noise, at.store_x * x + at.store * y
 
 
 def to_unit_interval(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from genrun.maths.linear_steps import LinearStep
 from genrun.maths.random_numbers import normal_like
 from genrun.maths.samplers import FlowSampler
 from genrun.methods.denoiser import Denoiser, to_unit_interval
@@ -45,6 +46,9 @@ class FlowMatching(Denoiser):
 
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
         return self.sampler.path(lambda x, t: self.predict(x, TIME_SCALE * t, labels), x, generator)
+
+    def linear_steps(self) -> list[LinearStep]:
+        return [step.of_other_output(TIME_SCALE * step.time, 0.0, 1.0) for step in self.sampler.linear_steps()]
 
     # ---------------------------------------------------------------------------------------------------- from images to noise
 

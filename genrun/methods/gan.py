@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from genrun.maths.adversarial import Adversarial
 from genrun.maths.learning_rates import LearningRateSchedule, rate_share
 from genrun.methods.method import Method
-from genrun.types import Batch
+from genrun.types import Batch, Program
 
 
 class GAN(Method):
@@ -173,3 +173,22 @@ class GAN(Method):
             return codes.new_empty(0, *self.image_shape)
         codes = codes.to(next(self.generator.parameters()))
         return ((1 + self.generate(codes, labels)) / 2).float()
+
+    def exported_program(self) -> Program:
+        """Return the generator, with `truncation`, as a function of noise (n, code_size); see `genrun.types.Exports`."""
+        inputs = {"noise": torch.randn(2, self.code_size)}
+        if self.num_classes:
+            inputs["labels"] = torch.zeros(2, dtype=torch.long)
+        return Program(FromNoise(self), inputs)
+
+
+class FromNoise(nn.Module):
+    """The way of a GAN from noise to images."""
+
+    def __init__(self, gan: GAN) -> None:
+        super().__init__()
+        self.method = gan
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images (n, C, H, W) in [0, 1] from noise (n, code_size) and labels (n,)."""
+        return ((1 + self.method.generate(self.method.truncation * noise, labels)) / 2).float()

@@ -137,6 +137,10 @@ class Method(LightningModule):
         """Return why the networks cannot be compiled by `torch.compile`; None if they can."""
         return f"{type(self).__name__} has no networks to compile" if next(self.children(), None) is None else None
 
+    def not_exported(self) -> str:
+        """Return why a method that is no `genrun.types.Exports` cannot be exported as a function of tensors."""
+        return f"{type(self).__name__} has no exported_program, see docs/methods.md"
+
     def not_shared(self) -> str | None:
         """Return why several processes cannot share each training batch; None if they can.
 

@@ -154,6 +154,9 @@ class NOTA(Method):
     def not_compiled(self) -> str:
         return "NOTA has no networks to compile"
 
+    def not_exported(self) -> str:
+        return "NOTA has no network: its rotations are drawn again from a seed in each step, by torch's generator"
+
     # ------------------------------------------------------------------------------------------------------- generation
 
     @torch.no_grad()

@@ -285,6 +285,9 @@ class RBM(Method):
         weights = self.means_v(self.fantasies)[:, self.pixels :].T.clamp(min=1e-9)[labels]  # (n, chains)
         return torch.multinomial(weights, 1, generator=generator).squeeze(1)
 
+    def not_exported(self) -> str:
+        return f"an RBM draws random units in each of its {self.gibbs_steps:,} Gibbs steps, which is no function of a few inputs"
+
     def to_images(self, step: tuple[Tensor, Tensor]) -> Tensor:
         """Turn the means or the states (n, V) of a step, whichever `output` asks for, into images (n, C, H, W) in [0, 1]."""
         means, states = step

@@ -231,8 +231,10 @@ class ReGene(CodePriorMethod):
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Decode codes to images f_dec(z): (n, D) → (n, C, H, W) in [0, 1]."""
-        parts = [self.decoder(part).float().sigmoid() for part in codes.to(self.head.weight).split(AT_ONCE)]
-        made = torch.cat(parts)
+        return torch.cat([self.decoded(part, None) for part in codes.to(self.head.weight).split(AT_ONCE)])
+
+    def decoded(self, codes: Tensor, labels: Tensor | None) -> Tensor:
+        made = self.decoder(codes).float().sigmoid()
         return made if made.shape[1] == self.image_shape[0] else made.mean(1, keepdim=True)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -260,6 +262,15 @@ class ReGene(CodePriorMethod):
             raise ValueError(f"thresholds need held-out images ({self.counted_images}), there is none")
         other = torch.stack(means).mean()
         self.thresholds.copy_(torch.stack([one.mean() if len(one) else other for one in of_class]))
+
+    def only_decodes(self) -> str | None:
+        if self.latent_check or self.image_check:
+            return "new codes are drawn again until the classifier accepts them (model.latent_check, model.image_check)"
+        return super().only_decodes()
+
+    def exported_codes(self, labels: Tensor, generator: Generator) -> Tensor:
+        """Draw codes that pass the checks, see `CodePriorMethod`."""
+        return self.accepted(labels, lambda wanted: self.draw_codes(len(wanted), wanted, generator)).codes
 
     @torch.no_grad()
     def refit_prior(self, codes: Tensor, labels: Tensor, *, progress: Any = None) -> None:

@@ -76,6 +76,8 @@ class VAE(CodePriorMethod):
         self.prior = prior(max(1, self.num_classes), code_size)
         self.optimizer, self.code_size, self.beta, self.schedule = optimizer, code_size, beta, schedule
 
+    decodes_by_class = True
+
     # --------------------------------------------------------------------------------------------------- the two networks
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,8 +131,10 @@ class VAE(CodePriorMethod):
             return codes.new_empty(0, *self.image_shape, dtype=torch.float32)
         parts = codes.to(next(self.parameters())).split(DECODED_AT_ONCE)
         of_part = [None] * len(parts) if labels is None else labels.split(DECODED_AT_ONCE)
-        decoded = [self.likelihood.mean(self.decode(*both)) for both in zip(parts, of_part, strict=True)]
-        return torch.cat(decoded).float()
+        return torch.cat([self.decoded(*both) for both in zip(parts, of_part, strict=True)])
+
+    def decoded(self, codes: Tensor, labels: Tensor | None) -> Tensor:
+        return self.likelihood.mean(self.decode(codes, labels)).float()
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -42,7 +42,7 @@ class GatedUNet(nn.Module):
     def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
         embedding = self.time(times)
         if self.label is not None:
-            embedding = embedding + self.label(labels, len(x))
+            embedding = embedding + self.label(labels, x.shape[0])
         first = self.down[0](x.contiguous(memory_format=torch.channels_last))
         second = self.down[1](F.max_pool2d(first, 2))
         third = self.down[2](F.max_pool2d(second, 2)) + embedding[:, :, None, None]

@@ -80,7 +80,7 @@ class UNet(nn.Module):
         height, width = x.shape[2:]
         embedding = self.time(times)
         if self.label is not None:
-            embedding = embedding + self.label(labels, len(x))
+            embedding = embedding + self.label(labels, x.shape[0])
         embedding = F.silu(embedding)
         x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         h = self.stem(F.pixel_unshuffle(x, self.patch))

@@ -104,7 +104,7 @@ class Board:
         names = list(dict.fromkeys(name for line in self.lines for name in line.metrics))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        pairs = [part for name in names for part in (name, f"{name}, deviation")]
+        pairs = [part for name in names for part in (harmless(name), harmless(f"{name}, deviation"))]
         writer.writerow([*self.lines[0].settings, "seeds", "runs", *pairs])
         for line in self.lines:
             values: list[Any] = []
@@ -116,8 +116,11 @@ class Board:
         return text.getvalue()
 
     def as_json(self, title: str) -> str:
-        lines = [line.record() for line in self.lines]
-        return json.dumps({"title": title, "real": self.floors, "lines": lines}, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({"title": title, **self.record()}, indent=2, ensure_ascii=False) + "\n"
+
+    def record(self) -> dict[str, Any]:
+        """Return the leaderboard for JSON: the values of real images of each data set, and the lines."""
+        return {"real": self.floors, "lines": [line.record() for line in self.lines]}
 
 
 def data_of(line: Line) -> str:

@@ -52,7 +52,7 @@ def check_beside(cfg: DictConfig, folder: RunFolder) -> None:
                 f"run.beside: {other.path} was trained on other data ({run.facts.checksum[:8]}, here {cfg.data.facts.checksum[:8]})"
             )
         check_trusted(to_container(run.config.model), f"run.beside: {other.path}: model")
-        for record in (run.results, run.metrics, run.method):
+        for record in (run.folder.results, run.metrics, run.method):
             try:
                 record()
             except Refused as error:
@@ -127,7 +127,7 @@ def comparison_table(cfg: DictConfig, folder: RunFolder, rows: list[dict[str, An
     others = [open_run(other.path) for other in runs_beside(cfg, folder)]
     if not others:
         return {}
-    tables = [rows, *(run.results()["rows"] for run in others)]
+    tables = [rows, *(run.folder.results()["rows"] for run in others)]
     settings = distinguishing_options([cfg, *(run.config for run in others)])
     names = [folder.path.name, *(run.folder.path.name for run in others)]
     runs = [
@@ -161,11 +161,9 @@ def comparison_lines(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 
 def option_text(value: Any) -> str:
     """Format the value of a setting for tables and figures."""
-    return (
-        number(value)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else str("–" if value is None else value)
-    )
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if type(value) is int else str("–" if value is None else value)
 
 
 def option_labels(settings: list[dict[str, Any]]) -> list[str]:

@@ -10,16 +10,21 @@ from typing import Any
 
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
-from genrun.report.tables import number
-from genrun.runs.find import RunSummary
+from genrun.report.tables import with_deviation
+from genrun.runs.find import DISTANCE, EARLIER_DISTANCE, of_earlier_judge
+from genrun.runs.summary import RunSummary
 
 JUDGED = {  # heading → metric: quality, then memorisation
     "label accuracy": "label accuracy",
-    "Fréchet": "Fréchet distance (observer)",
+    "Fréchet": DISTANCE,
     "random": "Fréchet distance (random)",
     "coverage": "coverage (observer)",
     "authenticity": "authenticity",
     "C_T": "copying statistic C_T",
+}
+EARLIER = {  # of tables before the observer: columns of their own, because the values cannot be compared
+    "Fréchet (classifier)": EARLIER_DISTANCE,
+    "coverage (classifier)": "coverage (classifier)",
 }
 UNJUDGED = {"score": "validation score"}
 COST = {
@@ -28,7 +33,9 @@ COST = {
     "memory, GiB": "peak memory, GiB",
     "parameters": "parameters",
 }
+SECONDS = "training, s"
 BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
+LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,8 @@ class Metric:
     runs: int
 
     def __str__(self) -> str:
-        mean = round(self.mean) if abs(self.mean) >= 1000 or self.mean.is_integer() else self.mean
-        return number(mean) + (f" ± {self.deviation:.2g}" if self.deviation else "")
+        mean = round(self.mean) if self.mean.is_integer() else self.mean  # such as parameters
+        return with_deviation(mean, self.deviation or None)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,23 @@ class Line:
         }
 
 
+def comparable(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
+    """Return the finished runs that have a table, and a line for each other run, which says why it is left out."""
+    done, left_out = [], []
+    for run in runs:
+        try:
+            if run.state == "done" and run.rows:
+                if not is_judged(run):
+                    run.folder.metrics()  # its score stands there; it may be damaged
+                done.append(run)
+            else:
+                reason = "it has no table of metrics" if run.state == "done" else run.state
+                left_out.append(f"{run.folder.path} ({reason})")
+        except Refused as error:
+            left_out.append(str(error))
+    return done, left_out
+
+
 def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: bool = False) -> list[Line]:
     """Group runs, and return a line for each group, sorted by settings.
 
@@ -88,6 +112,8 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
     for name in by:
         if all(run.option(name) is None for run in runs):
             raise Refused(f"--by {name}: no run has this option{nearest(name, ('model', 'data', 'seed'))}")
+    if by and "data" not in by and len({run.data for run in runs}) > 1:
+        by = [*by, "data"]  # values on different data have no common mean
     together: dict[Any, list[RunSummary]] = {}
     for run in runs:
         key: Any = str(run.folder.path) if each else str(run.status.get("group_id", run.id))
@@ -108,13 +134,13 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
 
 
 def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
-    """Return the mean and the deviation of each metric over runs; a run that is there twice counts once."""
+    """Return the mean and the deviation of each metric over runs; of runs with the same id the newest counts."""
     values: dict[str, list[float]] = {}
-    for run in {run.id: run for run in runs}.values():
-        found = {name: row["value"] for name, row in run.rows.items()}
+    for run in {run.id: run for run in sorted(runs, key=lambda run: run.started)}.values():
+        found = {name: run.value(name) for name in run.rows}
         found |= {"images/s": training_rate(run), "validation score": None if is_judged(run) else run.score}
         for name, value in found.items():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and abs(value) < LARGEST:
                 values.setdefault(name, []).append(value)
     return {
         name: Metric(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
@@ -123,7 +149,7 @@ def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
 
 
 def is_judged(run: RunSummary) -> bool:
-    return any(name in run.rows for name in JUDGED.values())
+    return any(name in run.rows for name in (JUDGED | EARLIER).values())
 
 
 def training_rate(run: RunSummary) -> float | None:
@@ -152,7 +178,7 @@ def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str
         Refused: no line has such a metric.
     """
     there = dict.fromkeys(name for line in lines for name in line.metrics)
-    usual = {heading: name for heading, name in (JUDGED | UNJUDGED | COST).items() if name in there}
+    usual = {heading: name for heading, name in (JUDGED | EARLIER | UNJUDGED | COST).items() if name in there}
     for name in asked:
         if usual.get(name, name) not in there:
             listed = ", ".join([*usual, *(name for name in there if name not in usual.values())])
@@ -161,13 +187,17 @@ def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str
 
 
 def best_lines(lines: Sequence[Line], metric: str, floor: float | None) -> list[Line]:
-    """Return the lines whose mean of a metric is best: highest, lowest, or nearest to that of real images; empty if unknown."""
+    """Return the lines whose mean of a metric is best: highest, lowest, or nearest to that of real images.
+
+    Empty if it is not known which values are good, or if all lines have the same.
+    """
     have = [line for line in lines if metric in line.metrics]
     worth = {line_id: distance_to_best(line, metric, floor) for line_id, line in enumerate(have)}
     if len(have) < 2 or None in worth.values():
         return []
     least = min(worth.values())
-    return [line for line_id, line in enumerate(have) if worth[line_id] == least]
+    best = [line for line_id, line in enumerate(have) if worth[line_id] == least]
+    return best if len(best) < len(have) else []
 
 
 def distance_to_best(line: Line, metric: str, floor: float | None) -> float | None:
@@ -196,8 +226,15 @@ def cautions(runs: Sequence[RunSummary]) -> list[str]:
     found = []
     if len(data := sorted({run.data for run in runs})) > 1:
         found.append(f"these runs have different data ({', '.join(data)}): their distances cannot be compared")
-    judges = {(run.data, json.dumps(run.results.get("features"), sort_keys=True)) for run in runs if is_judged(run)}
-    if len(judges) > len(data):
+    judged = [run for run in runs if is_judged(run)]
+    earlier = [run for run in judged if of_earlier_judge(run)]
+    if 0 < len(earlier) < len(judged):
+        found.append(
+            f"{len(earlier)} of these {len(judged)} runs were judged by an earlier version, whose distances have columns of their own and "
+            f"cannot be compared with new ones; judge them again, such as: genrun evaluate {earlier[0].folder.path}"
+        )
+    judges = {(run.data, run in earlier, json.dumps(run.results.get("features"), sort_keys=True)) for run in judged}
+    if len(judges) > len({(run.data, run in earlier) for run in judged}):
         found.append(
             "these runs were judged by different networks; `genrun evaluate RUN …` judges them by the same ones"
         )

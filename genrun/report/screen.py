@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -13,6 +13,7 @@ from rich.text import Text
 
 GAP = 2  # columns of the screen between two columns of a table
 LEAST_NAME, LEAST_NOTE = 20, 24  # columns of the screen: names and notes are not folded at less
+COLOURS = {"good": "green", "bad": "red"}  # of cells among the values that are such a word
 LONG_WORD = 14  # longer words of headings and names may be folded
 
 
@@ -20,23 +21,27 @@ LONG_WORD = 14  # longer words of headings and names may be folded
 class ScreenTable:
     """A table as wide as the screen allows, with its first columns left-aligned, notes in the last one, and numbers in those between.
 
-    If there is too little room for notes at the side, each note stands below its line. Columns that do not fit beside each other come
-    below the others, with the first columns again.
+    If there is too little room for notes at the side, each note stands below its line; within a group with a heading, below the last of
+    several lines in a row that have the same one. Columns that do not fit beside each other come below the others, with the first
+    columns again.
 
     Args:
         title: above the table; None: no title.
         headings: of the columns.
         lines: the cells of each line.
         keys: number of the first columns, which name a line.
+        heads: place of a line → heading of the group of lines that begins there.
     """
 
     title: str | None
     headings: Sequence[str]
     lines: Sequence[Sequence[str]]
     keys: int = 1
+    heads: Mapping[int, str] = field(default_factory=dict)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = options.max_width
+        indent = Text(" " * GAP if self.heads else "")
+        width = options.max_width - len(indent)
         columns = list(zip(self.headings, *self.lines, strict=True))
         keys, values, notes = columns[: self.keys], columns[self.keys : -1], columns[-1]
         wide = [max(longest_word(heading), *map(cell_len, cells), 0) for heading, *cells in values]
@@ -46,7 +51,7 @@ class ScreenTable:
         longest_note = max(map(cell_len, notes))
         beside = len(blocks) == 1 and left >= min(LEAST_NOTE, longest_note)
         if self.title:
-            yield from Text(self.title, style="italic").wrap(console, width, overflow="fold")
+            yield from Text(self.title, style="italic").wrap(console, options.max_width, overflow="fold")
         for number, block in enumerate(blocks):
             if number:
                 yield Text()
@@ -56,14 +61,18 @@ class ScreenTable:
             if beside and longest_note:
                 shown, widths, sides = [*shown, notes], [*widths, min(left, longest_note)], [*sides, "left"]
             for line, cells in enumerate(zip(*shown, strict=True)):
+                if line - 1 in self.heads:
+                    yield Text()
+                    yield from Text(self.heads[line - 1], style="bold").wrap(console, width, overflow="fold")
                 texts = [
-                    Text(cell, style="bold" if not line else "dim" if column is notes else "")
+                    Text(cell, style="bold" if not line else "dim" if column is notes else COLOURS.get(cell, ""))
                     for cell, column in zip(cells, shown, strict=True)
                 ]
-                yield from side_by_side(console, texts, widths, sides)
-                if not beside and number == len(blocks) - 1 and line and notes[line]:
+                yield from (indent + part for part in side_by_side(console, texts, widths, sides))
+                again = notes[line] == (notes[line + 1] if line + 1 < len(notes) else None) and line not in self.heads
+                if not beside and number == len(blocks) - 1 and line and notes[line] and not (self.heads and again):
                     for part in Text(notes[line], style="dim").wrap(console, width - 2 * GAP, overflow="fold"):
-                        yield Text(" " * 2 * GAP) + part
+                        yield indent + Text(" " * 2 * GAP) + part
 
 
 @dataclass

@@ -1,179 +1,18 @@
-"""Find runs below a folder, and read what a list of them shows. This needs no torch."""
+"""Find runs below a folder by what a user says of them. This needs no torch."""
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genrun.errors import Refused, nearest
-from genrun.runs.folder import RunFolder
-from genrun.runs.records import read_plain_config
+from genrun.runs.summary import NAMED, RunSummary, is_current, runs_below, summaries
 
 DISTANCE = "Fréchet distance (observer)"  # decides which run is the best
-NAMED = (
-    "model",
-    "data",
-    "state",
-    "id",
-    "name",
-)  # a condition may ask for these beside the options of the configuration
-# Words of a command that a list does not repeat: they have a column of their own, or do not decide the result.
-HIDDEN = ("model=", "data=", "paths.", "run.", "evaluation", "logger", "hardware.", "sweep.", "hydra", "sample.n")
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What a list says of a run, from the small files of its folder.
-
-    Args:
-        folder: the run folder.
-        status: the content of status.json.
-        config: the configuration as plain dictionaries.
-        overrides: the words of the command that started it.
-        results: the content of results.json; empty if there is none yet.
-    """
-
-    folder: RunFolder
-    status: dict[str, Any]
-    config: dict[str, Any]
-    overrides: list[str]
-    results: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The name of the folder: the id, or run.name."""
-        return self.folder.path.name
-
-    @property
-    def id(self) -> str:
-        return str(self.status.get("id", self.name))
-
-    @property
-    def model(self) -> str:
-        return self.config["model"]["name"]
-
-    @property
-    def data(self) -> str:
-        return self.config["data"]["name"]
-
-    @cached_property
-    def state(self) -> str:
-        """`done`, `running`, `interrupted` or `failed`; a run that was killed counts as interrupted."""
-        state = self.status["state"]
-        return "interrupted" if state == "running" and not at_work(self.folder.path) else state
-
-    @property
-    def started(self) -> str:
-        """When its last attempt began, in ISO 8601 and UTC, which sorts by time."""
-        attempts = self.status["attempts"]
-        return str(attempts[-1].get("started", "")) if attempts else ""
-
-    @property
-    def words(self) -> list[str]:
-        """The overrides in which the run differs from the default of its model and data."""
-        return [word for word in self.overrides if not word.lstrip("+~").startswith(HIDDEN)]
-
-    @cached_property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The rows of results.json by the name of the metric."""
-        return {row["name"]: row for row in self.results.get("rows", [])}
-
-    @cached_property
-    def score(self) -> float | None:
-        """The score on held-out images in the last row of metrics.csv that has one, as the last weights are judged; None: no row has.
-
-        Raises:
-            Refused: metrics.csv is damaged.
-        """
-        return last_score(self.folder.metrics())
-
-    def value(self, metric: str) -> float | str | None:
-        return self.rows.get(metric, {}).get("value")
-
-    def option(self, key: str) -> Any:
-        """Return the value of a dotted option, or of one of `NAMED`; None if there is no such option."""
-        if key in NAMED:
-            return getattr(self, key)
-        node: Any = self.config
-        for part in key.split("."):
-            if not isinstance(node, dict) or part not in node:
-                return None
-            node = node[part]
-        return node
-
-
-def last_score(rows: Iterable[dict[str, Any]]) -> float | None:
-    """Return the last of the scores on held-out images in rows of metrics.csv; None: no row has one."""
-    scores = [
-        value for row in rows for name, value in row.items() if name.startswith("val/") and name.endswith("score")
-    ]
-    return scores[-1] if scores else None
-
-
-def at_work(folder: Path) -> bool:
-    """Return whether a process holds the lock on a run folder."""
-    try:
-        descriptor = os.open(folder / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system that cannot lock: genrun does not run there
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
-# --------------------------------------------------------------------------------------------------------------- read
-
-
-def read_summary(path: Path) -> RunSummary:
-    """Read the summary of a run folder.
-
-    Raises:
-        Refused: it is no run folder, or one of its records is damaged.
-    """
-    folder = RunFolder(path)
-    status, config = folder.status(), read_plain_config(path)
-    if status["state"] == "new":
-        raise Refused(f"{path}: expected a run folder (with status.json), found none there")
-    results = folder.results() if (path / "results.json").exists() else {}
-    return RunSummary(folder, status, config, folder.provenance().get("overrides", []), results)
-
-
-def runs_below(outputs: Path) -> tuple[list[RunSummary], list[str]]:
-    """Return all runs below a folder of outputs, the newest first, and a line for each folder that cannot be read.
-
-    A run that was moved aside (`<id>.old-N`) is left out.
-    """
-    return summaries(
-        file.parent
-        for file in outputs.glob("*/*/status.json")
-        if ".old-" not in file.parent.name and not file.parent.name.startswith(".")
-    )
-
-
-def summaries(folders: Iterable[Path]) -> tuple[list[RunSummary], list[str]]:
-    """Return the runs in these folders, the newest first, and a line for each folder that cannot be read."""
-    found, broken = [], []
-    for folder in folders:
-        try:
-            found.append(read_summary(folder))
-        except Refused as error:
-            broken.append(str(error))
-    return sorted(found, key=lambda run: (run.started, str(run.folder.path)), reverse=True), sorted(broken)
-
-
-# --------------------------------------------------------------------------------------------------------------- find
+EARLIER_DISTANCE = "Fréchet distance (classifier)"  # the same in tables before version 3; the two cannot be compared
 
 
 def matching(runs: Iterable[RunSummary], conditions: Sequence[str]) -> list[RunSummary]:
@@ -251,17 +90,41 @@ def find_run(asked: str, outputs: Path) -> Path:
 
 
 def best_run(runs: list[RunSummary], asked: str) -> RunSummary:
-    """Return the finished run with the smallest Fréchet distance.
+    """Return the finished run with the smallest Fréchet distance: that of the observer, or of an earlier judge if no run has another.
 
     Raises:
         Refused: no run fulfils the conditions, or those that do cannot be compared.
     """
-    left = [run for run in matching(runs, best_conditions(asked)) if isinstance(run.value(DISTANCE), int | float)]
+    done = [run for run in matching(runs, best_conditions(asked)) if run.state == "done"]
+    earlier = [run for run in done if of_earlier_judge(run)]
+    left = earlier + [run for run in done if has_number(run, DISTANCE)]
     if not left:
         raise Refused(f"{asked}: no run that fulfils this has a {DISTANCE}; `genrun evaluate RUN` judges one")
     if len(data := sorted({run.data for run in left})) > 1:
         raise Refused(f"{asked}: distances on different data cannot be compared; write best:data=… ({', '.join(data)})")
-    return min(left, key=lambda run: run.value(DISTANCE))
+    if 0 < len(earlier) < len(left):
+        raise Refused(
+            f"{asked}: {len(earlier)} of {len(left)} runs were judged by an earlier version, whose distances cannot be compared with new "
+            f"ones; judge them again, such as: genrun evaluate {earlier[0].folder.path}"
+        )
+    metric = distance_of(left)
+    return min(left, key=lambda run: run.value(metric))
+
+
+def has_number(run: RunSummary, metric: str) -> bool:
+    return isinstance(run.value(metric), int | float)
+
+
+def of_earlier_judge(run: RunSummary) -> bool:
+    """Return whether the distance of a run was measured only by a judge that is older than the observer."""
+    return has_number(run, EARLIER_DISTANCE) and not has_number(run, DISTANCE)
+
+
+def distance_of(runs: Iterable[RunSummary]) -> str:
+    """Return the Fréchet distance by which runs are compared: `DISTANCE`, or `EARLIER_DISTANCE` if runs have that one only."""
+    runs = list(runs)
+    earlier = any(map(of_earlier_judge, runs)) and not any(has_number(run, DISTANCE) for run in runs)
+    return EARLIER_DISTANCE if earlier else DISTANCE
 
 
 def best_conditions(asked: str) -> list[str]:
@@ -288,13 +151,20 @@ def find_runs(words: Sequence[str], outputs: Path) -> tuple[list[RunSummary], li
     named = [word for word in words if os.path.lexists(word) or word.startswith("best:") or "=" not in word]
     found, broken = ([], []) if named else runs_below(outputs)
     for word in named:
-        paths = [Path(path) for path in sorted(glob.glob(word))] if glob.has_magic(word) else [find_run(word, outputs)]
-        runs, bad = folders_of(paths)
+        runs, bad = folders_of(paths_of(word, outputs))
         if not runs and not bad:
             raise Refused(f"{word}: expected a run folder, or a folder with runs, found none there")
         found, broken = found + runs, broken + bad
     once = {run.folder.path.resolve(): run for run in found}
     return matching(once.values(), [word for word in words if word not in named]), broken
+
+
+def paths_of(word: str, outputs: Path) -> list[Path]:
+    """Return the paths that a word stands for: those that match a pattern, without runs that were moved aside, or see `find_run`."""
+    if not glob.has_magic(word) or os.path.lexists(word):
+        return [find_run(word, outputs)]
+    found = map(Path, sorted(glob.glob(word)))
+    return [path for path in found if is_current(path) or not (path / "status.json").is_file()]
 
 
 def folders_of(paths: Sequence[Path]) -> tuple[list[RunSummary], list[str]]:
@@ -305,5 +175,5 @@ def folders_of(paths: Sequence[Path]) -> tuple[list[RunSummary], list[str]]:
             folders.append(path)
         else:
             below = [*path.glob("*/status.json"), *path.glob("*/*/status.json")]
-            folders += [file.parent for file in below if ".old-" not in file.parent.name]
+            folders += [file.parent for file in below if is_current(file.parent)]
     return summaries(folders)

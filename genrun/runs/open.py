@@ -1,8 +1,9 @@
-"""Open a run folder for reading, for example in a notebook: `genrun.open_run(path)`."""
+"""Open a run folder for reading. `genrun.open_run(path)` adds what a notebook shows (genrun.report.notebook)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,25 +24,42 @@ if TYPE_CHECKING:
 
 
 class OpenRun:
-    """A run folder, opened for reading: its configuration, its results and its trained method.
+    """A run folder, opened for reading: its configuration, its tables and its trained method.
 
     Args:
         path: a run folder; it may have been moved, or made on another machine.
+        lazy: read the configuration when it is first used. This takes most of the time, and a list of runs may not need it.
 
     Raises:
         Refused: it is not a run folder, its configuration cannot be read or is incomplete, or it has a later format.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
         self.folder = RunFolder(Path(path))
-        self.config = read_config(self.folder.path)
+        if not lazy:
+            self.config = self._read_config()
+        elif not (self.folder.path / "config.yaml").is_file():
+            raise Refused(f"{path}: expected a run folder (with config.yaml), found none there")
         self.status = self.folder.status()
         if self.status["format"] > FORMAT:
             raise Refused(
                 f"{path} has format {self.status['format']}, this genrun reads up to {FORMAT}: use a newer genrun"
             )
-        upgrade(self.config.model)
-        self.facts = Facts.from_dict(OmegaConf.to_container(self.config.data.facts))
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The configuration of the run."""
+        return self._read_config()
+
+    def _read_config(self) -> DictConfig:
+        config = read_config(self.folder.path)
+        upgrade(config.model)
+        return config
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The facts of the data that the run was trained on."""
+        return Facts.from_dict(OmegaConf.to_container(self.config.data.facts))
 
     def override(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
         """Change options of the run's model in this object only; the run folder stays as it is.
@@ -73,10 +91,6 @@ class OpenRun:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.csv."""
         return self.folder.metrics()
-
-    def results(self) -> dict[str, Any]:
-        """Return the content of results.json."""
-        return self.folder.results()
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the samples of the run: images uint8 (n, H, W, C) and labels int64 (n,)."""

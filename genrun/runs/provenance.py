@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", 
 
 
 def provenance(
-    cfg: DictConfig, overrides: list[str], identity: dict[str, Any], code: Checkout | None
+    cfg: DictConfig, command: Sequence[str], overrides: list[str], identity: dict[str, Any], code: Checkout | None
 ) -> dict[str, Any]:
     """Return a record of the command, the code, the versions, the machine, the data and the seed, as plain containers."""
     import torch
@@ -31,7 +30,7 @@ def provenance(
     from genrun.system.hardware import kind_of, precision, processes
 
     return {
-        "command": ["genrun", *sys.argv[1:]],
+        "command": list(command),
         "overrides": overrides,
         "git": code and code.to_dict(),
         "versions": {"genrun": genrun.__version__, "python": platform.python_version()}

@@ -26,6 +26,7 @@ LARGEST_CSV = 2**28
 MOST_PARTS = 200_000
 LONGEST_TEXT = 10_000
 DEEPEST = 40
+MOST_DIGITS = 100  # of an integer: longer ones are no float
 
 # The forms of records, see `check_form`.
 Form = Any
@@ -44,6 +45,7 @@ STATUS: Form = {
     "error_kind?": TEXT,
     "phases?": {ANY: _PHASE},
     "sampling_seconds?": NUMBER,
+    "imported?": {"from": str, "exported": str},
     **{f"{key}?": form for key, form in _PHASE.items()},
 }
 RESULTS: Form = {
@@ -67,6 +69,7 @@ PROVENANCE: Form = {
     "resumed": [dict],
     "git?": (dict, type(None)),
     "overrides?": [str],
+    "left_out?": [str],
 }
 FACTS: Form = {"image_shape": [int], "num_classes": int, "class_names": [str], "train_size": int, "checksum": str}
 CONFIG: Form = {
@@ -96,7 +99,7 @@ def read_json(file: Path, form: Form, advice: str) -> Any:
         Refused: it cannot be read, or has another form.
     """
     try:
-        content = json.loads(_read(file, LARGEST_JSON, advice))
+        content = json.loads(_read(file, LARGEST_JSON, advice), parse_int=_integer)
         check_form(content, form)
     except (ValueError, RecursionError) as error:
         raise Refused(f"{file} is not the record of a run ({error}); {advice}") from None
@@ -301,6 +304,12 @@ def _read(file: Path, limit: int, advice: str) -> str:
         raise FileNotFoundError(str(file)) from None
     except OSError as error:
         raise Refused(f"{file} cannot be read ({error.strerror}); {advice}") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig
@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from genrun.callbacks.checkpoint import RunCheckpoint
+from genrun.callbacks.loggers import RunLoggers
 from genrun.data.module import ImageData
 from genrun.errors import Refused
 from genrun.inference import training_codes
@@ -39,7 +40,7 @@ class RunContext:
 
     Args:
         callbacks: Lightning callbacks in addition to those of the configuration.
-        loggers: Lightning loggers, which all phases of the training share.
+        loggers: the loggers beside metrics.csv, which all phases of the training share.
 
     Attributes:
         phase: the phase of the training for which `method`, `trainer` and `checkpoint` were built.
@@ -52,7 +53,7 @@ class RunContext:
     console: Console
     signals: Signals
     callbacks: Sequence[Callback]
-    loggers: list[Any]
+    loggers: RunLoggers
     phase: Phase = field(init=False)
     method: Method = field(init=False)
     trainer: Trainer = field(init=False)
@@ -115,7 +116,8 @@ def prepare(
     check_device(cfg)
     data.check_workers()
     judge = build_judge(cfg, data, console)
-    context = RunContext(cfg, folder, data, judge, console, signals or Signals(), callbacks, make_loggers(cfg, folder))
+    loggers = make_loggers(cfg, folder, console)
+    context = RunContext(cfg, folder, data, judge, console, signals or Signals(), callbacks, loggers)
     phases = phases_of(cfg)
     missing = [phase for phase in phases if keys is None or not folder.stage_done(phase.stage, keys[phase.stage])]
     context.enter(missing[0] if missing else phases[-1])

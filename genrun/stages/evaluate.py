@@ -28,7 +28,7 @@ from genrun.figures.dependence import dependence
 from genrun.figures.grid import image_grid, png_bytes
 from genrun.inference import seeded
 from genrun.report.compare import comparison_lines, comparison_table
-from genrun.report.tables import HEADINGS, lines, markdown
+from genrun.report.tables import markdown, results_markdown
 from genrun.runs.folder import RunFolder
 from genrun.system.files import write_atomic, write_json
 from genrun.types import Classifies, Diagnoses
@@ -72,7 +72,7 @@ def evaluate(folder: RunFolder, cfg: DictConfig, data: ImageData, method: Method
     rows += cost_rows(folder, cfg, method)
     title = f"{cfg.model.name} on {cfg.data.name}, {folder.path.name}"
     results = record(title, rows, judge) | {"judged": "the last weights", "evaluation": to_container(cfg.evaluation)}
-    text = markdown(title, HEADINGS, lines(results["rows"]))
+    text = results_markdown(results)
     if "combinations" in tables:
         text += "\n" + markdown("Combinations of codes", *combination_lines(tables["combinations"]))
     if beside := comparison_table(cfg, folder, results["rows"]):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import zipfile
 import zlib
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
@@ -19,6 +22,7 @@ from genrun.figures.grid import LAYOUT, beside, magnified, picture, png_bytes, w
 from genrun.figures.plots import code_scatter, curves
 from genrun.inference import grid_names, seeded
 from genrun.methods.method import Method
+from genrun.runs.folder import RunFolder
 from genrun.stages.closest_figures import closest_figures
 from genrun.stages.code_figures import code_figures, combination_figures, has_codes, latent_figures, map_figures
 from genrun.stages.context import RunContext
@@ -37,57 +41,96 @@ log = logging.getLogger("genrun")
 
 SEARCHED_SAMPLES = 1000  # samples among which the figures look for one of each class
 LARGE_PIXELS = 300  # height and width of an image above its training resolution
+POINT = (3, 1, 1)  # shape of an image that is a point
+Fits = Callable[[Method, DictConfig, RunFolder], bool]
 
 
-def figures(context: RunContext) -> list[Path]:
-    """Write all figures that the method's capabilities allow to the run's folder `figures`, and return the files."""
-    folder = context.folder
-    made: dict[str, bytes] = {}
-    epochs = [path for path in sorted(folder.samples.glob("epoch_*.png")) if is_picture(path)]
-    rows = folder.metrics()
+class Drawing(NamedTuple):
+    """A drawing of one or several figures.
+
+    Args:
+        names: of the figures that it may give, without the endings of their files.
+        fits: whether a run can have them, given its method, its configuration and its folder; the data may still have too few images.
+        draw: draws them: file name → content.
+    """
+
+    names: tuple[str, ...]
+    fits: Fits
+    draw: Callable[[RunContext], dict[str, bytes]]
+
+
+def figures(context: RunContext, only: Collection[str] | None = None) -> list[Path]:
+    """Write the figures that the method's capabilities allow to the run's folder `figures`, and return the files.
+
+    Args:
+        only: names of the figures to write; None: all.
+    """
+    folder, made = context.folder, {}
+    for drawing in DRAWINGS:
+        if (only is None or set(only) & set(drawing.names)) and drawing.fits(context.method, context.cfg, folder):
+            made |= drawing.draw(context)
+    written = [name for name in made if only is None or name.partition(".")[0] in only]
+    for name in written:
+        write_atomic(folder.figures / name, made[name])
+    return [folder.figures / name for name in written]
+
+
+def possible(method: Method, cfg: DictConfig, folder: RunFolder) -> list[str]:
+    """Return the names of the figures that a run can have, if its data has images enough, in the order in which they are drawn."""
+    return [name for drawing in DRAWINGS if drawing.fits(method, cfg, folder) for name in drawing.names]
+
+
+def curves_figure(context: RunContext) -> dict[str, bytes]:
+    """Draw the terms of the loss over the epochs; a training of one epoch gives none."""
+    rows = context.folder.metrics()
     terms = [name for row in rows for name in row if name.startswith(("train/", "val/"))]
-    if len(terms) > len(set(terms)):  # a term of one epoch is a point, not a curve
-        made["curves.png"] = png_bytes(curves(rows))
-    if len(epochs) > 1:
-        made["timelapse.gif"] = timelapse(epochs)
-        first, last = (Image.open(path) for path in (epochs[0], epochs[-1]))
-        row_names = grid_names(context.method, context.data.facts().class_names)
-        if (
-            row_names is not None and LAYOUT in first.info
-        ):  # a program that makes files smaller may have removed the layout
-            first = with_row_names(first, row_names)
-        names = [f"epoch {int(path.stem.rpartition('_')[2])}" for path in (epochs[0], epochs[-1])]
-        made["first_last.png"] = png_bytes(beside([first, last], names))
-    if isinstance(context.method, Continuous):
-        made |= continuous_figures(context)
-    if isinstance(context.method, Trajectory):
-        made |= trajectory_figures(context)
-    if isinstance(context.method, Noises):
-        made |= noise_figures(context)
-    if has_codes(context.method):
-        made |= latent_figures(context) | code_figures(context) | map_figures(context) | combination_figures(context)
-    samples, labels = first_samples(context)
-    if samples.shape[1:] == (3, 1, 1) and len(context.data.test):
-        made["points.png"] = points_figure(context, samples)
-    elif isinstance(context.method, MovesParticles):
-        made["particles.png"] = particles_figure(context, samples, labels)
-    made |= closest_figures(context, samples, labels)
-    if isinstance(context.method, Reconstructs) and len(context.data.test):
-        made["reconstruction.png"] = reconstruction_figure(context)
-    made |= beside_figures(context)
-    if context.judge.recipe:
-        made["sorted.png"] = png_bytes(sorted_figure(context))
-    codes_first = folder.figures / "codes_first.npz"
-    before = first_codes(codes_first) if isinstance(context.method, KeepsCodes) else None
-    if before is not None:
-        after = context.method.stored_codes()[torch.from_numpy(before["index"])].cpu().numpy()
-        labels = context.data.train.labels[before["index"]].numpy()
-        if not np.array_equal(before["codes"], after):  # the first epoch may be the last
-            names = context.data.facts().class_names
-            made["codes.png"] = png_bytes(code_scatter(before["codes"], after, labels, names))
-    for name, content in made.items():
-        write_atomic(folder.figures / name, content)
-    return [folder.figures / name for name in made]
+    # a term of one epoch is a point, not a curve
+    return {"curves.png": png_bytes(curves(rows))} if len(terms) > len(set(terms)) else {}
+
+
+def epoch_figures(context: RunContext) -> dict[str, bytes]:
+    """Draw the grids of the epochs as a film, and the first beside the last."""
+    epochs = [path for path in sorted(context.folder.samples.glob("epoch_*.png")) if is_picture(path)]
+    if len(epochs) < 2:
+        return {}
+    first, last = (Image.open(path) for path in (epochs[0], epochs[-1]))
+    row_names = grid_names(context.method, context.data.facts().class_names)
+    if row_names is not None and LAYOUT in first.info:  # a program that makes files smaller may have removed the layout
+        first = with_row_names(first, row_names)
+    names = [f"epoch {int(path.stem.rpartition('_')[2])}" for path in (epochs[0], epochs[-1])]
+    return {"timelapse.gif": timelapse(epochs), "first_last.png": png_bytes(beside([first, last], names))}
+
+
+def point_figures(context: RunContext) -> dict[str, bytes]:
+    """Draw the data and the samples as points, if there are test points."""
+    return {"points.png": points_figure(context, first_samples(context)[0])} if len(context.data.test) else {}
+
+
+def particle_figures(context: RunContext) -> dict[str, bytes]:
+    """Draw the particles of the training beside samples."""
+    return {"particles.png": particles_figure(context, *first_samples(context))}
+
+
+def sorted_figures(context: RunContext) -> dict[str, bytes]:
+    """Draw one sample of each class, if there is a classifier for this data."""
+    return {"sorted.png": png_bytes(sorted_figure(context))} if context.judge.recipe else {}
+
+
+def codes_figure(context: RunContext) -> dict[str, bytes]:
+    """Draw the codes of training images after the first epoch and at the end."""
+    before = first_codes(context.folder.figures / "codes_first.npz")
+    if before is None:
+        return {}
+    after = context.method.stored_codes()[torch.from_numpy(before["index"])].cpu().numpy()
+    if np.array_equal(before["codes"], after):  # the first epoch may be the last
+        return {}
+    labels, names = context.data.train.labels[before["index"]].numpy(), context.data.facts().class_names
+    return {"codes.png": png_bytes(code_scatter(before["codes"], after, labels, names))}
+
+
+def reconstruction_figures(context: RunContext) -> dict[str, bytes]:
+    """Draw reconstructions of test images, if there are any."""
+    return {"reconstruction.png": reconstruction_figure(context)} if len(context.data.test) else {}
 
 
 def is_picture(path: Path) -> bool:
@@ -151,3 +194,61 @@ def continuous_figures(context: RunContext) -> dict[str, bytes]:
         f"{LARGE_PIXELS}px.png": png_bytes(large),
         "zoom.gif": zoom(render, smallest=trained),
     }
+
+
+def able(capability: type) -> Fits:
+    """Return the condition that the method has a capability."""
+    return lambda method, cfg, folder: isinstance(method, capability)
+
+
+def always(method: Method, cfg: DictConfig, folder: RunFolder) -> bool:
+    return True
+
+
+def coded(method: Method, cfg: DictConfig, folder: RunFolder) -> bool:
+    return has_codes(method)
+
+
+def of_points(method: Method, cfg: DictConfig, folder: RunFolder) -> bool:
+    return method.image_shape == POINT
+
+
+DRAWINGS = (  # in the order in which they are drawn
+    Drawing(("curves",), always, curves_figure),
+    Drawing(("timelapse", "first_last"), always, epoch_figures),
+    Drawing(("resolution", f"{LARGE_PIXELS}px", "zoom"), able(Continuous), continuous_figures),
+    Drawing(
+        ("denoising",),
+        lambda method, *_: isinstance(method, Trajectory) and isinstance(method, Noises),
+        trajectory_figures,
+    ),
+    Drawing(
+        ("sampling",),
+        lambda method, *_: isinstance(method, Trajectory) and not isinstance(method, Noises),
+        trajectory_figures,
+    ),
+    Drawing(("schedule", "noising"), able(Noises), noise_figures),
+    Drawing(("latent_plane", "interpolation"), coded, latent_figures),
+    Drawing(("components", "basis", "class_means", "priors"), coded, code_figures),
+    Drawing(("tsne", "barcodes"), coded, map_figures),
+    Drawing(("combinations", "generations", "matrix"), coded, combination_figures),
+    Drawing(("points",), of_points, point_figures),
+    Drawing(
+        ("particles",),
+        lambda method, *_: isinstance(method, MovesParticles) and method.image_shape != POINT,
+        particle_figures,
+    ),
+    Drawing(
+        ("closest_samples", "closest_training", "originality"),
+        always,
+        lambda context: closest_figures(context, *first_samples(context)),
+    ),
+    Drawing(("reconstruction",), able(Reconstructs), reconstruction_figures),
+    Drawing(
+        ("beside", "beside_curves", "beside_tsne", "beside_interpolation"),
+        lambda method, cfg, folder: bool(cfg.run.get("beside")),
+        beside_figures,
+    ),
+    Drawing(("sorted",), lambda method, cfg, folder: cfg.evaluation.get("classifier") is not None, sorted_figures),
+    Drawing(("codes",), able(KeepsCodes), codes_figure),
+)

@@ -89,6 +89,7 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
 
     def work() -> None:
         threads, trainer = threads_of_each(context.cfg), context.trainer
+        trainer.loggers = list(context.loggers.start())
         with workers_of(trainer, folder, phase, threads, start), context.signals.deferred():
             trainer.fit(context.method, context.data, ckpt_path=start, weights_only=True)
             context.checkpoint.end_training(trainer)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from genrun.report.board import Board
-from genrun.report.leaderboard import leaderboard
+from genrun.report.leaderboard import comparable, leaderboard
 from genrun.report.tables import markdown
-from genrun.runs.find import summaries
 from genrun.runs.folder import FORMAT
+from genrun.runs.summary import summaries
 from genrun.sweeps.jobs import Outcome
 from genrun.system.files import now, write_atomic, write_json
 
@@ -65,7 +65,8 @@ class SweepResults:
         """
         found = [Path(outcome.run) for _, outcome in self.jobs.values() if outcome.state == "done" and outcome.run]
         runs, _ = summaries(dict.fromkeys(found))  # the command of a run that cannot be read says what is wrong with it
-        board = Board(leaderboard([run for run in runs if run.rows])) if any(run.rows for run in runs) else None
+        done, _ = comparable(runs)
+        board = Board(leaderboard(done)) if done else None
         self.write([line.record() for line in board.lines] if board else [])
         text = markdown("Jobs", ["", "job", "run", "state"], self.job_rows(), notes=True)
         if board:

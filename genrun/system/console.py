@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -44,6 +45,12 @@ def say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_json(content: Any) -> None:
+    """Print JSON for a program; if a text in it has characters that a terminal would obey, all but ASCII is written out."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    print(text if printable(text) == text else json.dumps(content, indent=2))
+
+
 def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
     """Yield the parts and show the progress: a bar on a terminal, one line elsewhere and in a run's log.txt."""
     if console.is_terminal:
@@ -60,3 +67,12 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size_text(size: float) -> str:
+    """Format a number of bytes: 999 B, 12.3 MB, 1.5 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+PNG = b"\x89PNG\r\n\x1a\n"  # the first bytes of every PNG file
+
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
@@ -77,6 +79,21 @@ def read_regular(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
     return content
+
+
+def read_inside(path: Path, folder: Path, limit: int) -> bytes:
+    """Return the content of a file of a folder that a stranger may have made.
+
+    Args:
+        limit: the largest size in bytes.
+
+    Raises:
+        OSError: a link leads out of the folder, or as in `read_regular`.
+    """
+    true = Path(os.path.realpath(path, strict=True))
+    if not true.is_relative_to(os.path.realpath(folder)):
+        raise OSError(errno.EPERM, "a link out of the folder", str(path))
+    return read_regular(true, limit)
 
 
 def now() -> str:

@@ -62,7 +62,7 @@ def hold(folder: Path, advice: str, *, wait: float = 0) -> Iterator[None]:
 
 
 def _lock(descriptor: int, wait: float) -> None:
-    until = time.monotonic() + wait
+    until = time.monotonic() + max(wait, POLL_SECONDS)  # who only asks whether the lock is held takes it for a moment
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

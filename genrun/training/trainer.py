@@ -17,6 +17,7 @@ from rich.console import Console
 from genrun.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
 from genrun.callbacks.clipping import clipping_of
 from genrun.callbacks.epochs import EpochJudge
+from genrun.callbacks.loggers import RunLoggers
 from genrun.callbacks.progress import TrainingProgress
 from genrun.compat import leave_signals_alone
 from genrun.config.build import arguments_of, build, construct
@@ -50,14 +51,15 @@ def callback(node: DictConfig, path: str, **extra: Any) -> Callback:
     return made
 
 
-def watchers(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
-    """Build the callbacks that only watch the training; those that take the run folder or the seed get them."""
+def watchers(cfg: DictConfig, folder: RunFolder, loggers: RunLoggers | None) -> list[Callback]:
+    """Build the callbacks that only watch the training; those that take the run folder, the seed or the loggers get them."""
     made = []
     for name, node in cfg.callbacks.watching.items():
         if "_target_" not in node:  # a model's YAML may set an option of a watcher that callbacks=none removed
             continue
         taken = arguments_of(str(node._target_), f"callbacks.watching.{name}")
-        own = {key: value for key, value in {"folder": folder, "seed": cfg.seed}.items() if key in taken}
+        given = {"folder": folder, "seed": cfg.seed, "loggers": loggers}
+        own = {key: value for key, value in given.items() if key in taken}
         made.append(callback(node, f"callbacks.watching.{name}", **own))
     return made
 
@@ -70,7 +72,7 @@ def make_trainer(
     console: Console | None = None,
     judge: Judge | None = None,
     callbacks: Sequence[Callback] = (),
-    loggers: Sequence[Any] = (),
+    loggers: RunLoggers | None = None,
     rank: int = 0,
     *,
     exact: bool = False,
@@ -85,7 +87,7 @@ def make_trainer(
         console: where rank 0 shows the progress.
         judge: judges some samples after epochs of the last phase.
         callbacks: callbacks in addition to those of the configuration.
-        loggers: Lightning loggers.
+        loggers: the loggers beside metrics.csv, which all phases share.
         rank: the rank of this process; ranks above 0 show, judge and log nothing.
         exact: compute in 32 bits, because the device computes wrongly in the precision of the configuration.
 
@@ -94,7 +96,7 @@ def make_trainer(
     """
     used = "32-true" if exact else precision_of(cfg, folder, phase)
     # built in every phase, so that a wrong option is refused in the first
-    watching = [] if rank else watchers(cfg, folder)
+    watching = [] if rank else watchers(cfg, folder, loggers)
     if judge and judge.epoch_samples:
         watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
     if rank or not phase.is_last:  # samples mean nothing before the last phase
@@ -133,7 +135,7 @@ def make_trainer(
             devices=ranks,
             precision=used,
             callbacks=every,
-            logger=list(loggers) or False,
+            logger=(loggers and loggers.loggers) or False,
             plugins=plugins,
             default_root_dir=str(folder.path),
             num_sanity_val_steps=0,
@@ -154,16 +156,17 @@ def make_trainer(
     return trainer
 
 
-def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
-    """Build the optional loggers; metrics.csv needs none.
+def make_loggers(cfg: DictConfig, folder: RunFolder, console: Console) -> RunLoggers:
+    """Build the optional loggers, which write into the run folder or the folder `save_dir` in it; metrics.csv needs none.
 
     Raises:
         Refused: the package of a logger is not installed, an option is wrong, or the class is no Lightning logger.
     """
-    made = []
+    made: list[Logger] = []
     for name, node in cfg.logger.items():
         try:
-            logger = build(node, f"logger.{name}", save_dir=str(folder.path))
+            inside = str(node.get("save_dir") or "") if node else ""
+            logger = build(node, f"logger.{name}", save_dir=str(folder.path / inside))
         except ModuleNotFoundError as error:
             reason = str(error).splitlines()[0]
             # Lightning names the package in its text alone; a logger of the user's own may need one of no extra
@@ -176,4 +179,4 @@ def make_loggers(cfg: DictConfig, folder: RunFolder) -> list[Any]:
                 f"logger.{name}._target_={node._target_}: expected a logger of Lightning, got a {type(logger).__name__}"
             )
         made.append(logger)
-    return made
+    return RunLoggers(made, console)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RUN = "a folder, an id or its beginning, last, or best (also best:model=vae,data=mnist)"  # what a verb's RUN may be
 
+RUNS = f"{RUN}, a folder with runs, a pattern, or a condition such as model=vae; default: all runs in paths.outputs"
+
 
 class Arguments(argparse.ArgumentParser):
     """An argument parser that reports an error as one line."""

@@ -9,35 +9,36 @@ from pathlib import Path
 
 from genrun.errors import Refused
 from genrun.report.board import FORMATS, Board
-from genrun.report.leaderboard import Line, cautions, leaderboard
-from genrun.runs.find import RunSummary, find_runs
-from genrun.system.console import say, screen
+from genrun.report.leaderboard import SECONDS, Line, cautions, comparable, leaderboard
+from genrun.runs.find import distance_of, find_runs
+from genrun.system.console import print_json, say, screen
 from genrun.system.files import write_atomic
-from genrun.verbs.arguments import Arguments, output_path, outputs_folder
-
-DISTANCE, SECONDS = "Fréchet distance (observer)", "training, s"
+from genrun.verbs.arguments import RUNS, Arguments, check_new, output_path, outputs_folder
 
 
 def main(arguments: list[str]) -> int:
     """Print the leaderboard, or write it to files."""
     asked, outputs = parse(arguments)
     runs, broken = find_runs(asked.runs, outputs)
-    done, left_out = finished(runs)
+    done, left_out = comparable(runs)
     left_out += broken
     if not done:
         where = f"{len(runs)} runs" if runs else f"{outputs}"
         raise Refused(f"no finished run with a table of metrics in {where}{f' ({left_out[0]})' if left_out else ''}")
+    for out in asked.out:
+        check_new(out)
     board = Board(leaderboard(done, by=asked.by, each=asked.each), asked.columns, asked.sort)
     console = screen()
     if asked.json:
-        print(board.as_text(".json"), end="")
+        print_json(board.record())
     elif not asked.out:
         console.print(board.on_screen())
     for out in asked.out:
-        if out.suffix == ".png":
-            draw(board.lines, out)
-        else:
-            write_atomic(out, board.as_text(out.suffix))
+        content = plot(board.lines, out) if out.suffix == ".png" else board.as_text(out.suffix)
+        try:
+            write_atomic(out, content)
+        except OSError as error:
+            raise Refused(f"cannot write {out}: {error.strerror}") from error
         say(console, str(out))
     for text in [*(f"left out: {reason}" for reason in left_out), *cautions(done)]:
         say(screen(error=True), text)
@@ -50,13 +51,7 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
         description="Compare finished runs: a line for all runs that differ only in their seed, with mean ± standard deviation. "
         "The best of a column has a star.",
     )
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        metavar="RUN",
-        help="a folder, an id or its beginning, last, best, a folder with runs, a pattern, or a condition such as model=vae; "
-        "default: all runs in paths.outputs",
-    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=RUNS)
     parser.add_argument("--runs", dest="each", action="store_true", help="a line for each run")
     parser.add_argument("--by", default="", help="options that make the lines, such as model or model,data.limit")
     parser.add_argument("--columns", default="", help="metrics to show; one with a comma in its name comes in quotes")
@@ -88,17 +83,11 @@ def column_names(text: str) -> list[str]:
     return names
 
 
-def finished(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
-    """Return the finished runs that have a table, and a line for each other run."""
-    done = [run for run in runs if run.state == "done" and run.rows]
-    others = [run for run in runs if run not in done]
-    return done, [
-        f"{run.folder.path} ({'it has no table of metrics' if run.state == 'done' else run.state})" for run in others
-    ]
+def plot(lines: Sequence[Line], out: Path) -> bytes:
+    """Return a PNG of the distance to real images against the training time, a point for each line.
 
-
-def draw(lines: Sequence[Line], out: Path) -> None:
-    """Draw the distance to real images against the training time, a point for each line.
+    Args:
+        out: the file that it is for, for the error message.
 
     Raises:
         Refused: no line has both.
@@ -107,13 +96,14 @@ def draw(lines: Sequence[Line], out: Path) -> None:
     from genrun.report.board import line_labels
 
     labels = [", ".join(label) for label in line_labels(lines)[1]]
+    distance = distance_of(run for line in lines for run in line.runs)
     points = {
-        label: tuple((line.metrics[name].mean, line.metrics[name].deviation or 0.0) for name in (SECONDS, DISTANCE))
+        label: tuple((line.metrics[name].mean, line.metrics[name].deviation or 0.0) for name in (SECONDS, distance))
         for label, line in zip(labels, lines, strict=True)
-        if {SECONDS, DISTANCE} <= line.metrics.keys()
+        if {SECONDS, distance} <= line.metrics.keys()
     }
     if not points:
-        raise Refused(f"--out {out}: no run has both {SECONDS} and {DISTANCE}; nothing to draw")
+        raise Refused(f"--out {out}: no run has both {SECONDS} and {distance}; nothing to draw")
     image = io.BytesIO()
-    tradeoff(points, "training, seconds", DISTANCE).save(image, "PNG", optimize=True)
-    write_atomic(out, image.getvalue())
+    tradeoff(points, "training, seconds", distance).save(image, "PNG", optimize=True)
+    return image.getvalue()

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import re
 from collections.abc import Sequence
 from importlib import resources
 
 from genrun.errors import Refused
+from genrun.runs.summary import is_current
+from genrun.verbs import VERBS, main_of
 from genrun.verbs.arguments import outputs_folder
 from genrun.verbs.help import choices
 
 
-def complete(line: str, verbs: Sequence[str]) -> bool:
+def complete(line: str) -> bool:
     """Print the words that may stand at the end of a command line, one a line.
 
     Args:
         line: the command line up to the cursor, which begins with the program's name.
-        verbs: the names of the verbs.
 
     Returns:
         Whether these are all; without a verb Hydra adds the options of a run.
     """
     words = line.split()[1:]
     last = words.pop() if words and not line.endswith(" ") else ""
-    has_verb = bool(words) and words[0] in verbs
-    for word in words_of_verb(words, last) if has_verb else fitting(last, verbs) if not words else []:
+    has_verb = bool(words) and words[0] in VERBS
+    for word in words_of_verb(words, last) if has_verb else fitting(last, VERBS) if not words else []:
         print(word)
     return has_verb
 
@@ -53,12 +53,12 @@ def fitting(begin: str, words: Sequence[str]) -> list[str]:
 def run_names(words: Sequence[str]) -> list[str]:
     """Return the names of all run folders below the folder of outputs that the words name."""
     _, outputs = outputs_folder(words)
-    return sorted(file.parent.name for file in outputs.glob("*/*/status.json") if ".old-" not in file.parent.name)
+    return sorted(file.parent.name for file in outputs.glob("*/*/status.json") if is_current(file.parent))
 
 
 def help_of(verb: str) -> str:
     """Return what `--help` of a verb prints."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit, Refused):
-        importlib.import_module(f"genrun.verbs.{verb}").main(["--help"])
+        main_of(verb)(["--help"])
     return text.getvalue()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrun.errors import Refused, one_line
-from genrun.runs.find import find_run
+from genrun.errors import Refused
+from genrun.runs.find import paths_of
+from genrun.runs.summary import is_current
 from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, output_path, outputs_folder
+from genrun.verbs.judges import compose_for_run, config_to_judge_by, judge_of, make_judge
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
-    from genrun.evaluation.examination import Seen
-    from genrun.evaluation.judge import Judge
     from genrun.runs.open import OpenRun
 
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
@@ -95,94 +94,19 @@ def main(arguments: list[str]) -> int:
 
 
 def targets_of(word: str, outputs: Path) -> list[Path]:
-    """Return the run folders or .npz files that a word names: a path, a pattern, or what `find_run` knows.
+    """Return the run folders or .npz files that a word names: see `paths_of`.
 
     Raises:
         Refused: there is none.
     """
-    if glob.has_magic(word) and not Path(word).exists():
-        if found := [path for path in map(Path, sorted(glob.glob(word))) if path.is_file() or is_run_folder(path)]:
-            return found
+    found = [Path(word)] if word.endswith(".npz") and not glob.has_magic(word) else paths_of(word, outputs)
+    targets = [path for path in found if path.suffix == ".npz" or is_current(path)] if glob.has_magic(word) else found
+    if not targets:
         raise Refused(f"{word}: no run folder or .npz file matches this pattern")
-    target = Path(word) if word.endswith(".npz") else find_run(word, outputs)
-    if not target.exists():
-        raise Refused(f"{target}: there is no such run folder or .npz file")
-    return [target]
-
-
-def is_run_folder(path: Path) -> bool:
-    return (path / "status.json").is_file() and ".old-" not in path.name
-
-
-def compose_for_run(folder: Path, overrides: list[str], config_dir: str | None, console: Console) -> DictConfig:
-    """Compose the options for judging a run, with those that the YAML of its model or experiment sets: `evaluation.reconstructions`.
-
-    If they cannot be composed here, such as a model of another `--config-dir`, they set none, and a line on the console says so.
-    """
-    from genrun.config.compose import compose
-    from genrun.runs.records import read_words
-    from genrun.system.console import say
-
-    chosen = [word for word in read_words(folder / "overrides.yaml") if word.startswith(("model=", "experiment="))]
-    try:
-        return compose([*chosen, *overrides], config_dir)
-    except Refused as error:
-        cfg = compose(overrides, config_dir)  # refuses what is wrong with the overrides
-        if chosen:
-            default = [] if any(word.startswith("evaluation=") for word in overrides) else ["evaluation=full"]
-            say(
-                console,
-                f"{folder}: the options that {' and '.join(chosen)} may set for the judge are not known here "
-                f"({one_line(error)}); used instead: {' '.join([*default, *overrides])}",
-            )
-        return cfg
-
-
-def make_judge(cfg: DictConfig, console: Console) -> Judge:
-    """Build the judge for the data set of `cfg`; its images are not read if the cache has what is needed."""
-    from genrun.config.schema import check
-    from genrun.parts import build_data, build_judge, read_facts, with_facts
-    from genrun.system.hardware import set_threads
-
-    check(cfg)
-    set_threads(cfg.hardware.threads)
-    facts, data = read_facts(cfg)
-    return build_judge(with_facts(cfg, facts), data or build_data(cfg), console)
-
-
-def config_to_judge_by(run: OpenRun, cfg: DictConfig, *, moved: bool = False) -> DictConfig:
-    """Return a run's configuration with the options of evaluation, hardware and cache of `cfg`.
-
-    Args:
-        moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
-    """
-    config = run.config.copy()
-    config.evaluation, config.hardware, config.paths.cache = cfg.evaluation, cfg.hardware, cfg.paths.cache
-    if "root" in config.data.source and (moved or not Path(config.data.source.root).is_dir()):
-        config.data.source.root = cfg.paths.data
-    return config
-
-
-def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool) -> Judge:
-    """Build the judge for the data that a run was trained on.
-
-    Args:
-        config: see `config_to_judge_by`.
-        trust: whether the data may be read by functions that are not trusted.
-
-    Raises:
-        Refused: the data is missing or differs from that of the run, or the configuration names a function that is not trusted.
-    """
-    from genrun.config.trust import TRUSTED_DATA, check_trusted
-    from genrun.data.facts import described_data
-
-    if not trust:
-        check_trusted(described_data(config), "data", TRUSTED_DATA)
-    judge = make_judge(config, console)
-    if judge.facts.checksum != run.facts.checksum:
-        seen = f"checksum {run.facts.checksum[:8]}, here {judge.facts.checksum[:8]}"
-        raise Refused(f"{run.folder.path} was trained on other data ({seen})")
-    return judge
+    for target in targets:
+        if not target.exists():
+            raise Refused(f"{target}: there is no such run folder or .npz file")
+    return targets
 
 
 def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) -> None:
@@ -192,7 +116,7 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
     from genrun.data.summary import classes
     from genrun.data.words import plural, shown
     from genrun.evaluation.table import record
-    from genrun.report.tables import HEADINGS, lines
+    from genrun.report.tables import results_markdown, show_results
     from genrun.system.console import say
 
     samples, notes = read_npz(file, floats=True)
@@ -202,20 +126,21 @@ def judge_file(file: Path, cfg: DictConfig, console: Console, out: Path | None) 
     labels = judge.labels_of(samples, str(file))
     names = () if labels is None else judge.facts.class_names
     say(console, "; ".join([f"{shown(file)}: {plural(len(samples), 'image')}", classes(samples, names), *notes]))
-    title = f"{file} against {cfg.data.name}"
-    results = record(title, judge.judge(samples.array, labels), judge)
-    present([(title, HEADINGS, lines(results["rows"]))], results, console, out)
+    results = record(f"{file} against {cfg.data.name}", judge.judge(samples.array, labels), judge)
+    show_results(results, console)
+    write_out(out, results_markdown(results), results, console)
 
 
 def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
     """Judge controls, whose right verdict is known, and real images that are spoilt step by step (the examination).
 
-    Print both tables, and write them to `out` if given.
+    Print the tables, and write them to `out` if given.
     """
     from genrun.evaluation.controls import SHOWN, judged
-    from genrun.evaluation.examination import examined
+    from genrun.evaluation.examination import criteria_lines, examination_lines, examined
     from genrun.evaluation.table import record
-    from genrun.report.tables import number
+    from genrun.report.tables import markdown, number, table
+    from genrun.report.verdict import verdict
 
     judge = make_judge(cfg, console)
     if not judge.spaces():
@@ -228,50 +153,25 @@ def judge_controls(cfg: DictConfig, console: Console, out: Path | None) -> None:
             floors = {row.name: number(row.floor) for row in told}
             floor_name = f"real: {len(control.images):,} training images"
             lines.append([floor_name, *(floors.get(name, "–") for name in SHOWN.values()), "the floor"])
-        lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), control.expected])
         records.append(record(control.name, told, judge) | ({} if told else {"refused": rows}))
-    controls = title, ["control", *SHOWN, "expected"], lines
+        said = verdict(records[-1] | {"title": title})
+        note = f"{control.expected}; verdict: {said}" if said else control.expected
+        lines.append([control.name, *(values.get(name, "–") for name in SHOWN.values()), note])
     steps = list(examined(judge))
     names = [space.name for space in judge.spaces()]
-    ladders = f"{len(steps) - 1} steps of spoilt images on {cfg.data.name}", *examination_lines(steps, names)
-    passed = "criteria of the examination", *criteria_lines(steps, names)
+    tables = (
+        (title, ["control", *SHOWN, "expected"], lines),
+        (f"{len(steps) - 1} steps of spoilt images on {cfg.data.name}", *examination_lines(steps, names)),
+        ("criteria of the examination", *criteria_lines(steps, names)),
+    )
+    for one in tables:
+        console.print(table(*one))
     record_of_steps = [
         {**step._asdict(), "neighbours": {name: found._asdict() for name, found in step.neighbours.items()}}
         for step in steps
     ]
     results = {"title": title, "controls": records, "ladders": record_of_steps}
-    present([controls, ladders, passed], results, console, out)
-
-
-def examination_lines(steps: Sequence[Seen], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the headings and the lines of the table of the examination; a distance is given in times of the floor."""
-    from genrun.report.tables import number
-
-    headings = ["damage", "amount", "a person sees it", *(f"Fréchet {name}, × floor" for name in names)]
-    headings += [f"precision, recall, coverage {name}" for name in names]
-    lines = []
-    for step in steps:
-        times = [step.distances[name] / steps[0].distances[name] if name in step.distances else None for name in names]
-        near = [step.neighbours[name] for name in names]
-        lines.append(
-            [
-                step.ladder,
-                number(step.amount) if step.mark else "",
-                step.mark,
-                *(f"{value:.3g}" if value is not None else "–" for value in times),
-                *(f"{found.precision:.2f}, {found.recall:.2f}, {found.coverage:.2f}" for found in near),
-            ]
-        )
-    return headings, lines
-
-
-def criteria_lines(steps: Sequence[Seen], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the headings and the lines of the table of the criteria: passed, or the steps that fail."""
-    from genrun.evaluation.examination import failures
-
-    failed = [failures(steps, name) for name in names]
-    lines = [[criterion, *("; ".join(of[criterion]) or "passed" for of in failed)] for criterion in failed[0]]
-    return ["criterion", *names], lines
+    write_out(out, "\n".join(markdown(*one) for one in tables), results, console)
 
 
 def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, moved: bool) -> None:
@@ -282,17 +182,14 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
         moved: whether to read the data from `cfg.paths.data`. This is also done if the run's own data folder does not exist.
     """
     run = open_checked(folder, trust=trust, data=True, finished=True)
-    if not (folder / "samples.npz").is_file():
-        raise Refused(f"{folder} has no samples.npz; give its command again first")
+    check_drawn(run)
 
     from genrun.report.tables import show
-    from genrun.runs.records import check_samples
     from genrun.stages.evaluate import evaluate
     from genrun.stages.keys import evaluate_key
     from genrun.system.files import write_atomic
     from genrun.system.hardware import device_of
 
-    check_samples(folder / "samples.npz", run.config.sample.n, run.facts.image_shape)
     config = config_to_judge_by(run, cfg, moved=moved)
     judge = judge_of(run, config, console, trust=trust)
     judge.check(config.sample.n, f"{folder}/samples.npz")
@@ -316,26 +213,34 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     show(run.folder, console)
 
 
-def present(
-    tables: Sequence[tuple[str, Sequence[str], list[list[str]]]],
-    record: dict[str, Any],
-    console: Console,
-    out: Path | None,
-) -> None:
-    """Print tables. If `out` is given, write the tables (.md) or the record that they were made from (.json) to it.
+def check_drawn(run: OpenRun) -> None:
+    """Check that a run has its samples.npz, with as many images as it may have.
 
-    Args:
-        tables: title, headings and lines of each.
+    Raises:
+        Refused: it has none, as an imported run, or others.
     """
-    from genrun.report.tables import markdown, table
+    from genrun.runs.records import check_samples
+
+    folder = run.folder.path
+    samples = folder / "samples.npz"
+    if not samples.is_file() and "imported" in run.status:
+        drawn = f"genrun sample {folder} --n {run.config.sample.n} --out samples.npz"
+        raise Refused(
+            f"{folder} was imported without samples.npz; {drawn} draws them, and genrun evaluate samples.npz data=… judges them"
+        )
+    if not samples.is_file():
+        raise Refused(f"{folder} has no samples.npz; give its command again first")
+    check_samples(samples, run.config.sample.n, run.facts.image_shape)
+
+
+def write_out(out: Path | None, text: str, record: dict[str, Any], console: Console) -> None:
+    """Write a table as Markdown (.md) or the record that it was made from (.json) to `out`, if given."""
     from genrun.system.files import write_atomic, write_json
 
-    for one in tables:
-        console.print(table(*one))
     if out:
         try:
             if out.suffix == ".md":
-                write_atomic(out, "\n".join(markdown(*one) for one in tables))
+                write_atomic(out, text)
             else:
                 write_json(out, record)
         except OSError as error:

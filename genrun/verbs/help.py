@@ -17,12 +17,19 @@ genrun [group=choice ...] [option=value ...]      train, sample, evaluate and pl
 genrun -m model=a,b seed=0,1                      a sweep: a run for every combination
 genrun -m hydra/sweeper=optuna …                  a search; for a cluster: hydra/launcher=submitit_slurm|ray
 genrun sample RUN [--labels 2 --resolution 300]   new images from a finished run
+genrun explore RUN [--open]                       a finished run in the browser: codes, resolutions, closest images
 genrun evaluate RUN_OR_NPZ [data=mnist]           evaluate a run again, or samples of another program
 genrun refit RUN model/prior=choice               fit another prior to the codes of a finished run
 genrun list [model=vae …]                         the runs, the newest first
 genrun show RUN                                   state, table and grid of a run
 genrun compare [RUN …] [--out table.md]           the leaderboard: mean ± deviation over seeds
 genrun rm RUN … | prune RUN …                     delete runs, or only what finished runs no longer need
+genrun export RUN [--license mit]                 a folder for others: weights, ONNX, plain torch, a model card
+genrun import FOLDER                              a run of such a folder; no code of it is run
+genrun figures RUN [--only tsne …] [--list]       draw a run's figures again
+genrun explain model=vae [trainer.max_epochs …]   every option with its comment, value and type
+genrun doctor                                     what is there, missing with the command that gets it, and wrong
+genrun report RUNS… -o report.html                one HTML page about some runs, that one can mail
 genrun new method NAME                            write the two files of a method of your own
 
 RUN is a folder, an id or its beginning, last, best, or best:model=vae,data=mnist
@@ -42,6 +49,7 @@ Flags
   --config-dir   your own folder of configuration groups   --debug     show tracebacks
   -m             sweep; with --dry-run: list its jobs      --trust     (verbs) allow classes of other packages
   -sc install=bash|fish   shell completion (zsh: bash)     --hydra-help   Hydra's own flags
+  --version      genrun's version
 
 The same command again prints the table of a finished run, and resumes an interrupted run."""
 NOT_GROUPS = ("hydra", "expected", "__pycache__")  # folders of conf/ that a user does not choose from

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from genrun.report.tables import number, table
-from genrun.runs.find import DISTANCE, RunSummary, find_runs, matching
-from genrun.system.console import say, screen
+from genrun.runs.find import DISTANCE, find_runs, matching, of_earlier_judge
+from genrun.runs.summary import RunSummary
+from genrun.system.console import print_json, say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder
 
 METRICS = {"Fréchet": DISTANCE, "coverage": "coverage (observer)", "authenticity": "authenticity"}  # heading → metric
@@ -27,13 +27,19 @@ def main(arguments: list[str]) -> int:
     shown = runs if asked.all or asked.json else runs[: asked.n]
     console = screen()
     if asked.json:
-        print(json.dumps([described(run) for run in shown], indent=2, ensure_ascii=False))
+        print_json([described(run) for run in shown])
     elif not runs:
         say(console, f"no {'such ' if asked.filters else ''}runs in {outputs}")
     else:
         console.print(run_table(shown))
         if len(shown) < len(runs):
             say(console, f"… and {len(runs) - len(shown)} more (--all, or -n)")
+        if earlier := sum(map(of_earlier_judge, shown)):
+            say(
+                console,
+                f"{earlier} of these runs were judged by an earlier version, whose distances cannot be compared with new ones; "
+                "genrun evaluate RUN judges again",
+            )
     for reason in broken:
         say(screen(error=True), f"left out: {reason}")
     return 0
@@ -94,5 +100,5 @@ def described(run: RunSummary) -> dict[str, Any]:
         "error": run.status.get("error"),
         "started": run.started,
         "overrides": run.overrides,
-        "metrics": {name: row["value"] for name, row in run.rows.items()},
+        "metrics": {name: run.value(name) for name in run.rows},
     }

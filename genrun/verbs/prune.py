@@ -17,14 +17,17 @@ def main(arguments: list[str]) -> int:
         "sampled and judged, but no longer be trained on (run.extend). genrun says how much that frees and asks first.",
         arguments,
     )
-    for folder in folders:
-        if (state := RunFolder(folder).status()["state"]) != "done":
-            raise Refused(
-                f"{folder} is not finished ({state}): it resumes from its checkpoints; genrun rm deletes it whole"
-            )
     return delete(folders, spare_parts, "the checkpoints and earlier tables of these runs", sure=sure)
 
 
 def spare_parts(folder: Path) -> list[Path]:
-    """Return the checkpoints and earlier tables of a finished run; the weights of its phases stay."""
-    return sorted([*(folder / "checkpoints").rglob("*.ckpt"), *folder.glob("results.old-*")])
+    """Return the checkpoints and earlier tables of a finished run; the weights of its phases stay, and so does what a link leads to.
+
+    Raises:
+        Refused: the run is not finished.
+    """
+    if (state := RunFolder(folder).status()["state"]) != "done":
+        advice = "it resumes from its checkpoints; genrun rm deletes it whole"
+        raise Refused(f"{folder} is not finished ({state}): {advice}")
+    found = [*(folder / "checkpoints").rglob("*.ckpt"), *folder.glob("results.old-*")]
+    return sorted(part for part in found if part.parent.resolve().is_relative_to(folder.resolve()))

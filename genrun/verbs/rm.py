@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from genrun.errors import Failed, Refused
-from genrun.runs.find import at_work, find_run
+from genrun.runs.find import find_run
+from genrun.runs.summary import at_work
+from genrun.system.console import size_text
 from genrun.system.locks import hold
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 
@@ -47,10 +49,11 @@ def checked(folder: Path) -> Path:
     Raises:
         Refused: it is no run folder, it is a link, or a process is at work on it.
     """
+    folder = folder.absolute() if folder.name in ("", "..") else folder  # such as `.`
     if folder.is_symlink():
         raise Refused(f"{folder} is a link; give the path of the run folder itself")
-    if not (folder / "status.json").is_file() or not (folder / "checkpoints").is_dir():
-        raise Refused(f"{folder}: expected a run folder (with status.json and checkpoints), found none there")
+    if not (folder / "status.json").is_file() or not (folder / "config.yaml").is_file():
+        raise Refused(f"{folder}: expected a run folder (with status.json and config.yaml), found none there")
     if at_work(folder):
         raise Refused(f"{folder} is at work; stop it first")
     return folder
@@ -60,32 +63,33 @@ def delete(folders: Sequence[Path], parts_of: Callable[[Path], Sequence[Path]], 
     """Ask, and delete parts of runs.
 
     Args:
-        parts_of: a run folder → the files and folders in it to delete, or the folder itself.
+        parts_of: a run folder → the files and folders in it to delete, or the folder itself. It is asked again when the folder is locked,
+            because the run may have gone on while the question waited.
         what: the parts, for the question.
         sure: do not ask.
 
     Raises:
-        Refused: there is no terminal to ask on, or a run has begun to work.
+        Refused: there is no terminal to ask on, or a run is at work.
         Failed: the file system refused.
     """
-    parts = {folder: parts_of(folder) for folder in folders}
+    parts = [part for folder in folders for part in parts_of(folder)]
     for folder in folders:
-        print(f"{size(parts[folder]):>8}  {folder}")
-    total = size([part for folder in folders for part in parts[folder]])
-    if not any(parts.values()):
+        print(f"{size(parts_of(folder)):>8}  {folder}")
+    if not parts:
         print("there is nothing to delete")
         return 0
-    if not sure and not agreed(f"delete {what}, {total}? [y/N] "):
+    if not sure and not agreed(f"delete {what}, {size(parts)}? [y/N] "):
         print("nothing was deleted")
         return 0
+    freed = size(parts)
     for folder in folders:
         with hold(folder, "delete it when it has ended"):
             try:
-                for part in parts[folder]:
+                for part in parts_of(folder):
                     remove(part)
             except OSError as error:
                 raise Failed(f"{error.filename or folder}: {error.strerror}; the rest was left") from error
-    print(f"freed {total}")
+    print(f"freed {freed}")
     return 0
 
 
@@ -101,14 +105,9 @@ def remove(part: Path) -> None:
 
 
 def size(parts: Sequence[Path]) -> str:
-    """Format the size of files and folders together: `12 MB`. Links count as nothing."""
+    """Format the size of files and folders together. Links count as nothing."""
     files = [file for part in parts for file in (part.rglob("*") if part.is_dir() else [part])]
-    total = float(sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink()))
-    for unit in ("B", "kB", "MB", "GB"):
-        if total < 999.5 or unit == "GB":
-            break
-        total /= 1000
-    return f"{total:.3g} {unit}"
+    return size_text(sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink()))
 
 
 def agreed(question: str) -> bool:

@@ -212,7 +212,7 @@ def sorting_judge(run: OpenRun, console: Console, *, trust: bool) -> Judge:
 
     from genrun.config.compose import compose
     from genrun.config.trust import TRUSTED_CLASSIFIER, check_trusted
-    from genrun.verbs.evaluate import config_to_judge_by, judge_of
+    from genrun.verbs.judges import config_to_judge_by, judge_of
 
     here = compose(["evaluation=quick", "evaluation.epoch_samples=0"])
     if (recipe := OmegaConf.select(run.config, "evaluation.classifier")) is not None:

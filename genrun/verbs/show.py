@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import sys
+from pathlib import Path
 
 from genrun.report.tables import show as show_table
-from genrun.runs.find import RunSummary, find_run, read_summary
-from genrun.system.console import say, screen
-from genrun.system.files import read_regular
+from genrun.runs.find import find_run
+from genrun.runs.summary import RunSummary, read_summary
+from genrun.stages.keys import older_table
+from genrun.system.console import print_json, say, screen
+from genrun.system.files import PNG, read_inside
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
 from genrun.verbs.list import described
 
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"expected one run, got {len(words)}")
     run = read_summary(find_run(words[0] if words else "last", outputs))
     if asked.json:
-        print(json.dumps(described(run), indent=2, ensure_ascii=False))
+        print_json(described(run))
     else:
         show(run)
     return 0
@@ -37,33 +39,29 @@ def main(arguments: list[str]) -> int:
 def show(run: RunSummary) -> None:
     """Print the state, the command, the table and the grid of a run."""
     console = screen()
-    say(console, f"{run.model} on {run.data}, {run.name}: {state_line(run)}")
+    say(console, f"{run.model} on {run.data}, {run.name}: {run.state_text}")
     say(console, " ".join(["genrun", *run.overrides]))
-    grid = run.folder.samples / "final.png"
     if run.rows:
         show_table(run.folder, console)
+        if notice := older_table(run.folder):
+            say(console, notice)
     else:
         say(console, f"run folder  {run.folder.path}")
-    show_picture(grid)
+    show_picture(run.folder.samples / "final.png", run.folder.path)
 
 
-def state_line(run: RunSummary) -> str:
-    """Describe how far a run is, and why it stopped."""
-    epoch = f", epoch {run.status['epoch']}" if "epoch" in run.status else ""
-    error = f": {run.status['error']}" if run.state in ("failed", "interrupted") and run.status.get("error") else ""
-    return f"{run.state}{epoch}{error}"
-
-
-def show_picture(file: os.PathLike) -> None:
-    """Show a PNG in a terminal that can, by the protocol of iTerm2 or of kitty; elsewhere nothing is shown."""
+def show_picture(file: Path, folder: Path) -> None:
+    """Show a PNG of a folder in a terminal that can, by the protocol of iTerm2 or of kitty; elsewhere nothing is shown."""
     program = os.environ.get("TERM_PROGRAM", "")
     iterm = program in ("iTerm.app", "WezTerm")
     kitty = "KITTY_WINDOW_ID" in os.environ or program == "ghostty"
     if not sys.stdout.isatty() or not (iterm or kitty):
         return
     try:
-        png = read_regular(file, LARGEST_PICTURE)
+        png = read_inside(file, folder, LARGEST_PICTURE)
     except OSError:
+        return
+    if not png.startswith(PNG):
         return
     text = base64.standard_b64encode(png).decode()
     if iterm:

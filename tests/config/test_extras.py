@@ -9,6 +9,7 @@ from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from genrun.config import extras
 from genrun.config.build import find_target
@@ -27,6 +28,7 @@ MODULES = {  # module that is missing → the extra that brings it
     "submitit": "submitit",
     "ray": "ray",
     "optuna.samplers": "optuna",
+    "pandas": "notebook",
 }
 
 
@@ -103,7 +105,7 @@ def test_a_logger_names_the_extra_of_what_is_missing_and_not_its_own_key(name, t
 
     monkeypatch.setattr("genrun.training.trainer.build", build)
     with pytest.raises(Refused, match=rf"^logger={name} {expected}"):
-        make_loggers(SimpleNamespace(logger={name: None}), RunFolder(tmp_path))
+        make_loggers(SimpleNamespace(logger={name: None}), RunFolder(tmp_path), Console(quiet=True))
 
 
 def test_a_class_that_is_missing_for_another_reason_names_no_extra():

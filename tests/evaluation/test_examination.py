@@ -7,11 +7,18 @@ from rich.console import Console
 
 from genrun.config.compose import compose
 from genrun.errors import Refused
-from genrun.evaluation.examination import REAL, Seen, examined, failures, loses_variety
+from genrun.evaluation.examination import (
+    REAL,
+    Seen,
+    criteria_lines,
+    examination_lines,
+    examined,
+    failures,
+    loses_variety,
+)
 from genrun.evaluation.metrics.neighbours import Manifold
 from genrun.parts import build_data, build_judge
-from genrun.verbs.evaluate import criteria_lines, examination_lines
-from genrun.verbs.evaluate import make_judge as judge_of_data
+from genrun.verbs.judges import make_judge as judge_of_data
 
 RISES, ORDER = "every ladder rises", "all that is plain is worse than all that is invisible"
 INVISIBLE, PLAIN = "invisible: at most 2 × the floor", "plain: at least 10 × the floor"

@@ -12,7 +12,7 @@ from helpers.judge import by_name, make_judge, options, some_samples
 from rich.console import Console
 
 from genrun.config.compose import compose
-from genrun.verbs.evaluate import make_judge as judge_of_data
+from genrun.verbs.judges import make_judge as judge_of_data
 
 
 def test_every_figure_carries_count_protocol_seed_and_floor(shapes, tmp_path, monkeypatch, capsys):

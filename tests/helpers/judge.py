@@ -11,7 +11,7 @@ from rich.console import Console
 from genrun.config.compose import compose
 from genrun.evaluation.judge import Judge
 from genrun.evaluation.rows.row import Row
-from genrun.verbs.evaluate import make_judge as judge_of_data
+from genrun.verbs.judges import make_judge as judge_of_data
 
 
 def options(folder: Path, *overrides: str) -> list[str]:

@@ -48,7 +48,8 @@ def some_run(
     """Make a finished run of a name from one of tests/old_runs: small files only.
 
     Args:
-        values: metric → value of rows that results.json has besides its own. `frechet`, `coverage` and `authenticity` stand for the names.
+        values: metric → value of rows that results.json has besides its own. `frechet`, `coverage`, `authenticity`, and `earlier_frechet`
+            and `earlier_coverage` of a table before the observer, stand for the names.
     """
     run = unpack(outputs, "autoencoder")
     path = outputs / f"{model}-{data}" / name
@@ -72,8 +73,16 @@ METRICS = {
     "frechet": "Fréchet distance (observer)",
     "coverage": "coverage (observer)",
     "authenticity": "authenticity",
+    "earlier_frechet": "Fréchet distance (classifier)",
+    "earlier_coverage": "coverage (classifier)",
 }
-BEST = {"frechet": "low", "coverage": "high", "authenticity": "real"}
+BEST = {
+    "frechet": "low",
+    "coverage": "high",
+    "authenticity": "real",
+    "earlier_frechet": "low",
+    "earlier_coverage": "high",
+}
 
 
 def started(folder: RunFolder, when: str) -> RunFolder:

@@ -262,3 +262,24 @@ def test_codes_that_are_not_finite_are_refused():
     codes[3, 1] = math.nan
     with pytest.raises(ValueError, match="codes must be finite"):
         fitted(codes, labels)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diagonal"])
+def test_codes_from_given_noise_have_the_distribution_of_samples(covariance):
+    prior = ClassMixture(2, 3, components=4, covariance=covariance, covariance_scale=0.5)
+    prior.weights[0] = torch.tensor([0.5, 0.25, 0.25, 0])  # a class with fewer components
+    prior.means.normal_(generator=torch.Generator().manual_seed(0)).mul_(10)
+    prior.factors *= 0.01
+    n, generator = 4000, torch.Generator().manual_seed(1)
+    labels = torch.arange(n) % 2
+    uniform = (torch.arange(n) // 2) * (2 / n)  # evenly over [0, 1), for each class
+    codes = prior.from_noise(torch.randn(n, 3, generator=generator), labels, uniform)
+    for label in (0, 1):
+        nearest = torch.cdist(codes[labels == label], prior.means[label]).argmin(1)
+        shares = nearest.bincount(minlength=4) / (n / 2)
+        torch.testing.assert_close(shares, prior.weights[label], atol=1e-3, rtol=0)
+        spread = (codes[labels == label] - prior.means[label, nearest]).std()
+        assert spread.item() == pytest.approx(0.01 * 0.5**0.5, rel=0.05)
+    almost_one = torch.full((1,), 1 - 2**-24)
+    last = prior.from_noise(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long), almost_one)
+    torch.testing.assert_close(last[0], prior.means[0, 2])  # not the component without weight

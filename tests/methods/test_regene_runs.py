@@ -125,7 +125,7 @@ def test_what_a_run_draws_passes_its_checks(tmp_path):
     logits = method.classify(images.permute(0, 3, 1, 2).float() / 255)
     sure = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
     assert (sure >= method.thresholds[labels] - 0.02).all()  # the samples were rounded to 8 bits
-    tables = open_run(folder.path).results()["tables"]
+    tables = open_run(folder.path).folder.results()["tables"]
     checked = [line for line in tables["combinations"] if line.get("checked")]
     assert len(checked) == 6 and all(line["tries a generation"] >= 1 for line in checked)
     assert {len(line["tries by class"]) for line in checked} == {10} and len(tables["blends"]) == 11

@@ -8,7 +8,7 @@ import json
 import statistics
 
 import pytest
-from helpers.runs import change_config, change_json, some_run
+from helpers.runs import change_config, change_json, some_run, started
 from PIL import Image
 from rich.console import Console
 
@@ -16,7 +16,7 @@ from genrun.errors import Refused
 from genrun.figures.tradeoff import pareto, tradeoff
 from genrun.report.board import FORMATS, Board, harmless, latex, line_labels
 from genrun.report.leaderboard import Metric, best_lines, cautions, floor_metrics, leaderboard, ranked
-from genrun.runs.find import read_summary
+from genrun.runs.summary import read_summary
 
 FRECHET = "Fréchet distance (observer)"
 
@@ -39,7 +39,7 @@ def test_runs_that_differ_in_their_seed_are_one_line(runs):
         vae.metrics[FRECHET] == Metric(3.0, statistics.stdev([2.0, 4.0]), 2) and gan.metrics[FRECHET].deviation is None
     )
     assert vae.record()["seeds"] == [0, 1] and len(vae.record()["runs"]) == 2
-    assert str(vae.metrics[FRECHET]) == "3 ± 1.4" and str(vae.metrics["parameters"]) == "2,276"
+    assert str(vae.metrics[FRECHET]) == "3.0 ± 1.4" and str(vae.metrics["parameters"]) == "2,276"
     assert gan.metrics["images/s"].mean == pytest.approx(1600 / 0.09)
     assert "validation score" not in vae.metrics  # they are judged
     assert leaderboard([runs[0], runs[0]])[0].metrics[FRECHET] == Metric(2.0, None, 1)  # twice is once
@@ -62,6 +62,21 @@ def test_lines_by_an_option_or_for_each_run(runs):
         leaderboard(runs, by=["sead"])
 
 
+def test_values_on_different_data_have_no_common_mean(runs, tmp_path):
+    other = read_summary(some_run(tmp_path, "m0", model="vae", data="mnist", frechet=9.0).path)
+    lines = leaderboard([*runs, other], by=["model"])
+    assert [line.settings for line in lines if line.settings["model"] == "vae"] == [
+        {"model": "vae", "data": "digits"},
+        {"model": "vae", "data": "mnist"},
+    ]
+
+
+def test_of_runs_with_the_same_id_the_newest_counts(runs, tmp_path):
+    older = started(some_run(tmp_path, "v0", model="vae", frechet=99.0), "2000-01-01T00:00:00+00:00")
+    (line,) = leaderboard([runs[0], read_summary(older.path)])
+    assert line.metrics[FRECHET] == Metric(2.0, None, 1)
+
+
 def test_an_unjudged_run_has_its_score(tmp_path):
     run = some_run(tmp_path, "a")
     (line,) = leaderboard([read_summary(run.path)])
@@ -77,7 +92,7 @@ def test_the_best_of_a_column(runs):
     def best(metric):
         return [line.settings["model"] for line in best_lines(lines, metric, floors.get(metric))]
 
-    assert best(FRECHET) == ["vae"] and best("coverage (observer)") == ["gan", "vae"]  # equal means
+    assert best(FRECHET) == ["vae"] and best("coverage (observer)") == []  # equal means
     assert best("authenticity") == ["gan"]  # nearest to real images
     assert best("parameters") == [] and best_lines(lines[:1], FRECHET, None) == []
     assert [line.settings["model"] for line in ranked(lines, FRECHET, floors)] == ["vae", "gan"]
@@ -92,10 +107,10 @@ def test_every_form_has_the_same_values(runs, tmp_path):
         line.split() for line in console.file.getvalue().splitlines() if line[:1].strip()
     ]  # headings may be folded
     assert shown[0][:4] == ["model", "runs", "Fréchet", "coverage"] and shown[1][:3] == ["real", "images", "0.5"]
-    assert shown[2][:5] == ["vae", "2", "3", "±", "1.4*"] and shown[3][:3] == ["gan", "1", "5"]
+    assert shown[2][:5] == ["vae", "2", "3.0", "±", "1.4*"] and shown[3][:3] == ["gan", "1", "5"]
     made = {ending: board.as_text(ending, "A & B") for ending in FORMATS}
-    assert "| vae | 2 | **3 ± 1.4** |" in made[".md"]
-    assert r"vae & 2 & \textbf{3 $\pm$ 1.4} &" in made[".tex"] and made[".tex"].startswith(
+    assert "| vae | 2 | **3.0 ± 1.4** |" in made[".md"]
+    assert r"vae & 2 & \textbf{3.0 $\pm$ 1.4} &" in made[".tex"] and made[".tex"].startswith(
         "% A & B\n\\begin{tabular}{lrrr"
     )
     vae, gan = csv.DictReader(io.StringIO(made[".csv"]))
@@ -115,10 +130,10 @@ def test_each_data_set_has_its_own_real_images_and_its_own_best(runs, tmp_path):
         ["real images", "mnist"],
     ]
     assert [row for row in rows if row[-1].endswith("*")] == [
-        ["vae", "digits", "2", "3 ± 1.4*"]
+        ["vae", "digits", "2", "3.0 ± 1.4*"]
     ]  # one line of mnist is no contest
-    by_seed = Board(leaderboard([runs[1], read_summary(other.path)], by=["seed"]), ["Fréchet"]).texts("{}")[1]
-    assert [row[0] for row in by_seed][:2] == ["real images, mnist", "real images, digits"]
+    alone = Board(leaderboard([runs[0], read_summary(other.path)]), ["Fréchet"]).texts("{}")[1]
+    assert [row[0] for row in alone] == ["real images, digits", "real images, mnist", "digits", "mnist"]
 
 
 def test_columns_are_headings_or_names(runs):
@@ -168,6 +183,27 @@ def test_what_makes_lines_hard_to_compare_is_said(runs, tmp_path):
     change_json(again, "results.json", lambda results: results.update(features={"classifier": "another"}))
     said = cautions([*runs, read_summary(other.path), read_summary(again.path)])
     assert "different data (digits, mnist)" in said[0] and "different networks" in said[1]
+
+
+def test_tables_of_an_earlier_judge_are_not_mixed_with_new_ones(runs, tmp_path):
+    older = [
+        read_summary(some_run(tmp_path, name, model=name, earlier_frechet=value, earlier_coverage=0.8).path)
+        for name, value in (("rbm", 0.1), ("nota", 0.2))
+    ]
+    columns = {
+        "Fréchet (classifier)": "Fréchet distance (classifier)",
+        "coverage (classifier)": "coverage (classifier)",
+    }
+    assert cautions(older) == [] and columns.items() <= Board(leaderboard(older)).columns.items()
+    board = Board(leaderboard([*runs, *older]))
+    assert {"Fréchet": FRECHET, **columns}.items() <= board.columns.items()
+    headings, rows = board.texts("{}*")
+    new, old = headings.index("Fréchet"), headings.index("Fréchet (classifier)")
+    cells = {row[0]: (row[new], row[old]) for row in rows}
+    assert cells["vae"] == ("3.0 ± 1.4*", "–") and cells["rbm"] == ("–", "0.1*") and cells["nota"] == ("–", "0.2")
+    (said,) = cautions([*runs, *older])
+    assert said.startswith("2 of these 5 runs were judged by an earlier version") and "genrun evaluate " in said
+    assert "validation score" not in leaderboard(older)[0].metrics  # they are judged
 
 
 def test_the_plot_joins_what_nothing_beats():

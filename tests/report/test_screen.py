@@ -68,6 +68,32 @@ def test_results_fit_every_width(width):
     assert under == (width < 100)  # notes stand at the side where there is room
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_groups_have_headings_and_their_lines_are_indented(width):
+    lines = [*RESULTS, ["another name", "1", "2", ""]]
+    shown = printed(
+        ScreenTable(None, ["metric", "value", "real", ""], lines, heads={0: "first", 3: "second group"}), width
+    )
+    assert max(map(len, shown)) <= width
+    outside = [line for line in shown if line and not line.startswith("  ")]
+    assert set(outside) == {"first", "second group"} and shown[shown.index("second group") - 1] == ""
+    at = [next(k for k, line in enumerate(shown) if word in line) for word in ("kernel", "second", "peak", "another")]
+    assert at == sorted(at)
+    assert all(value in "\n".join(shown) for line in lines for value in line[1:3])
+
+
+def test_a_note_stands_once_below_several_lines_of_a_group_that_have_it():
+    lines = [[name, "1", "n" * 30] for name in "abcd"]
+
+    def firsts(heads: dict[int, str], width: int) -> str:
+        shown = printed(ScreenTable(None, ["x", "y", ""], lines, heads=heads), width)[1:]
+        return re.sub("n+", "n", "".join(line.split()[0][:1] for line in shown if line))
+
+    assert firsts({0: "e"}, 26) == "eabcdn"
+    assert firsts({0: "e", 2: "f"}, 26) == "eabnfcdn"  # but not for another group
+    assert firsts({}, 24) == "anbncndn"  # and not in a table without groups
+
+
 def test_many_columns_are_shown_below_each_other_with_the_names_again():
     shown = check(OF_GROUPS, GROUPS, 80, keys=2)
     heads = [line for line in shown if line.startswith("model")]

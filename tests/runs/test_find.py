@@ -13,8 +13,9 @@ from helpers.runs import change_json, some_run, started
 from omegaconf import OmegaConf
 
 from genrun.errors import Refused
-from genrun.runs.find import at_work, find_run, find_runs, last_score, matching, read_summary, runs_below
+from genrun.runs.find import find_run, find_runs, matching
 from genrun.runs.records import read_config, read_plain_config
+from genrun.runs.summary import at_work, last_score, read_summary, runs_below
 from genrun.verbs.arguments import outputs_folder
 
 
@@ -123,6 +124,36 @@ def test_many_runs_are_named_by_folders_patterns_ids_and_conditions(outputs):
     assert names("model=vae", "seed=1") == (["ca69aaaa"], 1)
     with pytest.raises(Refused, match="expected a run folder, or a folder with runs"):
         names(str(outputs / "vae-digits" / "ca69aaaa" / "samples"))
+
+
+def test_a_run_that_was_moved_aside_is_not_found_by_a_pattern_but_by_its_path(outputs):
+    runs, _ = find_runs([f"{outputs}/vae-digits/ca69*"], outputs)
+    assert sorted(run.name for run in runs) == ["ca69aaaa", "ca69bbbb"]
+    ((run,), _) = find_runs([f"{outputs}/vae-digits/ca69.old-1"], outputs)
+    assert run.name == "ca69.old-1"
+
+
+def test_no_number_is_no_best_run(tmp_path):
+    some_run(tmp_path, "a", frechet=float("nan"))
+    some_run(tmp_path, "b", frechet=2.0)
+    change_json(some_run(tmp_path, "c", frechet=1.0), "status.json", lambda status: status.update(state="failed"))
+    assert find_run("best", tmp_path).name == "b"
+    assert read_summary(find_run("a", tmp_path)).value("Fréchet distance (observer)") is None
+
+
+def test_runs_of_an_earlier_judge_have_a_best_one_but_not_among_others(tmp_path):
+    some_run(tmp_path, "a", earlier_frechet=0.5)
+    some_run(tmp_path, "b", earlier_frechet=0.3)
+    assert find_run("best", tmp_path).name == "b"
+    some_run(tmp_path, "c", frechet=0.1, seed=1)
+    assert find_run("best:seed=0", tmp_path).name == "b" and find_run("best:seed=1", tmp_path).name == "c"
+    with pytest.raises(
+        Refused, match=r"2 of 3 runs were judged by an earlier version.*again, such as: genrun evaluate "
+    ):
+        find_run("best", tmp_path)
+    some_run(tmp_path, "d", earlier_frechet=0.1, data="mnist")
+    with pytest.raises(Refused, match="different data"):
+        find_run("best", tmp_path)
 
 
 def test_a_run_at_work_is_one_whose_folder_is_locked(tmp_path):

@@ -19,7 +19,7 @@ def test_a_run_opens_in_a_notebook_and_builds_no_foreign_class(finished, here):
     opened = package.open_run(finished)
     assert [row["epoch"] for row in opened.metrics()] == [1, 2] and opened.facts.image_shape == (1, 8, 8)
     assert opened.samples()[0].shape == (30, 8, 8, 1) and opened.samples()[1].tolist() == list(range(10)) * 3
-    assert opened.results()["rows"][-1]["value"] == sum(weight.numel() for weight in opened.method().parameters())
+    assert opened.results()["parameters"] == sum(weight.numel() for weight in opened.method().parameters())
     for target in (
         "torch.nn.modules.torch.hub.load",
         "genrun.methods.csgm.torch.hub.load",

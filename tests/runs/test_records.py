@@ -46,7 +46,7 @@ def run(whole, tmp_path) -> RunFolder:
 READERS = {
     "config.yaml": lambda folder: open_run(folder.path),
     "status.json": lambda folder: open_run(folder.path),
-    "results.json": lambda folder: open_run(folder.path).results(),
+    "results.json": lambda folder: open_run(folder.path).folder.results(),
     "metrics.csv": lambda folder: open_run(folder.path).metrics(),
 }
 

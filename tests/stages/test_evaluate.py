@@ -11,9 +11,11 @@ from PIL import Image
 from rich.console import Console
 
 from genrun.config.compose import compose
+from genrun.report.groups import METHOD, group_of
+from genrun.report.verdict import verdict
 from genrun.runs.open import open_run
 from genrun.stages.evaluate import evaluate
-from genrun.verbs.evaluate import config_to_judge_by, judge_of
+from genrun.verbs.judges import config_to_judge_by, judge_of
 
 
 def test_without_held_out_images_there_is_a_table_and_a_look_but_no_distance_to_them(tiny):
@@ -40,11 +42,18 @@ def test_a_runs_table_holds_quality_memorisation_reconstruction_and_cost(run_fol
     ):
         assert name in names
     assert results["evaluation"]["kernel_size"] == 1000
-    assert "| Fréchet distance (random) ↓ |" in (run_folder.path / "results.md").read_text()
     (headline,) = (row for row in results["rows"] if row["name"] == "Fréchet distance (observer)")
     assert headline["note"].startswith("as far as real images blurred by ")
     with Image.open(run_folder.figures / "best_and_worst.png") as grid:
         assert grid.width > grid.height  # two rows of eight of the best, and two of the worst
+    assert {row["name"] for row in results["rows"] if group_of(row["name"]) == METHOD} == {
+        "d on stored codes",
+        "d on fresh codes",
+    }
+    text = (run_folder.path / "results.md").read_text()
+    assert "| Fréchet distance (random) ↓ |" in text and "| **memorisation** |" in text
+    assert verdict(results).startswith("nothing like real digits") and f"\n\n{verdict(results)}\n\n| metric |" in text
+    assert text.count("\nnot measured: ") == 1 and "\nnot measured: Fréchet distance (Inception): " in text
 
 
 class Classifying(Averages):

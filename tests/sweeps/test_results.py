@@ -25,7 +25,7 @@ def test_seeds_are_grouped_by_what_else_was_asked(tmp_path):
     found = vae["metrics"]["Fréchet distance (observer)"]
     assert vae["seeds"] == [0, 1] and found == {"mean": 1.5, "deviation": pytest.approx(0.5**0.5), "runs": 2}
     assert gan["metrics"]["Fréchet distance (observer)"]["deviation"] is None
-    assert "| vae | 2 | **1.5 ± 0.71** |" in (tmp_path / "results.md").read_text()
+    assert "| vae | 2 | **1.50 ± 0.71** |" in (tmp_path / "results.md").read_text()
     with open(tmp_path / "results.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["model"] for row in rows] == ["gan", "vae"] and float(rows[1]["Fréchet distance (observer)"]) == 1.5

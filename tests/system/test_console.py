@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 
 from rich.progress import Progress
 from rich.table import Table
 
 from genrun.report.tables import markdown, table
-from genrun.system.console import Screen, say
+from genrun.system.console import Screen, print_json, say
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\r\u202egnp"
 SHOWN = r"\x1b[31mred\x1b]0;t"
@@ -50,3 +51,11 @@ def test_the_console_s_own_colours_and_line_breaks_are_kept():
 
 def test_a_table_as_markdown_has_no_control_characters():
     assert "\x1b" not in markdown(HOSTILE, ["metric", "value"], [[HOSTILE, "1"]])
+
+
+def test_json_for_a_program_is_readable_and_harmless(capsys):
+    print_json({"a": "Fréchet"})
+    assert '"Fréchet"' in capsys.readouterr().out
+    print_json({"a": "\x9b31mFréchet\u202e"})
+    out = capsys.readouterr().out
+    assert out.isascii() and json.loads(out) == {"a": "\x9b31mFréchet\u202e"}

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from genrun.errors import Failed
 from genrun.system import files
-from genrun.system.files import open_to_append, read_regular, write_atomic
+from genrun.system.files import open_to_append, read_inside, read_regular, write_atomic
 
 
 def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
@@ -31,6 +31,25 @@ def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write_atomic(target, "after")
     assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
+
+
+def test_only_files_of_the_folder_are_read(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "samples").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (folder / "file").write_text("own")
+    file = folder / "samples" / "final.png"
+    for target in (tmp_path / "secret", "../../secret", "final.png", "nowhere"):
+        file.symlink_to(target)
+        with pytest.raises(OSError):
+            read_inside(file, folder, 100)
+        file.unlink()
+    file.symlink_to("../file")
+    assert read_inside(file, folder, 100) == b"own"
+    with pytest.raises(OSError, match="larger than 2 bytes"):
+        read_inside(file, folder, 2)
+    (tmp_path / "link").symlink_to(folder)
+    assert read_inside(tmp_path / "link" / "file", tmp_path / "link", 100) == b"own"
 
 
 # -------------------------------------------------------------------------------------------------------- broken writes

@@ -6,7 +6,7 @@ import pytest
 from conftest import genrun
 from helpers.runs import some_run
 
-from genrun.cli import VERBS
+from genrun.verbs import VERBS
 from genrun.verbs.completion import complete
 
 
@@ -30,19 +30,19 @@ def outputs(tmp_path, monkeypatch):
     ],
 )
 def test_words_of_a_verb(outputs, capsys, line, words):
-    assert complete(line, VERBS) is True
+    assert complete(line) is True
     assert capsys.readouterr().out.split() == words
 
 
 def test_every_verb_completes_its_flags(capsys):
     for verb in VERBS:
-        assert complete(f"genrun {verb} --", VERBS)
+        assert complete(f"genrun {verb} --")
         assert "--help" in capsys.readouterr().out.split(), verb
 
 
 def test_without_a_verb_hydra_adds_the_options_of_a_run(capsys):
-    assert complete("genrun sh", VERBS) is False and capsys.readouterr().out.split() == ["show"]
-    assert complete("genrun model=vae x", VERBS) is False and capsys.readouterr().out == ""
+    assert complete("genrun sh") is False and capsys.readouterr().out.split() == ["show"]
+    assert complete("genrun model=vae x") is False and capsys.readouterr().out == ""
 
 
 def test_the_shell_asks_through_the_command_line(outputs, monkeypatch, capsys):

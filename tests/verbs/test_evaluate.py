@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from conftest import SHORT, genrun
 from helpers.judge import options
-from rich.console import Console
 
-from genrun.errors import Refused
 from genrun.evaluation.judge import Judge
-from genrun.verbs.evaluate import compose_for_run
 
 
 def test_controls_are_refused_at_once_where_too_few_images_were_held_out(shapes, tmp_path, monkeypatch, capsys):
@@ -141,7 +138,7 @@ def test_evaluate_judges_a_finished_run_again_and_keeps_everything_else(run_fold
     }
     assert genrun("evaluate", str(run_folder.path), "evaluation=quick", *SHORT, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
-    assert "Fréchet distance (observer)" in shown and "C_T" not in shown
+    assert "Fréchet (observer)" in shown and "C_T" not in shown
     assert {path: path.read_bytes() for path in kept} == kept
     assert run_folder.status()["state"] == "done"
     assert json.loads((run_folder.path / "results.json").read_text())["evaluation"]["random"] is False
@@ -155,23 +152,6 @@ def test_evaluate_trains_on_mixed_sets_and_draws_them(run_folder, monkeypatch):
     assert [line["share"] for line in results["tables"]["mixed training"]] == [0, 1, 2]
     assert "mixed training, accuracy" in (run_folder.path / "results.md").read_text()
     assert "figures/mixed_training.png" in run_folder.status()["stages"]["evaluate"]["outputs"]
-
-
-def test_a_run_is_judged_with_the_options_that_its_model_sets(tmp_path, capsys):
-    console = Console()
-    (tmp_path / "overrides.yaml").write_text("- model=autoencoder\n- data=digits\n")
-    assert compose_for_run(tmp_path, [], None, console).evaluation.reconstructions == 10000
-    assert compose_for_run(tmp_path, ["evaluation.reconstructions=7"], None, console).evaluation.reconstructions == 7
-    assert not capsys.readouterr().out
-    (tmp_path / "overrides.yaml").write_text("- model=of_another_folder\n")
-    for words, used in (([], "evaluation=full"), (["evaluation=full", "seed=1"], "evaluation=full seed=1")):
-        assert compose_for_run(tmp_path, words, None, console).evaluation.reconstructions == 200
-        said = capsys.readouterr().out
-        assert said.count("\n") == 1 and said.endswith(f"; used instead: {used}\n")
-        assert "model=of_another_folder may set" in said and "no such choice" in said
-    with pytest.raises(Refused, match="evaluation=fast: no such choice"):
-        compose_for_run(tmp_path, ["evaluation=fast"], None, console)
-    assert not capsys.readouterr().out
 
 
 def test_a_run_that_cannot_be_judged_says_why(run_folder, tmp_path, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from helpers.runs import change_json, some_run, started
 from PIL import Image
 
 from genrun.errors import Refused
+from genrun.runs.folder import RunFolder
 from genrun.verbs import compare, prune, rm, show
 from genrun.verbs import list as list_
 
@@ -96,7 +98,7 @@ def test_show_tells_state_command_and_table(outputs, capsys):
     assert show.main(["v1"]) == 0
     out = capsys.readouterr().out
     assert "vae on digits, v1: done, epoch 2\ngenrun model=vae data=digits seed=1 run.name=v1\n" in out
-    assert "Fréchet distance" in out and f"run folder  {outputs.relative_to(outputs.parent)}/vae-digits/v1" in out
+    assert "Fréchet" in out and f"run folder  {outputs.relative_to(outputs.parent)}/vae-digits/v1" in out
     assert show.main([]) == 0 and "gan on digits, g0" in capsys.readouterr().out  # the latest
     assert show.main(["v0", "--json"]) == 0 and json.loads(capsys.readouterr().out)["id"] == "v0"
     with pytest.raises(Refused, match="expected one run, got 2"):
@@ -123,11 +125,14 @@ def test_a_terminal_that_can_shows_the_grid(tmp_path, monkeypatch, capsys, name,
     monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     Image.effect_noise((200, 200), 50).save(tmp_path / "a.png")
-    show.show_picture(tmp_path / "a.png")
+    show.show_picture(tmp_path / "a.png", tmp_path)
     out = capsys.readouterr().out
     assert out.startswith(begins) and bool(out) == bool(begins)
-    (tmp_path / "link.png").symlink_to(tmp_path)
-    show.show_picture(tmp_path / "link.png")  # no picture, no error
+    (tmp_path / "link.png").symlink_to("/etc/hostname")
+    (tmp_path / "text.png").write_text("a text")
+    for name in ("link.png", "text.png", "nowhere.png"):
+        show.show_picture(tmp_path / name, tmp_path)
+    assert capsys.readouterr().out == ""
 
 
 # ------------------------------------------------------------------------------------------------------------- compare
@@ -142,7 +147,7 @@ def test_compare_prints_or_writes_the_leaderboard(outputs, tmp_path, capsys):
         "vae",
         "gan",
     ]
-    assert "1.5 ± 0.71*" in said.out and "broken" in said.err
+    assert "1.50 ± 0.71*" in said.out and "broken" in said.err
     names = [f"{tmp_path}/b{ending}" for ending in (".md", ".csv", ".tex", ".json", ".png")]
     assert compare.main([word for name in names for word in ("--out", name)]) == 0
     assert capsys.readouterr().out.split() == names and Image.open(names[-1]).width > 400
@@ -220,6 +225,52 @@ def test_what_a_link_in_a_run_leads_to_stays(outputs, tmp_path):
     prune.main(["v0", "-y"])
     rm.main(["v0", "-y"])
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years" and not (outputs / "vae-digits/v0").exists()
+
+
+def test_linked_checkpoints_stay(outputs, tmp_path):
+    run = outputs / "vae-digits" / "v0"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "last.ckpt").write_text("mine")
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").symlink_to(tmp_path / "mine")
+    prune.main(["v0", "-y"])
+    rm.main(["v0", "-y"])
+    assert (tmp_path / "mine" / "last.ckpt").read_text() == "mine" and not run.exists()
+
+
+def test_a_run_that_goes_on_while_the_question_waits_keeps_its_checkpoints(outputs, monkeypatch):
+    run = outputs / "vae-digits" / "v0"
+    (run / "checkpoints" / "last.ckpt").write_text("needed")
+
+    def goes_on(question):
+        change_json(RunFolder(run), "status.json", lambda status: status.update(state="interrupted"))
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", goes_on)
+    with pytest.raises(Refused, match="is not finished"):
+        prune.main(["v0"])
+    assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+def test_rm_of_the_folder_one_stands_in(outputs, monkeypatch):
+    monkeypatch.chdir(outputs / "vae-digits" / "v0")
+    assert rm.main([".", "-y"]) == 0 and not (outputs / "vae-digits" / "v0").exists()
+
+
+def test_compare_overwrites_nothing(outputs, tmp_path):
+    (tmp_path / "notes.md").write_text("mine")
+    with pytest.raises(Refused, match=r"notes\.md exists already"):
+        compare.main(["--out", "notes.md"])
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+def test_an_unjudged_run_whose_scores_are_damaged_is_named(outputs, capsys):
+    damaged = some_run(outputs, "d0", model="gan")
+    (damaged.path / "metrics.csv").write_text("epoch,step\n1\n")
+    assert compare.main([]) == 0
+    said = capsys.readouterr()
+    assert "d0/metrics.csv" in said.err and "vae" in said.out
 
 
 def test_prune_deletes_checkpoints_and_earlier_tables_only(outputs, capsys):

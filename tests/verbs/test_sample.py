@@ -55,7 +55,7 @@ def test_a_second_command_numbers_its_file_and_a_named_one_is_kept(finished, her
     assert capsys.readouterr().out.split() == ["samples.png", "samples_2.png", "samples_3.png"]
     assert genrun("sample", str(finished), "--n", "1", "--out", "samples.png", monkeypatch=monkeypatch) == 2
     assert "--out samples.png exists already" in capsys.readouterr().err
-    assert genrun("sample", "nowhere", monkeypatch=monkeypatch) == 2
+    assert genrun("sample", "./nowhere", monkeypatch=monkeypatch) == 2
     assert "nowhere: expected a run folder" in capsys.readouterr().err
 
 

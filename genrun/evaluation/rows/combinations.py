@@ -18,7 +18,7 @@ from genrun.evaluation.rows.images import as_pixels, distance_of, reconstructed
 from genrun.evaluation.rows.recognition import SPLITS, logits_of, own_classes
 from genrun.evaluation.rows.row import Row
 from genrun.inference import balanced_labels, seeded
-from genrun.report.tables import number
+from genrun.report.tables import number, with_deviation
 from genrun.system.console import with_progress
 from genrun.types import Classifies, Combines, Reconstructs
 
@@ -274,7 +274,6 @@ def combination_lines(lines: list[dict[str, Any]]) -> tuple[list[str], list[list
         note = line.get("note", "") or ("" if line.get("checked", True) else "the first combination, unchecked")
         values = []
         for metric in METRICS:
-            deviation = line.get(f"{metric}, deviation")
-            values.append(number(line.get(metric)) + ("" if deviation is None else f" ± {deviation:.2g}"))
+            values.append(with_deviation(line.get(metric), line.get(f"{metric}, deviation")))
         made.append([*named, *[""] * (3 - len(named)), *values, note])
     return headings, made

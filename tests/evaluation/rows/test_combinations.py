@@ -114,7 +114,7 @@ def test_a_methods_own_classifier_judges_real_images_reconstructions_and_draws(j
     assert set(named) == {f"combinations of 2, averaged{checked}: {OWN}" for checked in ("", ", unchecked")}
     assert all(row.value == 2 / 3 and row.floor == lines[0][OWN] for row in named.values())
     headings, text = combination_lines(lines)
-    assert headings[4] == OWN and text[2][4] == "0.6667 ± 0"
+    assert headings[4] == OWN and text[2][4] == "0.667 ± 0"
 
 
 @pytest.mark.parametrize("missing", [["latent_tries"], ["latent_tries", "tries"]])
