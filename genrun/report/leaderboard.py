@@ -11,7 +11,7 @@ from typing import Any
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
 from genrun.report.tables import with_deviation
-from genrun.runs.find import DISTANCE, EARLIER_DISTANCE, of_earlier_judge
+from genrun.runs.find import DISTANCE, EARLIER_DISTANCE, has_number, of_earlier_judge
 from genrun.runs.summary import RunSummary
 
 JUDGED = {  # heading → metric: quality, then memorisation
@@ -228,13 +228,15 @@ def cautions(runs: Sequence[RunSummary]) -> list[str]:
         found.append(f"these runs have different data ({', '.join(data)}): their distances cannot be compared")
     judged = [run for run in runs if is_judged(run)]
     earlier = [run for run in judged if of_earlier_judge(run)]
-    if 0 < len(earlier) < len(judged):
+    if earlier and any(has_number(run, DISTANCE) for run in judged):
         found.append(
             f"{len(earlier)} of these {len(judged)} runs were judged by an earlier version, whose distances have columns of their own and "
             f"cannot be compared with new ones; judge them again, such as: genrun evaluate {earlier[0].folder.path}"
         )
-    judges = {(run.data, run in earlier, json.dumps(run.results.get("features"), sort_keys=True)) for run in judged}
-    if len(judges) > len({(run.data, run in earlier) for run in judged}):
+    judges = {
+        (run.data, of_earlier_judge(run), json.dumps(run.results.get("features"), sort_keys=True)) for run in judged
+    }
+    if len(judges) > len({known[:2] for known in judges}):
         found.append(
             "these runs were judged by different networks; `genrun evaluate RUN …` judges them by the same ones"
         )
