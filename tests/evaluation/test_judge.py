@@ -30,7 +30,7 @@ def test_every_figure_carries_count_protocol_seed_and_floor(shapes, tmp_path, mo
         assert row.get("protocol") or row["note"], row
         assert np.isfinite([row["value"], row["floor"], row.get("spread", 0)]).all()
     shown = capsys.readouterr().out
-    assert "Fréchet distance (random)" in shown and "400 against 700 test images" in shown
+    assert "Fréchet (random)" in shown and "400 against 700 test images" in shown
     assert "needs more than 2048 samples, got 400" in " ".join(shown.split())
 
 
@@ -52,7 +52,8 @@ def test_inception_is_named_where_its_weights_are_missing_and_used_where_they_ar
             return images.flatten(1) @ self.weight
 
     monkeypatch.setattr("genrun.evaluation.judge.Inception", Stand)
-    monkeypatch.setattr("genrun.evaluation.judge.find_weights", lambda *_, **__: tmp_path)
+    monkeypatch.setattr("genrun.evaluation.spaces.Inception", Stand)
+    monkeypatch.setattr("genrun.evaluation.spaces.find_weights", lambda *_, **__: tmp_path)
     rows = by_name(make_judge(shapes).by_inception(images))
     assert {"Fréchet distance (Inception)", "recall (Inception)"} <= rows.keys()
     assert 0 < rows["Fréchet distance (Inception)"].value < 1

@@ -22,7 +22,8 @@ from genrun.verbs.judges import make_judge
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     words = ["data=digits", "data.validation=400", "evaluation.classifier.steps=150", "evaluation.train_on_generated=0"]
-    return make_judge(compose([*words, "evaluation.kernel_draws=3"]), Console(quiet=True))
+    small = ["evaluation.observer.steps=300", "evaluation.observer.network.width=12", "evaluation.kernel_draws=3"]
+    return make_judge(compose([*words, *small]), Console(quiet=True))
 
 
 def controls(judge: Judge) -> dict[str, tuple[Tensor, Tensor | None, str]]:
