@@ -30,7 +30,7 @@ def test_every_figure_carries_count_protocol_seed_and_floor(shapes, tmp_path, mo
         assert row.get("protocol") or row["note"], row
         assert np.isfinite([row["value"], row["floor"], row.get("spread", 0)]).all()
     shown = capsys.readouterr().out
-    assert "Fréchet distance (random)" in shown and "400 against 700 test images" in shown
+    assert "Fréchet (random)" in shown and "400 against 700 test images" in shown
     assert "needs more than 2048 samples, got 400" in " ".join(shown.split())
 
 
