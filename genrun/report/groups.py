@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 METHOD = "method"  # the group of metrics that are not listed below, such as those of a method's `diagnose`
+JUDGE = "the judge itself"  # metrics that say nothing of the samples
 GROUPS = {  # group → its metrics, without the feature space and what else follows in brackets, after a comma or a colon
     "fidelity": (
         "label accuracy",
@@ -21,7 +22,6 @@ GROUPS = {  # group → its metrics, without the feature space and what else fol
         "sliced Wasserstein distance",
         "inception score",
         "train on real, test on generated",
-        "reference classifier",
     ),
     "diversity": (
         "variety within a class",
@@ -37,6 +37,7 @@ GROUPS = {  # group → its metrics, without the feature space and what else fol
     "codes": ("linear probe of codes", "code sparsity", "class separation", "own classifier"),
     "combinations of codes": ("combinations of codes", "combinations of 2", "combinations of 3", "combinations of 5"),
     "fitted particles": ("fitted particles",),
+    JUDGE: ("reference classifier",),
     "cost": ("training, s", "sampling, s", "peak memory", "parameters"),
 }
 ENDS = (" (", ", ", ": ")  # what may follow the name of a metric

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +18,7 @@ from genrun.runs.summary import RunSummary
 JUDGED = {  # heading → metric: quality, then memorisation
     "label accuracy": "label accuracy",
     "Fréchet": "Fréchet distance (classifier)",
-    "random": "Fréchet distance (random)",
+    "Fréchet (random)": "Fréchet distance (random)",
     "coverage": "coverage (classifier)",
     "authenticity": "authenticity",
     "C_T": "copying statistic C_T",
@@ -77,13 +79,17 @@ class Line:
 
 
 def comparable(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
-    """Return the finished runs that have a table, and a line for each other run, which says why it is left out."""
+    """Return the finished runs that have a table, the newest of each id, and a line for each other run, which says why."""
     done, left_out = [], []
-    for run in runs:
+    seen: dict[str, RunSummary] = {}
+    for run in sorted(runs, key=lambda run: run.started, reverse=True):
         try:
-            if run.state == "done" and run.rows:
+            if run.id in seen:
+                left_out.append(f"{run.folder.path} (the same run as {seen[run.id].folder.path})")
+            elif run.state == "done" and run.rows:
                 if not is_judged(run):
                     run.folder.metrics()  # its score stands there; it may be damaged
+                seen[run.id] = run
                 done.append(run)
             else:
                 reason = "it has no table of metrics" if run.state == "done" else run.state
@@ -154,13 +160,17 @@ def training_rate(run: RunSummary) -> float | None:
 
 
 def floor_metrics(runs: Sequence[RunSummary]) -> dict[str, float]:
-    """Return what real images get, where all runs have the same value of it."""
-    floors: dict[str, set[float]] = {}
+    """Return what real images get, where all runs have the same value of it but for rounding."""
+    floors: dict[str, list[float]] = {}
     for run in runs:
         for name, row in run.rows.items():
             if "floor" in row:
-                floors.setdefault(name, set()).add(row["floor"])
-    return {name: values.pop() for name, values in floors.items() if len(values) == 1}
+                floors.setdefault(name, []).append(row["floor"])
+    return {
+        name: values[0]
+        for name, values in floors.items()
+        if all(math.isclose(value, values[0], rel_tol=1e-6, abs_tol=1e-9) for value in values)
+    }
 
 
 def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str, str]:
@@ -174,11 +184,19 @@ def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str
     """
     there = dict.fromkeys(name for line in lines for name in line.metrics)
     usual = {heading: name for heading, name in (JUDGED | UNJUDGED | COST).items() if name in there}
+    known = {plain_letters(name): name for name in [*there, *usual]}
+    found = {}
     for name in asked:
-        if usual.get(name, name) not in there:
-            listed = ", ".join([*usual, *(name for name in there if name not in usual.values())])
+        if (meant := known.get(plain_letters(name))) is None:
+            listed = ", ".join(f"'{one}'" for one in [*usual, *(one for one in there if one not in usual.values())])
             raise Refused(f"{name}: no run has this metric{nearest(name, [*usual, *there])}; there are {listed}")
-    return {name: usual.get(name, name) for name in asked} or usual
+        found[meant] = usual.get(meant, meant)
+    return found or usual
+
+
+def plain_letters(text: str) -> str:
+    """Return a text in small letters without accents: `Frechet` is Fréchet."""
+    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)).lower()
 
 
 def best_lines(lines: Sequence[Line], metric: str, floor: float | None) -> list[Line]:

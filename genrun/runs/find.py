@@ -65,6 +65,8 @@ def find_run(asked: str, outputs: Path) -> Path:
     Raises:
         Refused: there is no such run, or there are several.
     """
+    if not asked:
+        raise Refused("expected a run, got an empty text; `genrun list` shows all")
     if os.sep in asked or os.path.lexists(asked):
         return Path(asked)
     runs, broken = runs_below(outputs)
@@ -76,7 +78,7 @@ def find_run(asked: str, outputs: Path) -> Path:
     if asked == "best" or asked.startswith("best:"):
         return best_run(runs, asked).folder.path
     named = [run for run in runs if run.name.startswith(asked) or run.id.startswith(asked)]
-    exact = [run for run in named if asked in (run.name, run.id)]
+    exact = [run for run in named if run.name == asked] or [run for run in named if run.id == asked]
     if len(found := exact or named) == 1:
         return found[0].folder.path
     if not found:

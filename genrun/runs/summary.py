@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.errors import Refused
-from genrun.runs.folder import RunFolder
+from genrun.runs.folder import FORMAT, RunFolder
 from genrun.runs.records import read_plain_config
 
 NAMED = (
@@ -155,6 +155,8 @@ def read_summary(path: Path) -> RunSummary:
     """
     folder = RunFolder(path)
     status, config = folder.status(), read_plain_config(path)
+    if status["format"] > FORMAT:
+        raise Refused(f"{path} has format {status['format']}, this genrun reads up to {FORMAT}: use a newer genrun")
     if status["state"] == "new":
         raise Refused(f"{path}: expected a run folder (with status.json), found none there")
     results = folder.results() if (path / "results.json").exists() else {}

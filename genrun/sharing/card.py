@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from genrun.errors import printable
+from genrun.report.groups import JUDGE, group_of
 from genrun.report.tables import HEADINGS, lines, markdown, results_markdown
 
 TASK = "unconditional-image-generation"  # the Hub's only task of drawing images without a text or an image
@@ -93,7 +94,7 @@ def front_matter(
     metrics = [
         {"type": identifier(row["name"]), "name": printable(row["name"]), "value": row["value"]}
         for row in rows
-        if isinstance(row["value"], int | float)
+        if isinstance(row["value"], int | float) and group_of(row["name"]) != JUDGE
     ]
     content: dict[str, Any] = {
         "license": license,

@@ -162,7 +162,7 @@ def test_compare_leaves_out_what_is_not_finished_and_says_so(outputs, capsys):
     assert compare.main(["v0", "half"]) == 0
     assert "left out: outputs/gan-digits/half (failed)" in capsys.readouterr().err
     with pytest.raises(
-        Refused, match=r"no finished run with a table of metrics in 1 runs \(outputs/gan-digits/half \(failed\)\)"
+        Refused, match=r"no finished run with a table of metrics among half \(outputs/gan-digits/half \(failed\)\)"
     ):
         compare.main(["half"])
     with pytest.raises(Refused, match="no finished run with a table of metrics in nowhere"):
