@@ -15,7 +15,7 @@ from rich.console import Console
 from genrun.errors import Refused
 from genrun.figures.tradeoff import pareto, tradeoff
 from genrun.report.board import FORMATS, Board, harmless, latex, line_labels
-from genrun.report.leaderboard import Metric, best_lines, cautions, floor_metrics, leaderboard, ranked
+from genrun.report.leaderboard import Metric, best_lines, cautions, comparable, floor_metrics, leaderboard, ranked
 from genrun.runs.summary import read_summary
 
 FRECHET = "Fréchet distance (classifier)"
@@ -134,6 +134,22 @@ def test_each_data_set_has_its_own_real_images_and_its_own_best(runs, tmp_path):
     ]  # one line of mnist is no contest
     alone = Board(leaderboard([runs[0], read_summary(other.path)]), ["Fréchet"]).texts("{}")[1]
     assert [row[0] for row in alone] == ["real images, digits", "real images, mnist", "digits", "mnist"]
+
+
+def test_real_images_that_differ_by_rounding_are_the_same(tmp_path):
+    made = [some_run(tmp_path, f"v{seed}", seed=seed, frechet=1.0) for seed in (0, 1)]
+    change_json(made[1], "results.json", lambda results: results["rows"][-1].update(floor=0.5 + 1e-10))
+    summaries = [read_summary(run.path) for run in made]
+    assert floor_metrics(summaries) == {FRECHET: 0.5}
+    change_json(made[1], "results.json", lambda results: results["rows"][-1].update(floor=0.51))
+    assert floor_metrics([summaries[0], read_summary(made[1].path)]) == {}
+
+
+def test_copies_of_a_run_are_named_and_left_out(runs, tmp_path):
+    copy = started(some_run(tmp_path, "v0", model="vae", frechet=2.0), "2000-01-01T00:00:00+00:00")
+    done, left_out = comparable([read_summary(copy.path), *runs])
+    assert sorted(run.name for run in done) == ["g0", "v0", "v1"] and copy.path not in [run.folder.path for run in done]
+    assert len(left_out) == 1 and "the same run as" in left_out[0]
 
 
 def test_columns_are_headings_or_names(runs):

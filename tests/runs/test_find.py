@@ -90,6 +90,20 @@ def test_without_runs_the_message_says_where_it_looked(tmp_path):
         find_run("last", tmp_path / "nowhere")
 
 
+def test_the_name_of_a_folder_goes_before_an_id(tmp_path):
+    run = some_run(tmp_path, "ca69aaaa", model="vae")
+    imported = some_run(tmp_path, "imported-ca69aaaa", model="vae")
+    change_json(imported, "status.json", lambda status: status.update(id="ca69aaaa"))
+    assert find_run("ca69aaaa", tmp_path) == run.path and find_run("imported", tmp_path) == imported.path
+
+
+def test_a_run_of_a_later_format_is_refused(tmp_path):
+    run = some_run(tmp_path, "a")
+    change_json(run, "status.json", lambda status: status.update(format=99))
+    with pytest.raises(Refused, match="format 99, this genrun reads up to 1: use a newer genrun"):
+        read_summary(run.path)
+
+
 def test_two_runs_of_one_name_need_a_path(tmp_path):
     some_run(tmp_path, "same", model="vae")
     some_run(tmp_path, "same", model="gan")

@@ -227,6 +227,31 @@ def test_what_a_link_in_a_run_leads_to_stays(outputs, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years" and not (outputs / "vae-digits/v0").exists()
 
 
+def test_the_end_of_the_input_is_no(outputs, monkeypatch, capsys):
+    def ends(question):
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", ends)
+    assert rm.main(["v0"]) == 0 and "nothing was deleted" in capsys.readouterr().out
+
+
+def test_rm_and_prune_take_patterns_but_no_conditions(outputs, capsys):
+    (outputs / "sweeps" / "first").mkdir(parents=True)
+    assert prune.main(["outputs/v*/*", "-y"]) == 0 and "v1" in capsys.readouterr().out
+    assert rm.main(["outputs/*/v*", "-y"]) == 0 and [path.name for path in outputs.glob("*/*")].count("v0") == 0
+    with pytest.raises(Refused, match="model=gan: genrun rm takes no conditions"):
+        rm.main(["model=gan", "-y"])
+    with pytest.raises(Refused, match="no run folder matches this pattern"):
+        rm.main(["outputs/*/none*", "-y"])
+
+
+def test_a_plot_is_of_one_data_set(outputs):
+    some_run(outputs, "m0", model="vae", data="mnist", frechet=3.0)
+    with pytest.raises(Refused, match="distances on different data cannot be compared; add data="):
+        compare.main(["--out", "a.png"])
+
+
 def test_linked_checkpoints_stay(outputs, tmp_path):
     run = outputs / "vae-digits" / "v0"
     (tmp_path / "mine").mkdir()
