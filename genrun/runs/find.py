@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.errors import Refused, nearest
-from genrun.runs.summary import NAMED, RunSummary, is_current, runs_below, summaries
+from genrun.runs.summary import NAMED, STATES, RunSummary, is_current, runs_below, summaries
 
 DISTANCE = "Fréchet distance (classifier)"  # decides which run is the best
 
@@ -22,7 +22,7 @@ def matching(runs: Iterable[RunSummary], conditions: Sequence[str]) -> list[RunS
             the command.
 
     Raises:
-        Refused: no run has such an option.
+        Refused: no run has such an option, or there is no such state.
     """
     left = list(runs)
     for condition in conditions:
@@ -36,6 +36,8 @@ def matching(runs: Iterable[RunSummary], conditions: Sequence[str]) -> list[RunS
         if left and key not in known:
             raise Refused(f"{condition}: no run has an option {key}{nearest(key, known)}")
         texts = wanted.split(",")
+        if key == "state" and (wrong := [text for text in texts if text not in STATES]):
+            raise Refused(f"{condition}: expected {', '.join(STATES)}, got {wrong[0]}{nearest(wrong[0], STATES)}")
         left = [run for run, value in zip(left, values, strict=True) if (as_text(value) in texts) != negated]
     return left
 
@@ -97,6 +99,8 @@ def best_run(runs: list[RunSummary], asked: str) -> RunSummary:
         Refused: no run fulfils the conditions, or those that do cannot be compared.
     """
     done = [run for run in matching(runs, best_conditions(asked)) if run.state == "done"]
+    if not done:
+        raise Refused(f"{asked}: no finished run fulfils this; `genrun list` shows all")
     left = [run for run in done if isinstance(run.value(DISTANCE), int | float)]
     if not left:
         raise Refused(f"{asked}: no run that fulfils this has a {DISTANCE}; `genrun evaluate RUN` judges one")

@@ -22,6 +22,7 @@ NAMED = (
     "id",
     "name",
 )  # a condition may ask for these beside the options of the configuration
+STATES = ("done", "running", "interrupted", "failed")
 # Words of a command that a list does not repeat: they have a column of their own, or do not decide the result.
 HIDDEN = ("model=", "data=", "paths.", "run.", "evaluation", "logger", "hardware.", "sweep.", "hydra", "sample.n")
 

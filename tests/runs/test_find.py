@@ -75,9 +75,10 @@ def test_a_path_is_a_path(outputs, tmp_path, monkeypatch):
         ("ca69", r"ca69: 2 runs begin so: .*ca69aaaa, .*ca69bbbb; write more of the id"),
         ("0123abce", r"no run of this id or name in .* \(did you mean '0123abcd'\?\)"),
         ("best", r"best: distances on different data cannot be compared; write best:data=… \(digits, mnist\)"),
-        ("best:model=rbm", "no run that fulfils this has a Fréchet distance"),
+        ("best:model=rbm", "no finished run fulfils this"),
+        ("best:state=finished", r"expected done, running, interrupted, failed, got finished"),
         ("best:modle=vae", r"no run has an option modle \(did you mean 'model'\?\)"),
-        ("best:name=half", "no run that fulfils this has a Fréchet distance"),
+        ("best:name=half", "no finished run fulfils this"),
     ],
 )
 def test_what_names_no_run_or_several_is_refused(outputs, asked, said):
