@@ -92,9 +92,9 @@ def open_checked(
     check_config_dir(config_dir)
     run = open_run(path)
     if finished and run.status["state"] != "done":
-        raise Refused(f"{path} is not finished: {advice_of(run)}")
+        raise Refused(f"{path} is not finished {advice_of(run)}")
     if trained and (run.status["state"] == "running" or not is_trained(run.config, run.status)):
-        raise Refused(f"{path}: its training is not finished: {advice_of(run)}")
+        raise Refused(f"{path}: its training is not finished {advice_of(run)}")
     run.override(overrides, config_dir)
     if not trust:
         run.check_trusted(data=data)
@@ -106,7 +106,7 @@ def advice_of(run: OpenRun) -> str:
     from genrun.runs.summary import state_of
 
     state = state_of(run.folder, run.status)
-    return "it is still running; wait for it" if state == "running" else f"it is {state}; give its command again first"
+    return f"({state}); {'wait for it' if state == 'running' else 'give its command again first'}"
 
 
 def outputs_folder(words: Sequence[str]) -> tuple[list[str], Path]:
