@@ -86,9 +86,8 @@ class Board:
         return text if ending == ".json" else printable(text)  # JSON writes control characters out itself
 
     def as_markdown(self, title: str) -> str:
-        return escape(
-            markdown(title, *self.texts("**{}**"), notes=False), quote=False
-        )  # a stranger's run may name HTML
+        # a stranger's run may name HTML
+        return escape(markdown(title, *self.texts("**{}**"), notes=False), quote=False)
 
     def as_latex(self, title: str) -> str:
         """Return a tabular; the title is a comment above it."""

@@ -5,6 +5,7 @@ The group of a metric is decided here, by its name, so that the results of earli
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -51,6 +52,11 @@ SHORTER = (  # what is left out on the screen: the heading of the group says it,
     ("fitted particles: ", ""),
     (": own classifier, accuracy", ": own classifier"),
 )
+
+
+def without_accents(text: str) -> str:
+    """Return a text with plain letters in place of accented ones: `Frechet` for Fréchet."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 class Group(NamedTuple):

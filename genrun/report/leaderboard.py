@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
+from genrun.report.groups import without_accents
 from genrun.report.tables import with_deviation
 from genrun.runs.summary import RunSummary
 
@@ -24,14 +24,14 @@ JUDGED = {  # heading → metric: quality, then memorisation
     "C_T": "copying statistic C_T",
 }
 UNJUDGED = {"score": "validation score"}
+SECONDS = "training, s"
 COST = {
-    "training, s": "training, s",
+    SECONDS: SECONDS,
     "images/s": "images/s",
     "memory, GiB": "peak memory, GiB",
     "parameters": "parameters",
 }
-SECONDS = "training, s"
-BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
+BEST = {SECONDS: "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
 LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
 
 
@@ -103,7 +103,7 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
     """Group runs, and return a line for each group, sorted by settings.
 
     Args:
-        runs: finished runs.
+        runs: finished runs, none of them twice: see `comparable`.
         by: dotted options; runs with the same values of these are a group. Empty: runs that differ only in their seed.
         each: a line for each run.
 
@@ -135,9 +135,9 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
 
 
 def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
-    """Return the mean and the deviation of each metric over runs; of runs with the same id the newest counts."""
+    """Return the mean and the deviation of each metric over runs."""
     values: dict[str, list[float]] = {}
-    for run in {run.id: run for run in sorted(runs, key=lambda run: run.started)}.values():
+    for run in runs:
         found = {name: run.value(name) for name in run.rows}
         found |= {"images/s": training_rate(run), "validation score": None if is_judged(run) else run.score}
         for name, value in found.items():
@@ -184,19 +184,14 @@ def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str
     """
     there = dict.fromkeys(name for line in lines for name in line.metrics)
     usual = {heading: name for heading, name in (JUDGED | UNJUDGED | COST).items() if name in there}
-    known = {plain_letters(name): name for name in [*there, *usual]}
+    known = {without_accents(name).lower(): name for name in [*there, *usual]}  # not every keyboard has an é
     found = {}
     for name in asked:
-        if (meant := known.get(plain_letters(name))) is None:
+        if (meant := known.get(without_accents(name).lower())) is None:
             listed = ", ".join(f"'{one}'" for one in [*usual, *(one for one in there if one not in usual.values())])
             raise Refused(f"{name}: no run has this metric{nearest(name, [*usual, *there])}; there are {listed}")
         found[meant] = usual.get(meant, meant)
     return found or usual
-
-
-def plain_letters(text: str) -> str:
-    """Return a text in small letters without accents: `Frechet` is Fréchet."""
-    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)).lower()
 
 
 def best_lines(lines: Sequence[Line], metric: str, floor: float | None) -> list[Line]:

@@ -42,7 +42,7 @@ def test_runs_that_differ_in_their_seed_are_one_line(runs):
     assert str(vae.metrics[FRECHET]) == "3.0 ± 1.4" and str(vae.metrics["parameters"]) == "2,276"
     assert gan.metrics["images/s"].mean == pytest.approx(1600 / 0.09)
     assert "validation score" not in vae.metrics  # they are judged
-    assert leaderboard([runs[0], runs[0]])[0].metrics[FRECHET] == Metric(2.0, None, 1)  # twice is once
+    assert leaderboard(comparable([runs[0], runs[0]])[0])[0].metrics[FRECHET] == Metric(2.0, None, 1)  # twice is once
     assert leaderboard(runs[:2])[0].settings == {"model": "vae", "data": "digits"}
 
 
@@ -73,7 +73,7 @@ def test_values_on_different_data_have_no_common_mean(runs, tmp_path):
 
 def test_of_runs_with_the_same_id_the_newest_counts(runs, tmp_path):
     older = started(some_run(tmp_path, "v0", model="vae", frechet=99.0), "2000-01-01T00:00:00+00:00")
-    (line,) = leaderboard([runs[0], read_summary(older.path)])
+    (line,) = leaderboard(comparable([runs[0], read_summary(older.path)])[0])
     assert line.metrics[FRECHET] == Metric(2.0, None, 1)
 
 
