@@ -33,7 +33,7 @@ demo: install  ## train CSGM on scikit-learn's digits, two to three minutes, no 
 	$(GENRUN)
 
 test: .venv/.testable lint  ## the suite that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -rs -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -rfEs -n 2 --dist worksteal
 
 test-all: .venv/.testable lint  ## the longer suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

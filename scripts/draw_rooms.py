@@ -18,7 +18,7 @@ FLOORS = [
         "#dbe7f5",
         [
             ("cli", "argv → a run, a sweep\nor a verb", "1"),
-            ("verbs/", "evaluate, refit,\nsample, new", ""),
+            ("verbs/", "list, compare, report,\nsample, export, …", ""),
             ("sweeps/", "scheduler, jobs;\nlaunchers, searches", ""),
             ("sharing/", "folders for others:\nwrite, receive", ""),
             ("explore/", "a trained method\nin the browser", ""),
@@ -40,7 +40,7 @@ FLOORS = [
         [
             ("callbacks/", "checkpoints, progress,\ngrids of epochs", "8"),
             ("evaluation/", "judge, features;\nmetrics/, rows/", "9"),
-            ("report/", "tables,\ncomparisons", "10"),
+            ("report/", "tables, leaderboard,\nthe HTML page", "10"),
             ("inference", "samples and codes\nin chunks", ""),
             ("distributed/", "ranks share\na batch", ""),
         ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -15,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 from genrun.errors import one_line
+from genrun.report.groups import without_accents
 from genrun.report.tables import HEADINGS, lines, results_markdown
 from genrun.system.console import say
 
@@ -139,5 +139,4 @@ class RunLoggers:
 
 def tag(metric: str) -> str:
     """Return the name of a metric in the characters that every logger takes."""
-    plain = unicodedata.normalize("NFKD", metric).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", plain).strip("_")
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", without_accents(metric)).strip("_")

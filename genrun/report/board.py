@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from genrun.errors import printable
@@ -85,7 +86,8 @@ class Board:
         return text if ending == ".json" else printable(text)  # JSON writes control characters out itself
 
     def as_markdown(self, title: str) -> str:
-        return markdown(title, *self.texts("**{}**"), notes=False)
+        # a stranger's run may name HTML
+        return escape(markdown(title, *self.texts("**{}**"), notes=False), quote=False)
 
     def as_latex(self, title: str) -> str:
         """Return a tabular; the title is a comment above it."""

@@ -5,10 +5,12 @@ The group of a metric is decided here, by its name, so that the results of earli
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 METHOD = "method"  # the group of metrics that are not listed below, such as those of a method's `diagnose`
+JUDGE = "the judge itself"  # metrics that say nothing of the samples
 GROUPS = {  # group → its metrics, without the feature space and what else follows in brackets, after a comma or a colon
     "fidelity": (
         "label accuracy",
@@ -23,7 +25,6 @@ GROUPS = {  # group → its metrics, without the feature space and what else fol
         "sliced Wasserstein distance",
         "inception score",
         "train on real, test on generated",
-        "reference classifier",
     ),
     "diversity": (
         "variety within a class",
@@ -39,6 +40,7 @@ GROUPS = {  # group → its metrics, without the feature space and what else fol
     "codes": ("linear probe of codes", "code sparsity", "class separation", "own classifier"),
     "combinations of codes": ("combinations of codes", "combinations of 2", "combinations of 3", "combinations of 5"),
     "fitted particles": ("fitted particles",),
+    JUDGE: ("reference classifier",),
     "cost": ("training, s", "sampling, s", "peak memory", "parameters"),
 }
 ENDS = (" (", ", ", ": ")  # what may follow the name of a metric
@@ -53,6 +55,11 @@ SHORTER = (  # what is left out on the screen: the heading of the group says it,
     ("fitted particles: ", ""),
     (": own classifier, accuracy", ": own classifier"),
 )
+
+
+def without_accents(text: str) -> str:
+    """Return a text with plain letters in place of accented ones: `Frechet` for Fréchet."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 class Group(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from genrun.errors import Refused, nearest
 from genrun.report.compare import distinguishing_options, option_text, sort_key
+from genrun.report.groups import without_accents
 from genrun.report.tables import with_deviation
 from genrun.runs.find import DISTANCE, EARLIER_DISTANCE, has_number, of_earlier_judge
 from genrun.runs.summary import RunSummary
@@ -17,7 +19,7 @@ from genrun.runs.summary import RunSummary
 JUDGED = {  # heading → metric: quality, then memorisation
     "label accuracy": "label accuracy",
     "Fréchet": DISTANCE,
-    "random": "Fréchet distance (random)",
+    "Fréchet (random)": "Fréchet distance (random)",
     "coverage": "coverage (observer)",
     "authenticity": "authenticity",
     "C_T": "copying statistic C_T",
@@ -27,14 +29,14 @@ EARLIER = {  # of tables before the observer: columns of their own, because the 
     "coverage (classifier)": "coverage (classifier)",
 }
 UNJUDGED = {"score": "validation score"}
+SECONDS = "training, s"
 COST = {
-    "training, s": "training, s",
+    SECONDS: SECONDS,
     "images/s": "images/s",
     "memory, GiB": "peak memory, GiB",
     "parameters": "parameters",
 }
-SECONDS = "training, s"
-BEST = {"training, s": "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
+BEST = {SECONDS: "low", "sampling, s": "low", "peak memory, GiB": "low", "images/s": "high"}  # rows do not say it
 LARGEST = 1e300  # numbers beyond have no mean; NaN is none either
 
 
@@ -82,13 +84,17 @@ class Line:
 
 
 def comparable(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
-    """Return the finished runs that have a table, and a line for each other run, which says why it is left out."""
+    """Return the finished runs that have a table, the newest of each id, and a line for each other run, which says why."""
     done, left_out = [], []
-    for run in runs:
+    seen: dict[str, RunSummary] = {}
+    for run in sorted(runs, key=lambda run: run.started, reverse=True):
         try:
-            if run.state == "done" and run.rows:
+            if run.id in seen:
+                left_out.append(f"{run.folder.path} (the same run as {seen[run.id].folder.path})")
+            elif run.state == "done" and run.rows:
                 if not is_judged(run):
                     run.folder.metrics()  # its score stands there; it may be damaged
+                seen[run.id] = run
                 done.append(run)
             else:
                 reason = "it has no table of metrics" if run.state == "done" else run.state
@@ -102,7 +108,7 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
     """Group runs, and return a line for each group, sorted by settings.
 
     Args:
-        runs: finished runs.
+        runs: finished runs, none of them twice: see `comparable`.
         by: dotted options; runs with the same values of these are a group. Empty: runs that differ only in their seed.
         each: a line for each run.
 
@@ -134,9 +140,9 @@ def leaderboard(runs: Sequence[RunSummary], *, by: Sequence[str] = (), each: boo
 
 
 def metrics_of(runs: Sequence[RunSummary]) -> dict[str, Metric]:
-    """Return the mean and the deviation of each metric over runs; of runs with the same id the newest counts."""
+    """Return the mean and the deviation of each metric over runs."""
     values: dict[str, list[float]] = {}
-    for run in {run.id: run for run in sorted(runs, key=lambda run: run.started)}.values():
+    for run in runs:
         found = {name: run.value(name) for name in run.rows}
         found |= {"images/s": training_rate(run), "validation score": None if is_judged(run) else run.score}
         for name, value in found.items():
@@ -159,13 +165,17 @@ def training_rate(run: RunSummary) -> float | None:
 
 
 def floor_metrics(runs: Sequence[RunSummary]) -> dict[str, float]:
-    """Return what real images get, where all runs have the same value of it."""
-    floors: dict[str, set[float]] = {}
+    """Return what real images get, where all runs have the same value of it but for rounding."""
+    floors: dict[str, list[float]] = {}
     for run in runs:
         for name, row in run.rows.items():
             if "floor" in row:
-                floors.setdefault(name, set()).add(row["floor"])
-    return {name: values.pop() for name, values in floors.items() if len(values) == 1}
+                floors.setdefault(name, []).append(row["floor"])
+    return {
+        name: values[0]
+        for name, values in floors.items()
+        if all(math.isclose(value, values[0], rel_tol=1e-6, abs_tol=1e-9) for value in values)
+    }
 
 
 def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str, str]:
@@ -179,11 +189,14 @@ def wanted_columns(lines: Sequence[Line], asked: Sequence[str] = ()) -> dict[str
     """
     there = dict.fromkeys(name for line in lines for name in line.metrics)
     usual = {heading: name for heading, name in (JUDGED | EARLIER | UNJUDGED | COST).items() if name in there}
+    known = {without_accents(name).lower(): name for name in [*there, *usual]}  # not every keyboard has an é
+    found = {}
     for name in asked:
-        if usual.get(name, name) not in there:
-            listed = ", ".join([*usual, *(name for name in there if name not in usual.values())])
+        if (meant := known.get(without_accents(name).lower())) is None:
+            listed = ", ".join(f"'{one}'" for one in [*usual, *(one for one in there if one not in usual.values())])
             raise Refused(f"{name}: no run has this metric{nearest(name, [*usual, *there])}; there are {listed}")
-    return {name: usual.get(name, name) for name in asked} or usual
+        found[meant] = usual.get(meant, meant)
+    return found or usual
 
 
 def best_lines(lines: Sequence[Line], metric: str, floor: float | None) -> list[Line]:

@@ -17,7 +17,7 @@ from genrun.report.verdict import verdict
 from genrun.runs.find import as_text, matching
 from genrun.runs.open import OpenRun
 from genrun.runs.summary import runs_below, state_of
-from genrun.system.files import read_inside
+from genrun.system.files import PNG, read_inside
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -133,7 +133,7 @@ def picture(file: Path, folder: Path) -> str:
         content = read_inside(file, folder, LARGEST_GRID)
     except OSError:
         return ""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+    if not content.startswith(PNG):
         return ""
     data = base64.b64encode(content).decode()
     return f'<img src="data:image/png;base64,{data}" alt="samples" style="max-width: 30em">'

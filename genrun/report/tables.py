@@ -97,8 +97,8 @@ def markdown(
 
 
 def cell_text(text: str) -> str:
-    """Return a text for a cell of a Markdown table: in one line, without the sign between cells, and nothing of it is HTML."""
-    return printable(" ".join(text.split("\n")).replace("\r", " ").replace("|", "∣").replace("<", "&lt;"))
+    """Return a text for a cell of a Markdown table: in one line, without the sign that stands between cells."""
+    return printable(" ".join(text.split("\n")).replace("\r", " ").replace("|", "∣"))
 
 
 def number(value: float | str | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.errors import Refused, nearest
-from genrun.runs.summary import NAMED, RunSummary, is_current, runs_below, summaries
+from genrun.runs.summary import NAMED, STATES, RunSummary, is_current, runs_below, summaries
 
 DISTANCE = "Fréchet distance (observer)"  # decides which run is the best
 EARLIER_DISTANCE = "Fréchet distance (classifier)"  # the same in tables before version 3; the two cannot be compared
@@ -23,7 +23,7 @@ def matching(runs: Iterable[RunSummary], conditions: Sequence[str]) -> list[RunS
             the command.
 
     Raises:
-        Refused: no run has such an option.
+        Refused: no run has such an option, or there is no such state.
     """
     left = list(runs)
     for condition in conditions:
@@ -37,6 +37,8 @@ def matching(runs: Iterable[RunSummary], conditions: Sequence[str]) -> list[RunS
         if left and key not in known:
             raise Refused(f"{condition}: no run has an option {key}{nearest(key, known)}")
         texts = wanted.split(",")
+        if key == "state" and (wrong := [text for text in texts if text not in STATES]):
+            raise Refused(f"{condition}: expected {', '.join(STATES)}, got {wrong[0]}{nearest(wrong[0], STATES)}")
         left = [run for run, value in zip(left, values, strict=True) if (as_text(value) in texts) != negated]
     return left
 
@@ -66,6 +68,8 @@ def find_run(asked: str, outputs: Path) -> Path:
     Raises:
         Refused: there is no such run, or there are several.
     """
+    if not asked:
+        raise Refused("expected a run, got an empty text; `genrun list` shows all")
     if os.sep in asked or os.path.lexists(asked):
         return Path(asked)
     runs, broken = runs_below(outputs)
@@ -77,7 +81,7 @@ def find_run(asked: str, outputs: Path) -> Path:
     if asked == "best" or asked.startswith("best:"):
         return best_run(runs, asked).folder.path
     named = [run for run in runs if run.name.startswith(asked) or run.id.startswith(asked)]
-    exact = [run for run in named if asked in (run.name, run.id)]
+    exact = [run for run in named if run.name == asked] or [run for run in named if run.id == asked]
     if len(found := exact or named) == 1:
         return found[0].folder.path
     if not found:
@@ -96,6 +100,8 @@ def best_run(runs: list[RunSummary], asked: str) -> RunSummary:
         Refused: no run fulfils the conditions, or those that do cannot be compared.
     """
     done = [run for run in matching(runs, best_conditions(asked)) if run.state == "done"]
+    if not done:
+        raise Refused(f"{asked}: no finished run fulfils this; `genrun list` shows all")
     earlier = [run for run in done if of_earlier_judge(run)]
     left = earlier + [run for run in done if has_number(run, DISTANCE)]
     if not left:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.errors import Refused
-from genrun.runs.folder import RunFolder
+from genrun.runs.folder import FORMAT, RunFolder
 from genrun.runs.records import read_plain_config
 
 NAMED = (
@@ -22,6 +22,7 @@ NAMED = (
     "id",
     "name",
 )  # a condition may ask for these beside the options of the configuration
+STATES = ("done", "running", "interrupted", "failed")
 # Words of a command that a list does not repeat: they have a column of their own, or do not decide the result.
 HIDDEN = ("model=", "data=", "paths.", "run.", "evaluation", "logger", "hardware.", "sweep.", "hydra", "sample.n")
 
@@ -155,6 +156,8 @@ def read_summary(path: Path) -> RunSummary:
     """
     folder = RunFolder(path)
     status, config = folder.status(), read_plain_config(path)
+    if status["format"] > FORMAT:
+        raise Refused(f"{path} has format {status['format']}, this genrun reads up to {FORMAT}: use a newer genrun")
     if status["state"] == "new":
         raise Refused(f"{path}: expected a run folder (with status.json), found none there")
     results = folder.results() if (path / "results.json").exists() else {}

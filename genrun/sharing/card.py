@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from genrun.errors import printable
+from genrun.report.groups import JUDGE, group_of, without_accents
 from genrun.report.tables import HEADINGS, lines, markdown, results_markdown
 
 TASK = "unconditional-image-generation"  # the Hub's only task of drawing images without a text or an image
@@ -93,7 +94,7 @@ def front_matter(
     metrics = [
         {"type": identifier(row["name"]), "name": printable(row["name"]), "value": row["value"]}
         for row in rows
-        if isinstance(row["value"], int | float)
+        if isinstance(row["value"], int | float) and group_of(row["name"]) != JUDGE
     ]
     content: dict[str, Any] = {
         "license": license,
@@ -110,8 +111,7 @@ def front_matter(
 
 def identifier(metric: str) -> str:
     """Return the name of a metric as an identifier: `frechet_distance_classifier`."""
-    plain = metric.lower().replace("é", "e")
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "metric"
+    return re.sub(r"[^a-z0-9]+", "_", without_accents(metric).lower()).strip("_") or "metric"
 
 
 def use(export: dict[str, Any]) -> str:

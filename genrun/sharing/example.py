@@ -6,6 +6,16 @@ from collections.abc import Sequence
 
 from genrun.types import Program
 
+# the end of both examples
+DRAW_TWENTY = """
+if __name__ == "__main__":
+    images = draw(20)
+    rows = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)  # (n, H, W, C)
+    picture = torch.cat([torch.cat(list(row), 1) for row in rows.split(10)]).squeeze(2)
+    Image.fromarray(picture.numpy()).save("images.png")
+    print("images.png")
+"""
+
 PLAIN = '''\
 """Draw images with the exported model. This needs torch, safetensors and Pillow, but not genrun.
 
@@ -36,13 +46,6 @@ def draw({arguments}):
     """{doc}"""
 {body}
 
-
-if __name__ == "__main__":
-    images = draw(20)
-    rows = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)  # (n, H, W, C)
-    picture = torch.cat([torch.cat(list(row), 1) for row in rows.split(10)]).squeeze(2)
-    Image.fromarray(picture.numpy()).save("images.png")
-    print("images.png")
 '''
 BY_GENRUN = '''\
 """Draw images with the exported model. This needs genrun: {why}.
@@ -65,13 +68,6 @@ def draw(n, labels=None, seed=0):
     method = genrun.open_run(HERE).method()
 {labels}    return method.sample(n, labels, generator=torch.Generator().manual_seed(seed))
 
-
-if __name__ == "__main__":
-    images = draw(20)
-    rows = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)  # (n, H, W, C)
-    picture = torch.cat([torch.cat(list(row), 1) for row in rows.split(10)]).squeeze(2)
-    Image.fromarray(picture.numpy()).save("images.png")
-    print("images.png")
 '''
 
 
@@ -120,13 +116,16 @@ def plain_example(program: Program, class_names: Sequence[str], files: Sequence[
             f"    x, memory = {program.name}(tensors, {given})",
             "return ((x + 1) / 2).clamp(0, 1)",
         ]
-    return PLAIN.format(
-        name=program.name,
-        constants="\n".join(["", *constants, ""]) if constants else "",
-        files=repr(list(files)),
-        arguments=arguments,
-        doc=doc,
-        body="\n".join(f"    {line}" for line in body),
+    return (
+        PLAIN.format(
+            name=program.name,
+            constants="\n".join(["", *constants, ""]) if constants else "",
+            files=repr(list(files)),
+            arguments=arguments,
+            doc=doc,
+            body="\n".join(f"    {line}" for line in body),
+        )
+        + DRAW_TWENTY
     )
 
 
@@ -144,4 +143,4 @@ def example_by_genrun(why: str, num_classes: int) -> str:
     why = why.replace("\\", "/").replace('"', "'")  # it stands in a docstring
     line = f"    labels = torch.arange(n) % {num_classes} if labels is None else labels\n" if num_classes else ""
     of_labels = "; labels (n,) int64, or None: each class in turn" if num_classes else ""
-    return BY_GENRUN.format(why=why, labels=line, of_labels=of_labels)
+    return BY_GENRUN.format(why=why, labels=line, of_labels=of_labels) + DRAW_TWENTY

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from genrun.runs.open import OpenRun
 
 OUTPUTS = {"sampler": ["images"], "decoder": ["images"], "sampler_step": ["next_x", "next_memory"]}
+DOCS = {
+    "sampler": "Return the images (n, C, H, W) in [0, 1] of given random numbers,",
+    "decoder": "Return the images (n, C, H, W) in [0, 1] of codes,",
+    "sampler_step": "Return the next x and memory of the sampler, (n, C, H, W) each,",
+}
 
 
 def export(run: OpenRun, method: Method, out: Path, *, license: str, onnx: bool) -> dict[str, Any]:
@@ -126,13 +131,6 @@ def write_program(
     if not onnx:
         return described | {"why_not": "it was exported with --no-onnx"}
     return described | write_onnx(folder, program, traced)
-
-
-DOCS = {
-    "sampler": "Return the images (n, C, H, W) in [0, 1] of given random numbers,",
-    "decoder": "Return the images (n, C, H, W) in [0, 1] of codes,",
-    "sampler_step": "Return the next x and memory of the sampler, (n, C, H, W) each,",
-}
 
 
 def write_onnx(folder: Path, program: Program, traced: torch.export.ExportedProgram) -> dict[str, Any]:

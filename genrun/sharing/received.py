@@ -139,7 +139,11 @@ def receive(folder: Path, outputs: Path, here: dict[str, Any], places: dict[str,
         part.mkdir(parents=True)
         try:
             copy_checked(folder, names, part)
-            ids = fill(part, folder, here, places)
+            try:
+                ids = fill(part, folder, here, places)
+            except Refused as error:  # the copy is deleted, and nothing is trusted here
+                reason = str(error).replace(str(part), str(folder)).partition("; if you trust")[0]
+                raise Refused(reason) from None
             run = parent / f"imported-{ids}"
             if run.exists():
                 raise Refused(f"{run} is there already; `genrun rm {run}` deletes it")

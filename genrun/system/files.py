@@ -90,10 +90,19 @@ def read_inside(path: Path, folder: Path, limit: int) -> bytes:
     Raises:
         OSError: a link leads out of the folder, or as in `read_regular`.
     """
-    true = Path(os.path.realpath(path, strict=True))
+    return read_regular(inside(path, folder), limit)
+
+
+def inside(path: Path, folder: Path) -> Path:
+    """Return the true path of a file of a folder; the file need not exist.
+
+    Raises:
+        OSError: a link leads out of the folder.
+    """
+    true = Path(os.path.realpath(path))
     if not true.is_relative_to(os.path.realpath(folder)):
         raise OSError(errno.EPERM, "a link out of the folder", str(path))
-    return read_regular(true, limit)
+    return true
 
 
 def now() -> str:

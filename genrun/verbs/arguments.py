@@ -92,13 +92,21 @@ def open_checked(
     check_config_dir(config_dir)
     run = open_run(path)
     if finished and run.status["state"] != "done":
-        raise Refused(f"{path} is not finished ({run.status['state']}); give its command again first")
+        raise Refused(f"{path} is not finished {advice_of(run)}")
     if trained and (run.status["state"] == "running" or not is_trained(run.config, run.status)):
-        raise Refused(f"{path}: its training is not finished ({run.status['state']}); give its command again first")
+        raise Refused(f"{path}: its training is not finished {advice_of(run)}")
     run.override(overrides, config_dir)
     if not trust:
         run.check_trusted(data=data)
     return run
+
+
+def advice_of(run: OpenRun) -> str:
+    """Return the state of a run that is not finished, and what to do."""
+    from genrun.runs.summary import state_of
+
+    state = state_of(run.folder, run.status)
+    return f"({state}); {'wait for it' if state == 'running' else 'give its command again first'}"
 
 
 def outputs_folder(words: Sequence[str]) -> tuple[list[str], Path]:

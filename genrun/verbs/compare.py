@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> int:
     done, left_out = comparable(runs)
     left_out += broken
     if not done:
-        where = f"{len(runs)} runs" if runs else f"{outputs}"
-        raise Refused(f"no finished run with a table of metrics in {where}{f' ({left_out[0]})' if left_out else ''}")
+        where = f"among {', '.join(asked.runs)}" if asked.runs else f"in {outputs}"
+        raise Refused(f"no finished run with a table of metrics {where}{f' ({left_out[0]})' if left_out else ''}")
     for out in asked.out:
         check_new(out)
     board = Board(leaderboard(done, by=asked.by, each=asked.each), asked.columns, asked.sort)
@@ -54,7 +54,7 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
     parser.add_argument("runs", nargs="*", metavar="RUN", help=RUNS)
     parser.add_argument("--runs", dest="each", action="store_true", help="a line for each run")
     parser.add_argument("--by", default="", help="options that make the lines, such as model or model,data.limit")
-    parser.add_argument("--columns", default="", help="metrics to show; one with a comma in its name comes in quotes")
+    parser.add_argument("--columns", default="", help="metrics to show, such as Fréchet,coverage,training, s")
     parser.add_argument("--sort", help="a metric to sort by, the best first (default: by the options)")
     files = ", ".join(f"{ending} ({name})" for ending, name in FORMATS.items())
     parser.add_argument(
@@ -93,7 +93,7 @@ def plot(lines: Sequence[Line], out: Path) -> bytes:
         Refused: no line has both.
     """
     from genrun.figures.tradeoff import tradeoff
-    from genrun.report.board import line_labels
+    from genrun.report.board import data_of, line_labels
 
     labels = [", ".join(label) for label in line_labels(lines)[1]]
     distance = distance_of(run for line in lines for run in line.runs)
@@ -102,6 +102,8 @@ def plot(lines: Sequence[Line], out: Path) -> bytes:
         for label, line in zip(labels, lines, strict=True)
         if {SECONDS, distance} <= line.metrics.keys()
     }
+    if len({data_of(line) for line in lines}) > 1:
+        raise Refused(f"--out {out}: distances on different data cannot be compared; add data=… to plot one")
     if not points:
         raise Refused(f"--out {out}: no run has both {SECONDS} and {distance}; nothing to draw")
     image = io.BytesIO()

@@ -10,7 +10,7 @@ from typing import Any
 
 from genrun.report.tables import number, table
 from genrun.runs.find import DISTANCE, find_runs, matching, of_earlier_judge
-from genrun.runs.summary import RunSummary
+from genrun.runs.summary import RunSummary, runs_below
 from genrun.system.console import print_json, say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder
 
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     asked, outputs = parse(arguments)
     if not outputs.is_dir():
         say(screen(error=True), f"there is no folder {outputs} yet; the first run makes it")
-    runs, broken = find_runs([], outputs)
+    runs, broken = runs_below(outputs)
     runs = matching(runs, asked.filters)
     shown = runs if asked.all or asked.json else runs[: asked.n]
     console = screen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import sys
@@ -9,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from genrun.errors import Failed, Refused
-from genrun.runs.find import find_run
-from genrun.runs.summary import at_work
+from genrun.runs.find import paths_of
+from genrun.runs.summary import at_work, is_current
 from genrun.system.console import size_text
 from genrun.system.locks import hold
 from genrun.verbs.arguments import RUN, Arguments, outputs_folder
@@ -33,14 +34,23 @@ def parse(verb: str, description: str, arguments: list[str]) -> tuple[bool, list
         Refused: a word names no run, or a run cannot be deleted.
     """
     parser = Arguments(verb, description=description)
-    parser.add_argument("words", nargs="+", metavar="RUN", help=f"{RUN}; a shell's pattern for many")
+    parser.add_argument("words", nargs="+", metavar="RUN", help=f"{RUN}; a pattern in quotes for many")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     asked = parser.parse_intermixed_args(arguments)
     words, outputs = outputs_folder(asked.words)
     if not words:
         parser.error("expected at least one RUN")
-    folders = [checked(find_run(word, outputs)) for word in words]
+    if wrong := [word for word in words if "=" in word and not word.startswith("best:") and not os.path.lexists(word)]:
+        raise Refused(f"{wrong[0]}: {verb} takes no conditions; name the runs, or give a pattern of their folders")
+    folders = [checked(path) for word in words for path in paths_of(word, outputs) if named_run(word, path)]
+    if not folders:
+        raise Refused(f"{words[0]}: no run folder matches this pattern")
     return asked.yes, list({folder.resolve(): folder for folder in folders}.values())
+
+
+def named_run(word: str, path: Path) -> bool:
+    """Return whether a path is meant: what a pattern also matches, such as the folder of a sweep, is not."""
+    return not glob.has_magic(word) or is_current(path)
 
 
 def checked(folder: Path) -> Path:
@@ -118,4 +128,8 @@ def agreed(question: str) -> bool:
     """
     if not sys.stdin.isatty():
         raise Refused("there is no terminal to ask on; --yes deletes without asking")
-    return input(question).strip().lower() in ("y", "yes")
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False

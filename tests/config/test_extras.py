@@ -29,6 +29,7 @@ MODULES = {  # module that is missing → the extra that brings it
     "ray": "ray",
     "optuna.samplers": "optuna",
     "pandas": "notebook",
+    "onnxruntime": "export",
 }
 
 

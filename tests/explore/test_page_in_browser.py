@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from functools import partial
 
 import pytest
+from helpers.browser import chromium, needs_browser, sync_api, watched
 from helpers.explore import CodedSampler, Stepping, explorer
 
 from genrun.explore.page import page as page_of
 from genrun.explore.server import Server
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'genrun[test]'")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium on this machine; on Debian and Ubuntu: apt-get install chromium"
-)
+pytestmark = needs_browser
 
 
 class Both(CodedSampler):
@@ -44,11 +39,8 @@ def server():
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        # as root, and in a container without the right to make name spaces, Chromium starts only without its sandbox
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -58,13 +50,7 @@ def opened(browser, server):
     complaints = []
 
     def opened(state: str = ""):
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        own = ("data:", f"http://127.0.0.1:{server.server_port}/")
-        page.on("request", lambda asked: asked.url.startswith(own) or complaints.append(asked.url))
+        page = watched(context, ("data:", f"http://127.0.0.1:{server.server_port}/"), complaints)
         page.goto(server.url + state)
         for view in ("samples", "codes", "interpolation", "trajectory"):
             page.wait_for_selector(f"[data-view={view}] .closest img")

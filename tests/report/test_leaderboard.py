@@ -15,7 +15,7 @@ from rich.console import Console
 from genrun.errors import Refused
 from genrun.figures.tradeoff import pareto, tradeoff
 from genrun.report.board import FORMATS, Board, harmless, latex, line_labels
-from genrun.report.leaderboard import Metric, best_lines, cautions, floor_metrics, leaderboard, ranked
+from genrun.report.leaderboard import Metric, best_lines, cautions, comparable, floor_metrics, leaderboard, ranked
 from genrun.runs.summary import read_summary
 
 FRECHET = "Fréchet distance (observer)"
@@ -42,7 +42,7 @@ def test_runs_that_differ_in_their_seed_are_one_line(runs):
     assert str(vae.metrics[FRECHET]) == "3.0 ± 1.4" and str(vae.metrics["parameters"]) == "2,276"
     assert gan.metrics["images/s"].mean == pytest.approx(1600 / 0.09)
     assert "validation score" not in vae.metrics  # they are judged
-    assert leaderboard([runs[0], runs[0]])[0].metrics[FRECHET] == Metric(2.0, None, 1)  # twice is once
+    assert leaderboard(comparable([runs[0], runs[0]])[0])[0].metrics[FRECHET] == Metric(2.0, None, 1)  # twice is once
     assert leaderboard(runs[:2])[0].settings == {"model": "vae", "data": "digits"}
 
 
@@ -73,7 +73,7 @@ def test_values_on_different_data_have_no_common_mean(runs, tmp_path):
 
 def test_of_runs_with_the_same_id_the_newest_counts(runs, tmp_path):
     older = started(some_run(tmp_path, "v0", model="vae", frechet=99.0), "2000-01-01T00:00:00+00:00")
-    (line,) = leaderboard([runs[0], read_summary(older.path)])
+    (line,) = leaderboard(comparable([runs[0], read_summary(older.path)])[0])
     assert line.metrics[FRECHET] == Metric(2.0, None, 1)
 
 
@@ -136,14 +136,31 @@ def test_each_data_set_has_its_own_real_images_and_its_own_best(runs, tmp_path):
     assert [row[0] for row in alone] == ["real images, digits", "real images, mnist", "digits", "mnist"]
 
 
+def test_real_images_that_differ_by_rounding_are_the_same(tmp_path):
+    made = [some_run(tmp_path, f"v{seed}", seed=seed, frechet=1.0) for seed in (0, 1)]
+    change_json(made[1], "results.json", lambda results: results["rows"][-1].update(floor=0.5 + 1e-10))
+    summaries = [read_summary(run.path) for run in made]
+    assert floor_metrics(summaries) == {FRECHET: 0.5}
+    change_json(made[1], "results.json", lambda results: results["rows"][-1].update(floor=0.51))
+    assert floor_metrics([summaries[0], read_summary(made[1].path)]) == {}
+
+
+def test_copies_of_a_run_are_named_and_left_out(runs, tmp_path):
+    copy = started(some_run(tmp_path, "v0", model="vae", frechet=2.0), "2000-01-01T00:00:00+00:00")
+    done, left_out = comparable([read_summary(copy.path), *runs])
+    assert sorted(run.name for run in done) == ["g0", "v0", "v1"] and copy.path not in [run.folder.path for run in done]
+    assert len(left_out) == 1 and "the same run as" in left_out[0]
+
+
 def test_columns_are_headings_or_names(runs):
     lines = leaderboard(runs)
     board = Board(lines, ["Fréchet", "reconstruction, SSIM"])
     assert board.columns == {"Fréchet": FRECHET, "reconstruction, SSIM": "reconstruction, SSIM"}
+    assert Board(lines, ["frechet"]).columns == {"Fréchet": FRECHET}  # not every keyboard has an é
     with pytest.raises(
-        Refused, match=r"Frechet: no run has this metric \(did you mean 'Fréchet'\?\); there are Fréchet, coverage"
+        Refused, match=r"Frechett: no run has this metric \(did you mean 'Fréchet'\?\); there are 'Fréchet', 'coverage'"
     ):
-        Board(lines, ["Frechet"])
+        Board(lines, ["Frechett"])
 
 
 def test_many_options_stand_in_one_column(tmp_path):
@@ -172,6 +189,8 @@ def test_texts_of_strangers_are_harmless(tmp_path):
     )
     board = Board(leaderboard([read_summary(run.path)]), ["\x1b[31m=cmd()"])
     assert not any("\x1b" in board.as_text(ending) for ending in FORMATS)
+    change_json(run, "results.json", lambda results: results["rows"][-1].update(name="<img src=x>"))
+    assert "&lt;img" in Board(leaderboard([read_summary(run.path)]), ["<img src=x>"]).as_text(".md")
     assert latex("50 % & {x}_y^2 \\ ~") == r"50 \% \& \{x\}\_y\textasciicircum{}2 \textbackslash{} \textasciitilde{}"
     assert harmless("=1+1") == "'=1+1" and harmless(-1) == -1 and harmless("vae") == "vae"
 

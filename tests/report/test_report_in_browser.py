@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from helpers.browser import chromium, needs_browser, sync_api, watched
 from helpers.reports import made_run, summaries
 from rich.console import Console
 
 from genrun.report.page.page import report_page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'genrun[test]'")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium on this machine; on Debian and Ubuntu: apt-get install chromium"
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +28,16 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        # as root, and in a container without the right to make name spaces, Chromium starts only without its sandbox
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser, file):
     """The open report; whatever it complained of, or asked for, fails the test at its end."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(10_000)
     complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or complaints.append(asked.url))
+    page = watched(context, ("file:", "data:"), complaints)
     page.goto(file.as_uri())
     yield page
     context.close()

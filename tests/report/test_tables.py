@@ -178,4 +178,4 @@ def test_a_deviation_that_is_not_zero_is_not_shown_as_zero(value, deviation, tex
 
 def test_a_cell_stays_a_cell():
     text = markdown("t", ["metric", "value", ""], [["a\n# b | <img src=x>", "1", "c\r\nd"]])
-    assert text.splitlines()[-1] == "| a # b ∣ &lt;img src=x> | 1 | c  d |"
+    assert text.splitlines()[-1] == "| a # b ∣ <img src=x> | 1 | c  d |"

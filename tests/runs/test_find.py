@@ -75,9 +75,10 @@ def test_a_path_is_a_path(outputs, tmp_path, monkeypatch):
         ("ca69", r"ca69: 2 runs begin so: .*ca69aaaa, .*ca69bbbb; write more of the id"),
         ("0123abce", r"no run of this id or name in .* \(did you mean '0123abcd'\?\)"),
         ("best", r"best: distances on different data cannot be compared; write best:data=… \(digits, mnist\)"),
-        ("best:model=rbm", "no run that fulfils this has a Fréchet distance"),
+        ("best:model=rbm", "no finished run fulfils this"),
+        ("best:state=finished", r"expected done, running, interrupted, failed, got finished"),
         ("best:modle=vae", r"no run has an option modle \(did you mean 'model'\?\)"),
-        ("best:name=half", "no run that fulfils this has a Fréchet distance"),
+        ("best:name=half", "no finished run fulfils this"),
     ],
 )
 def test_what_names_no_run_or_several_is_refused(outputs, asked, said):
@@ -88,6 +89,20 @@ def test_what_names_no_run_or_several_is_refused(outputs, asked, said):
 def test_without_runs_the_message_says_where_it_looked(tmp_path):
     with pytest.raises(Refused, match=r"last: there are no runs in .*nowhere; give a path, or paths\.outputs="):
         find_run("last", tmp_path / "nowhere")
+
+
+def test_the_name_of_a_folder_goes_before_an_id(tmp_path):
+    run = some_run(tmp_path, "ca69aaaa", model="vae")
+    imported = some_run(tmp_path, "imported-ca69aaaa", model="vae")
+    change_json(imported, "status.json", lambda status: status.update(id="ca69aaaa"))
+    assert find_run("ca69aaaa", tmp_path) == run.path and find_run("imported", tmp_path) == imported.path
+
+
+def test_a_run_of_a_later_format_is_refused(tmp_path):
+    run = some_run(tmp_path, "a")
+    change_json(run, "status.json", lambda status: status.update(format=99))
+    with pytest.raises(Refused, match="format 99, this genrun reads up to 1: use a newer genrun"):
+        read_summary(run.path)
 
 
 def test_two_runs_of_one_name_need_a_path(tmp_path):

@@ -162,7 +162,7 @@ def test_compare_leaves_out_what_is_not_finished_and_says_so(outputs, capsys):
     assert compare.main(["v0", "half"]) == 0
     assert "left out: outputs/gan-digits/half (failed)" in capsys.readouterr().err
     with pytest.raises(
-        Refused, match=r"no finished run with a table of metrics in 1 runs \(outputs/gan-digits/half \(failed\)\)"
+        Refused, match=r"no finished run with a table of metrics among half \(outputs/gan-digits/half \(failed\)\)"
     ):
         compare.main(["half"])
     with pytest.raises(Refused, match="no finished run with a table of metrics in nowhere"):
@@ -225,6 +225,31 @@ def test_what_a_link_in_a_run_leads_to_stays(outputs, tmp_path):
     prune.main(["v0", "-y"])
     rm.main(["v0", "-y"])
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years" and not (outputs / "vae-digits/v0").exists()
+
+
+def test_the_end_of_the_input_is_no(outputs, monkeypatch, capsys):
+    def ends(question):
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", ends)
+    assert rm.main(["v0"]) == 0 and "nothing was deleted" in capsys.readouterr().out
+
+
+def test_rm_and_prune_take_patterns_but_no_conditions(outputs, capsys):
+    (outputs / "sweeps" / "first").mkdir(parents=True)
+    assert prune.main(["outputs/v*/*", "-y"]) == 0 and "v1" in capsys.readouterr().out
+    assert rm.main(["outputs/*/v*", "-y"]) == 0 and [path.name for path in outputs.glob("*/*")].count("v0") == 0
+    with pytest.raises(Refused, match="model=gan: genrun rm takes no conditions"):
+        rm.main(["model=gan", "-y"])
+    with pytest.raises(Refused, match="no run folder matches this pattern"):
+        rm.main(["outputs/*/none*", "-y"])
+
+
+def test_a_plot_is_of_one_data_set(outputs):
+    some_run(outputs, "m0", model="vae", data="mnist", frechet=3.0)
+    with pytest.raises(Refused, match="distances on different data cannot be compared; add data="):
+        compare.main(["--out", "a.png"])
 
 
 def test_linked_checkpoints_stay(outputs, tmp_path):

@@ -10,7 +10,16 @@ from typing import Any
 
 from genrun.report.compare import distinguishing_options, option_text, short_names
 from genrun.report.groups import group_of
-from genrun.report.leaderboard import SECONDS, Line, best_lines, cautions, floor_metrics, leaderboard, wanted_columns
+from genrun.report.leaderboard import (
+    SECONDS,
+    Line,
+    best_lines,
+    cautions,
+    comparable,
+    floor_metrics,
+    leaderboard,
+    wanted_columns,
+)
 from genrun.report.page.charts import Chart, Series, title_of
 from genrun.report.page.runs import ReportedRun
 from genrun.report.tables import number
@@ -67,9 +76,10 @@ class Cell:
 
 def leaderboards(runs: Sequence[ReportedRun]) -> list[Leaderboard]:
     """Return a leaderboard for each data set that has finished runs with a table: values on different data cannot be compared."""
-    finished = [run for run in runs if run.state == "done" and run.results]
+    done, _ = comparable([run.summary for run in runs])
+    paths = {summary.folder.path for summary in done}
     together: dict[tuple[str, str], list[ReportedRun]] = {}
-    for run in finished:
+    for run in (run for run in runs if run.summary.folder.path in paths):
         together.setdefault((run.summary.data, run.config["data"]["facts"]["checksum"]), []).append(run)
     return [leaderboard_of(members) for _, members in sorted(together.items())]
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from genrun.errors import Refused
-from genrun.system.files import read_regular
+from genrun.system import files
 
 LARGEST_FILE = 2**26  # bytes
 MOST_PIXELS = 2**25  # of all frames together; a small file may hold more than memory does
@@ -56,10 +56,10 @@ def inside(folder: Path, file: Path) -> Path:
     Raises:
         Refused: a link leads out of the run folder.
     """
-    true = file.resolve()
-    if not true.is_relative_to(folder.resolve()):
-        raise Refused(f"{file} is a link out of the run folder")
-    return true
+    try:
+        return files.inside(file, folder)
+    except OSError:
+        raise Refused(f"{file} is a link out of the run folder") from None
 
 
 def read_picture(folder: Path, file: Path) -> tuple[bytes, Image.Image]:
@@ -69,7 +69,7 @@ def read_picture(folder: Path, file: Path) -> tuple[bytes, Image.Image]:
         Refused: it is no PNG or GIF, is too large, or lies outside of the run folder.
     """
     try:
-        content = read_regular(inside(folder, file), LARGEST_FILE)
+        content = files.read_regular(inside(folder, file), LARGEST_FILE)
         image = Image.open(io.BytesIO(content), formats=list(TYPES))
         pixels = image.width * image.height * getattr(image, "n_frames", 1)
     except Image.DecompressionBombError:

@@ -90,3 +90,10 @@ def test_options_with_the_same_last_word_are_told_apart(tmp_path):
         change_json(folder, "status.json", lambda status, group=folder.path.name: status.update(group_id=group))
     names = [row.name for row in leaderboards(read(*folders))[0].rows]
     assert sorted(names)[0] == "vae, encoder.width 1, decoder.width 1" and len(set(names)) == 3
+
+
+def test_a_copy_of_a_run_is_no_second_seed(tmp_path):
+    folders = [made_run(tmp_path, "a"), made_run(tmp_path, "b", distance=9.0)]
+    change_json(folders[1], "status.json", lambda status: status.update(id="a"))
+    ((row,),) = [one.rows for one in leaderboards(read(*folders))]
+    assert len(row.runs) == 1 and row.cells[0].spread == ""
