@@ -84,8 +84,11 @@ def test_each_criterion_names_the_steps_that_fail_it():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["mnist", "fashion_mnist"])
-def test_the_observer_sees_on_large_data_what_a_person_sees(data):
+@pytest.mark.parametrize(
+    ("data", "hidden", "near"),
+    [("mnist", [], 8), ("fashion_mnist", [], 8), ("cifar10", ["hole 4"], 13)],  # what fails is in docs/judging.md
+)
+def test_the_observer_sees_on_large_data_what_a_person_sees(data, hidden, near):
     cfg = compose([f"data={data}", "evaluation.random=false"])
     module = build_data(cfg)
     try:
@@ -94,5 +97,6 @@ def test_the_observer_sees_on_large_data_what_a_person_sees(data):
         pytest.skip(f"{data} is not here: {error}")
     cfg.data.facts = module.facts().to_dict()
     failed = failures(list(examined(build_judge(cfg, module, Console(quiet=True)))), "observer")
-    assert failed[RISES] == [] and failed[ORDER] == []
-    assert len(failed[PLAIN]) <= 8
+    assert failed[RISES] == []
+    assert [step.rsplit(" ", 1)[0] for step in failed[ORDER]] == hidden
+    assert len(failed[INVISIBLE]) <= 1 and len(failed[PLAIN]) <= near
