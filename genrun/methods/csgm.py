@@ -53,7 +53,7 @@ class CSGM(CodePriorMethod):
         hidden: widths of the hidden layers.
         pixels: P, number of random pixels of each image in a step.
         visit_steps: number of steps of one visit to a batch of images (N of Algorithm 1).
-        ramp: the target m of d. `visit`: n/N in step n of the N steps of a visit (Algorithm 1); `training`: it rises from 0 to 1 once
+        ramp: the target m of d. `visit`: it rises evenly from 0 in the first step of a visit to 1 in the last one (Algorithm 1); `training`: it rises from 0 to 1 once
             over the training (the document's text); `contrast`: 1 on the stored codes and 0 on fresh codes from N(0, I).
         d_weight: weight of the error of d; the error of g has the weight 1.
         fresh_pixels: number of pixels at which d of a fresh code is computed (`contrast`); together they have the weight of P pixels.
@@ -119,6 +119,10 @@ class CSGM(CodePriorMethod):
         if refine_steps < 0 or (code_noise is not None and not 0 <= code_noise < 1):
             raise ValueError(
                 f"expected model.refine_steps ≥ 0 and 0 ≤ model.code_noise < 1, got {refine_steps} and {code_noise}"
+            )
+        if ramp == "visit" and visit_steps < 2:
+            raise ValueError(
+                f"model.ramp=visit rises from 0 to 1 within a visit: expected model.visit_steps of at least 2, got {visit_steps}"
             )
         self.automatic_optimization = False  # two learning rates, and a visit has several steps
         self.optimizer = optimizer
@@ -204,7 +208,7 @@ class CSGM(CodePriorMethod):
     def target_of_d(self, n: int) -> float:
         """Return m, the target of d, in step n of a visit."""
         if self.ramp == "visit":
-            return n / self.visit_steps
+            return n / (self.visit_steps - 1)
         return self.progress() if self.ramp == "training" else 1.0
 
     def rate_shares(self) -> tuple[float, float]:

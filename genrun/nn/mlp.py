@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Init = Literal["he", "fan_in", "torch"]
+Init = Literal["he", "fan_in", "fan_in_at_least", "torch"]
+LEAST_DEVIATION = 0.03  # of initial weights, for `fan_in_at_least`
 
 
 class MLP(nn.Sequential):
@@ -24,7 +25,8 @@ class MLP(nn.Sequential):
         leaky_output: put the activation after the last layer too.
         dropout: the probability that a hidden unit is dropped in training.
         init: `he`: W ~ N(0, 2/fan_in), b = 0 (He et al., 2015); `fan_in`: W and b ~ N(0, 1/fan_in²), so the standard
-            deviation is 1/fan_in; `torch`: as torch initialises them, W and b uniform in ±1/√fan_in.
+            deviation is 1/fan_in; `fan_in_at_least`: the same, but with a standard deviation of at least 0.03, because with 1/fan_in
+            the signal vanishes in wide layers; `torch`: as torch initialises them, W and b uniform in ±1/√fan_in.
 
     Shape: (…, sizes[0]) → (…, sizes[-1]).
     """
@@ -44,9 +46,10 @@ class MLP(nn.Sequential):
             if init == "he":
                 nn.init.normal_(linear.weight, std=(2 / fan_in) ** 0.5)
                 nn.init.zeros_(linear.bias)
-            elif init == "fan_in":
-                nn.init.normal_(linear.weight, std=1 / fan_in)
-                nn.init.normal_(linear.bias, std=1 / fan_in)
+            elif init != "torch":
+                deviation = 1 / fan_in if init == "fan_in" else max(LEAST_DEVIATION, 1 / fan_in)
+                nn.init.normal_(linear.weight, std=deviation)
+                nn.init.normal_(linear.bias, std=deviation)
             layers += [linear, nn.LeakyReLU(leak, inplace=True)]
             if dropout:
                 layers.append(nn.Dropout(dropout))

@@ -77,7 +77,7 @@ def algorithm_1(weights, biases, code, label, image, seen_at, rate, leak=0.01, c
     _, height, width = image.shape
     steps = len(seen_at)
     for n, place in enumerate(seen_at):
-        m = n / steps
+        m = n / (steps - 1)  # line 3 runs from 0 to N, N included
         row, column = divmod(place, width)
         p, q = (2 * row + 1) / height - 1, (2 * column + 1) / width - 1
         activations = [np.concatenate([np.eye(classes)[label], code, [p, q]])]
@@ -134,7 +134,7 @@ def test_a_batch_sums_the_gradients_of_its_images_and_pixels():
 
     torch.manual_seed(2)
     at = torch.randint(20, (2, 3))
-    twin = csgm(**LITERAL)
+    twin = csgm(**LITERAL | {"ramp": "training"})
     stored = codes[visit.index].clone().requires_grad_()
     loss = 0
     for i in range(2):
@@ -218,6 +218,13 @@ def test_the_cosine_starts_low_for_weights_only_and_ends_at_zero(monkeypatch):
     assert codes == pytest.approx([1, 0.99901, 0.5, 0], abs=1e-4)
     assert weights == pytest.approx([0.005, 0.99901, 0.5, 0], abs=1e-4)
     assert "cosine" in method.budget_dependence() and csgm(schedule="constant").budget_dependence() is None
+
+
+def test_the_ramp_of_a_visit_rises_from_0_to_1_and_needs_two_steps():
+    method = csgm(**LITERAL | {"visit_steps": 3})
+    assert [method.target_of_d(n) for n in range(3)] == [0, 0.5, 1]
+    with pytest.raises(ValueError, match=r"expected model.visit_steps of at least 2, got 1"):
+        csgm(**LITERAL)
 
 
 def test_the_training_ramp_rises_once_over_the_budget():

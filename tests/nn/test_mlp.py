@@ -44,7 +44,12 @@ def test_pixel_centres():
 
 def test_initialisations_have_the_standard_deviations_they_name():
     torch.manual_seed(0)
-    for init, wanted, bias in (("he", (2 / 400) ** 0.5, 0.0), ("fan_in", 1 / 400, 1 / 400)):
+    for init, wanted, bias in (
+        ("he", (2 / 400) ** 0.5, 0),
+        ("fan_in", 1 / 400, 1 / 400),
+        ("fan_in_at_least", 0.03, 0.03),
+    ):
         first = MLP((400, 500, 1), init=init)[0]
         assert first.weight.std().item() == pytest.approx(wanted, rel=0.02)
         assert first.bias.std().item() == pytest.approx(bias, rel=0.15)
+    assert MLP((10, 5000), init="fan_in_at_least")[0].weight.std().item() == pytest.approx(0.1, rel=0.02)
