@@ -47,6 +47,8 @@ class RBM(Method):
         cd_steps: k, number of Gibbs steps to the fantasies.
         persistent: the chains continue from one training step to the next (PCD) instead of starting at the data (CD).
         chains: number of persistent chains.
+        moved: number of these chains that a training step moves, in turn; None: all. So there can be as many independent chains as
+            samples are wanted.
         centred: subtract the running means from the units in the gradient, so that it does not depend on which state is called 0.
         units: (26) uses the drawn `states` of the hidden units or their `means`, in both terms.
         summed: the gradient of W is the sum over the batch instead of the mean, as in the document's code.
@@ -83,6 +85,7 @@ class RBM(Method):
         cd_steps: int = 1,
         persistent: bool = True,
         chains: int = 100,
+        moved: int | None = None,
         centred: bool = True,
         units: Units = "means",
         summed: bool = False,
@@ -104,12 +107,16 @@ class RBM(Method):
                 raise ValueError(f"model.{name}: expected at least 1, got {count}")
         if start == "fantasies" and not persistent:
             raise ValueError("model.start=fantasies needs model.persistent=true: expected tempered or noise")
+        moved = chains if moved is None else moved
+        if moved < 1 or chains % moved:
+            raise ValueError(f"model.moved: expected a number that divides model.chains={chains}, got {moved}")
         self.automatic_optimization = False  # (26) is not the gradient of a loss
         self.optimizer = optimizer
         self.visible, self.cd_steps, self.persistent = visible, cd_steps, persistent
         self.centred, self.units, self.summed = centred, units, summed
         self.pixel_means, self.weight_decay, self.schedule = pixel_means, weight_decay, schedule
         self.gibbs_steps, self.start, self.output = gibbs_steps, start, output
+        self.moved = moved
         self.ais_chains, self.ais_temperatures = ais_chains, ais_temperatures
         self.pixels = math.prod(self.image_shape)
         units_seen = self.pixels + self.num_classes  # V
@@ -174,16 +181,22 @@ class RBM(Method):
             v = self.seen(batch.image, batch.label)
             mean_h = self.means_h(v)
             h = bernoulli(mean_h) if states or not self.persistent else mean_h
-            v_k = self.fantasy(self.fantasies if self.persistent else h)
+            chains = self.moving_chains()
+            v_k = self.fantasy(chains if self.persistent else h)
             mean_h_k = self.means_h(v_k)
             h_k = bernoulli(mean_h_k) if states or self.persistent else mean_h_k
             if self.persistent:
-                self.fantasies.copy_(h_k)
+                chains.copy_(h_k)
             self.descend(v, h if states else mean_h, v_k, h_k if states else mean_h_k)
             self.track(reconstruction=self.reconstruction_error(v[:WATCHED], mean_h[:WATCHED]))
         optimizer = self.optimizers()
         self.set_rates(optimizer, rate_share(self.schedule, self.progress()))
         optimizer.step()
+
+    def moving_chains(self) -> Tensor:
+        """Return the hidden states of the persistent chains that this step moves, as a view: (moved, H)."""
+        at = self.global_step * self.moved % max(1, len(self.fantasies))
+        return self.fantasies[at : at + self.moved]
 
     def fantasy(self, h: Tensor) -> Tensor:
         """Run chains from the hidden states h for `cd_steps` steps; return their visible states: (chains, H) → (chains, V)."""
@@ -281,7 +294,8 @@ class RBM(Method):
         If there are labels, a chain is chosen in proportion to the probability that it gives to the label.
         """
         if labels is None:
-            return torch.randint(len(self.fantasies), (n,), generator=generator, device=self.device)
+            chosen = torch.randperm(len(self.fantasies), generator=generator, device=self.device)
+            return chosen.repeat(-(-n // len(chosen)))[:n]  # none twice, if there are enough
         weights = self.means_v(self.fantasies)[:, self.pixels :].T.clamp(min=1e-9)[labels]  # (n, chains)
         return torch.multinomial(weights, 1, generator=generator).squeeze(1)
 

@@ -15,7 +15,12 @@ from genrun.errors import Refused
 RECIPE_VERSION = 1  # raise it when a change of the code makes the same configuration train differently
 # Options that were added later, with the value that keeps the earlier behaviour. An option with this value is left out of the
 # identity, so that earlier runs keep their ids. Dotted path in the identity -> value.
-NEUTRAL: dict[str, Any] = {"model.refine_pixels": 16, "compile": False, "memory_format": "contiguous"}
+NEUTRAL: dict[str, Any] = {
+    "model.refine_pixels": 16,
+    "model.moved": None,
+    "compile": False,
+    "memory_format": "contiguous",
+}
 # Options that replaced an older one: new option -> (its value, the older option, the older option's value that meant the same).
 # The identity contains the older option, so that both name the same run.
 REPLACED: dict[str, tuple[Any, str, Any]] = {

@@ -294,6 +294,22 @@ def test_persistent_chains_go_on_where_they_were(conditional):
     assert not torch.equal(ends[0], ends[1]) and not torch.equal(ends[1], ends[2])
 
 
+def test_a_step_moves_some_of_the_chains_in_turn():
+    method = in_training(rbm(chains=12, moved=4))
+    method.fantasies.copy_(torch.from_numpy(STATES_H[:12]))
+    for step in range(4):
+        method._trainer.global_step = step
+        before = method.fantasies.clone()
+        method.training_step(batch(64), 0)
+        moved = (method.fantasies != before).any(1)
+        at = 4 * (step % 3)
+        assert not moved[:at].any() and not moved[at + 4 :].any()
+    assert sorted(method.starts(12, None, torch.Generator().manual_seed(0)).tolist()) == list(range(12))
+    assert sorted(method.starts(30, None, torch.Generator().manual_seed(0)).bincount().tolist()) == [2] * 6 + [3] * 6
+    with pytest.raises(ValueError, match=r"model\.moved: expected a number that divides model\.chains=12, got 5"):
+        rbm(chains=12, moved=5)
+
+
 @both_kinds
 def test_contrastive_divergence_starts_at_the_data(conditional):
     method = in_training(rbm(conditional, persistent=False, visible="threshold"))
@@ -421,7 +437,7 @@ def test_samples_that_start_at_the_chains_of_training_are_further_steps_of_these
     def drawn(means: Tensor) -> Tensor:
         return (torch.rand(means.shape, generator=generator, dtype=torch.float64) < means).double()
 
-    at = torch.randint(10, (4,), generator=generator)
+    at = torch.randperm(10, generator=generator)[:4]
     h = drawn(method.means_h(drawn(method.means_v(method.fantasies[at]))))
     expected = method.means_v(h).reshape(4, 1, 2, 3).float()
     torch.testing.assert_close(method.sample(4, generator=torch.Generator().manual_seed(1)), expected.detach())
