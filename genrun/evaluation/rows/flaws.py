@@ -55,7 +55,7 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
                 share_above(grey, known["most"]) if seen else None,
                 known["grey"],
                 count=seen,
-                protocol=f"more than {known['most']:.1%} of the pixels of the background above {BLACK} of 255",
+                protocol=f"more than {100 * known['most']:.2g} % of the pixels of the background above {BLACK} of 255",
                 note=f"background on average {level:.1f} of 255, real images {known['level']:.1f}"
                 if seen
                 else "no sample has a background",
@@ -69,7 +69,7 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
             (sharpness(images) < known["least"]).double().mean().item(),
             known["blurred"],
             count=count,
-            protocol=f"less fine detail than {1 - RARE:.1%} of training images",
+            protocol=f"less fine detail than {100 - 100 * RARE:g} % of training images",
             best="low",
         )
     )
