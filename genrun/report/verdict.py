@@ -37,7 +37,8 @@ SHARES = {  # recall or coverage, of that of real images, about
     1 / 10: "a tenth of the variety",
     0: "hardly any of the variety",
 }
-FLAWS = ("samples with a grey background", "blurred samples")  # shares of samples
+GREY, BLURRED = FLAWS = "samples with a grey background", "blurred samples"  # shares of samples
+FAINT = 20  # of 255: a grey background that is darker than this is seen only barely
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
 MOST, SOME = 0.3, 0.5  # of the authenticity of real images: below, most samples are copies, or some of them
 OF_CLASSES = ("label accuracy", "class entropy")  # rows of the reference classifier
@@ -124,7 +125,7 @@ def verdict(results: Mapping[str, Any]) -> str:
     if fidelity == CLEAN[0].format(kind):  # it does not matter how varied they are
         parts = [fidelity, copying]
     else:
-        parts = [fidelity, variety_part(rows), missing_part(rows), copying, *label_parts(rows)]
+        parts = [fidelity, *flaw_parts(rows), variety_part(rows), missing_part(rows), copying, *label_parts(rows)]
     return ", ".join(part for part in parts if part)
 
 
@@ -155,6 +156,22 @@ def fidelity_part(rows: Mapping[str, Any], kind: str) -> str:
     if not distances:
         return ""
     return next(words for most, words in NEAR.items() if max(distances) <= most).format(kind)
+
+
+def flaw_parts(rows: Mapping[str, Any]) -> list[str]:
+    """Say how many samples have a grey background, or are blurred, where that is bad."""
+    found = {
+        name: f"{rows[name]['value']:.0%}".replace("%", " %")
+        for name in FLAWS
+        if mark(rows.get(name, {"name": name})) == "bad"
+    }
+    parts = []
+    if GREY in found:
+        level = rows[GREY].get("detail") or [INF]
+        parts.append(f"{found[GREY]} on a {'faintly ' if level[0] < FAINT else ''}grey background")
+    if BLURRED in found:
+        parts.append(f"{found[BLURRED]} blurred")
+    return parts
 
 
 def variety_part(rows: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.report.tables import number, table
-from genrun.runs.find import DISTANCE, find_runs, matching, of_earlier_judge
+from genrun.runs.find import DISTANCE, matching, of_earlier_judge
 from genrun.runs.summary import RunSummary, runs_below
 from genrun.system.console import print_json, say, screen
 from genrun.verbs.arguments import Arguments, outputs_folder

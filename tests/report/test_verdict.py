@@ -39,10 +39,15 @@ def controls(judge: Judge) -> dict[str, tuple[Tensor, Tensor | None, str]]:
         "real": (images, labels, f"{clean}, not copied"),
         "real, without labels": (images, None, f"{clean}, not copied"),
         "copies": (seen.array, seen.labels, f"{clean}, copied"),
-        "copies with noise": (noisy, seen.labels, f"{clean}, copied"),
+        "copies with noise": (
+            noisy,
+            seen.labels,
+            "clean digits, 66 % on a faintly grey background, all the variety of real ones, copied",
+        ),
         "half copies": (*mixed, f"{clean}, partly copied"),
         "noise": (noise, labels, "nothing like real digits, not copied"),
         "constant": (torch.full_like(images, 80), labels, "nothing like real digits, not copied"),
+        "fog": (images.clamp(min=30), labels, "clean digits, 100 % on a grey background, "),
         "half the classes": (
             images[half],
             labels[half],
@@ -139,6 +144,24 @@ def test_the_observer_speaks_whatever_the_classifier_says():
     assert said(guessing, *observed) == "rough digits, a tenth of the variety of real ones"
     assert said(*observed, *CSGM[4:6]) == "rough digits, a tenth of the variety of real ones"
     assert said(row("Fréchet distance (observer)", 1.3, 0.019, "low")) == "digits far from real ones"
+
+
+@pytest.mark.parametrize(
+    ("share", "level", "expected"),
+    [
+        (0.81, 1.6, "81 % on a faintly grey background"),
+        (1.0, 25.5, "100 % on a grey background"),
+        (0.2, 25.5, ""),
+    ],
+)
+def test_flaws_that_most_samples_have_are_named(share, level, expected):
+    grey = row("samples with a grey background", share, 0.001, "low", detail=[level, 0.0])
+    precise = row("precision (observer)", 0.9, 0.94, "high")
+    assert verdict({"title": "csgm on mnist", "rows": [precise, grey]}) == ", ".join(
+        filter(None, ["clean digits", expected])
+    )
+    blurred = row("blurred samples", 0.6, 0.001, "low")
+    assert verdict({"title": "", "rows": [precise, blurred]}) == "clean images, 60 % blurred"
 
 
 @pytest.mark.parametrize(

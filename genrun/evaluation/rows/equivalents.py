@@ -18,24 +18,24 @@ from genrun.system.console import say
 
 IMAGES = 1000  # training images at most that are spoilt
 WORDS = {"blur": "blurred by {} pixel", "fog, even": "in fog of {}"}  # ladder → what is said of an amount
+IGNORES = ("robust classifier",)  # feature spaces that learnt to ignore blur and fog, and so are no witnesses of them
 APART = 3  # two witnesses whose amounts differ by a larger factor disagree
 
 
 def in_words(rows: Sequence[Row], real: RealImages, spaces: Sequence[Space]) -> list[Row]:
     """Return the rows, with the equivalents of each Fréchet distance to test images in its note.
 
-    If the equivalents in two spaces differ by more than a factor of three, the first of these rows says so.
+    If the equivalents in two of these spaces, both witnesses of blur and fog, differ by more than a factor of three, the first of
+    these rows says so.
     """
+    by_name = {row.name: row for row in rows}
     found = {
-        f"{TO_TEST} ({space.name})": amounts
+        space.name: amounts
         for space in spaces
-        for row in rows
-        if row.name == f"{TO_TEST} ({space.name})" and (amounts := equivalents(row, real, space))
+        if (row := by_name.get(f"{TO_TEST} ({space.name})")) and (amounts := equivalents(row, real, space))
     }
-    notes = {name: f"as far as real images {spoken(amounts)}" for name, amounts in found.items()}
-    if len(found) > 1 and (
-        said := disagreement(dict(zip((space.name for space in spaces), found.values(), strict=False)))
-    ):
+    notes = {f"{TO_TEST} ({name})": f"as far as real images {spoken(amounts)}" for name, amounts in found.items()}
+    if said := disagreement({name: amounts for name, amounts in found.items() if name not in IGNORES}):
         first = next(iter(notes))
         notes[first] = f"{notes[first]}; {said}"
     return [row._replace(note=notes[row.name]) if row.name in notes else row for row in rows]
@@ -115,11 +115,13 @@ def disagreement(found: dict[str, dict[str, tuple[float, bool]]]) -> str:
     """
     for name in WORDS:
         each = {space: max(amounts[name][0], 1e-9) for space, amounts in found.items() if name in amounts}
+        if len(each) < 2:
+            continue
         least, most = min(each, key=each.get), max(each, key=each.get)
         if each[most] > APART * each[least]:
             some = "less than 0.01" if each[least] < 0.01 else f"{each[least]:.2g}"
             return (
-                f"the witnesses disagree: to the {most} they are as {WORDS[name].format(f'{each[most]:.2g}')}, "
-                f"to the {least} as {WORDS[name].format(some)}"
+                f"the witnesses disagree: in the {most} features the samples are as {WORDS[name].format(f'{each[most]:.2g}')}, "
+                f"in the {least} features as {WORDS[name].format(some)}"
             )
     return ""

@@ -43,7 +43,9 @@ def test_witnesses_that_differ_by_more_than_a_factor_of_three_are_said_to_disagr
     said = disagreement({"observer": near, "random": {"blur": (0.1, False), "fog, even": (0.02, False)}})
     assert (
         said
-        == "the witnesses disagree: to the observer they are as blurred by 0.5 pixel, to the random as blurred by 0.1 pixel"
+        == "the witnesses disagree: in the observer features the samples are as blurred by 0.5 pixel, in the random features as "
+        "blurred by 0.1 pixel"
     )
+    assert disagreement({"observer": near}) == disagreement({}) == ""
     none = {"blur": (0.0, False), "fog, even": (0.0, False)}
     assert disagreement({"observer": none, "random": none}) == ""
