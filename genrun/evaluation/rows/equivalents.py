@@ -19,6 +19,7 @@ from genrun.system.console import say
 IMAGES = 1000  # training images at most that are spoilt
 WORDS = {"blur": "blurred by {} pixel", "fog, even": "in fog of {}"}  # ladder → what is said of an amount
 IGNORES = ("robust classifier",)  # feature spaces that learnt to ignore blur and fog, and so are no witnesses of them
+SEEN = {"blur": 0.4, "fog, even": 0.03}  # ladder → least amount that a person sees, if barely (see `ladders`)
 APART = 3  # two witnesses whose amounts differ by a larger factor disagree
 
 
@@ -108,7 +109,7 @@ def spoken(amounts: dict[str, tuple[float, bool]]) -> str:
 
 
 def disagreement(found: dict[str, dict[str, tuple[float, bool]]]) -> str:
-    """Say in one sentence which witness sees less than a third of what another sees; empty if they agree.
+    """Say in one sentence which witness sees less than a third of what another sees; empty if they agree, or nobody would see either.
 
     Args:
         found: feature space → its equivalents.
@@ -118,7 +119,7 @@ def disagreement(found: dict[str, dict[str, tuple[float, bool]]]) -> str:
         if len(each) < 2:
             continue
         least, most = min(each, key=each.get), max(each, key=each.get)
-        if each[most] > APART * each[least]:
+        if each[most] > max(SEEN[name], APART * each[least]):
             some = "less than 0.01" if each[least] < 0.01 else f"{each[least]:.2g}"
             return (
                 f"the witnesses disagree: in the {most} features the samples are as {WORDS[name].format(f'{each[most]:.2g}')}, "

@@ -47,5 +47,7 @@ def test_witnesses_that_differ_by_more_than_a_factor_of_three_are_said_to_disagr
         "blurred by 0.1 pixel"
     )
     assert disagreement({"observer": near}) == disagreement({}) == ""
+    unseen = {"blur": (0.3, False), "fog, even": (0.02, False)}
     none = {"blur": (0.0, False), "fog, even": (0.0, False)}
     assert disagreement({"observer": none, "random": none}) == ""
+    assert disagreement({"observer": unseen, "random": none}) == ""
