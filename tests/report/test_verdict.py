@@ -93,7 +93,7 @@ def said(*rows: dict, title: str = "vae on mnist, 1") -> str:
     return verdict({"title": title, "rows": list(rows)})
 
 
-CSGM = [  # docs/csgm.md
+CSGM = [  # a table of the judge before the observer
     row("reference classifier, accuracy", 0.9955),
     row("label accuracy", 0.9997, 0.9955, note="weakest: 5, 0.998"),
     row("class entropy", 2.303, 2.301, "real", detail=[1000] * 10),
