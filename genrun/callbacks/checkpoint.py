@@ -20,7 +20,7 @@ from genrun.callbacks.epochs import EpochWatcher
 from genrun.compat import read_checkpoint
 from genrun.distributed.strategy import rank_zero_values
 from genrun.errors import Interrupted
-from genrun.runs.folder import RunFolder
+from genrun.runs.folder import TABLE, RunFolder
 from genrun.system.files import atomic, write_atomic
 from genrun.system.random_state import random_states, restore_random_states
 from genrun.system.signals import Signals
@@ -96,6 +96,7 @@ class RunCheckpoint(Checkpoint):
         self.keeps_best = keeps_best
         self.rows: list[dict[str, Any]] = []
         self.best: float | None = None
+        self.table = TABLE  # version of the judge that `best` may come from
         self.seconds = 0.0  # spent on training in all attempts, without the time of the epoch watchers
         self._since = self._saved = time.monotonic()
         self._watchers: list[EpochWatcher] = []
@@ -112,13 +113,14 @@ class RunCheckpoint(Checkpoint):
         return {
             "rows": [dict(row) for row in self.rows],
             "best": self.best,
+            "table": self.table,
             "seconds": self._elapsed(),
             "rng": random_states(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = [dict(row) for row in state["rows"]]
-        self.best = state["best"]
+        self.best, self.table = state["best"], state.get("table", 2)  # checkpoints have it since the third version
         self.seconds = state["seconds"]
         restore_random_states(state["rng"])
 
@@ -176,6 +178,9 @@ class RunCheckpoint(Checkpoint):
             named = {"phase": self.phase.name} if self.phase.name else {}
             self.rows.append(named | {"epoch": epoch, "step": trainer.global_step, **dict(sorted(metrics.items()))})
         score = metrics.get(method.column(method.best_by))
+        if self.table != TABLE and method.best_by.startswith("judge/"):
+            self.best = None  # scores of an earlier judge cannot be compared with new ones
+        self.table = TABLE
         # `best` is the score of best.ckpt; with keeps_best=False both stay as they are
         if self.keeps_best and score is not None and (self.best is None or score < self.best):
             self.best = score

@@ -1,8 +1,8 @@
 """Data augmentation for the judge's classifiers: slight random changes that keep an image's class.
 
 Without augmentation, a classifier takes faint grey beside strokes, or a little blur, for another class. The robust classifier, which
-recognises classes, must not: it sees changes that a person notices. The strict classifier, in whose features images are compared, must
-notice what a person notices: it sees only changes that nobody does.
+recognises classes, must not: it sees changes that a person notices. The observer, in whose features images are compared, must
+notice what a person notices: it sees only changes that hardly anybody does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def augment(images: Tensor) -> Tensor:
 
 
 def augment_invisibly(images: Tensor, share: float = 0.5) -> Tensor:
-    """Change images (n, C, H, W) in [0, 1] as nobody sees, each change with a probability of `share`; classes stay the same.
+    """Change images (n, C, H, W) in [0, 1] as hardly anybody sees, each change with a probability of `share`; classes stay the same.
 
     The changes: a shift by at most half a pixel each way, a warp by at most a fifth of a pixel (deviation), a loss of at most 5 % of the
     contrast, fog of at most 0.04, noise with a deviation of at most 0.012.

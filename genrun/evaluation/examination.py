@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
+from genrun.errors import Refused
 from genrun.evaluation.features import Space
 from genrun.evaluation.judge import Judge
 from genrun.evaluation.ladders import IMAGE, INVISIBLE, LABELS, PLAIN, VARIETY, Batch, ladders
@@ -34,7 +35,8 @@ class Seen(NamedTuple):
         ladder, spoils, amount, mark: of the step; the first step of all has no damage and the mark "".
         distances: feature space → Fréchet distance to test images.
         neighbours: feature space → precision, recall, density and coverage.
-        label_accuracy: share of images in whose class the reference classifier puts them; None without classes.
+        label_accuracy: share of images in whose class the reference classifier puts them, for real images and wrong labels; None without
+            classes.
     """
 
     ladder: str
@@ -53,6 +55,9 @@ def examined(judge: Judge) -> Iterator[Seen]:
     """Yield what the judge says of held-out real images, and of each step of each ladder of them."""
     kept_back = judge.real.images("validation", MOST).decoded()
     real = Batch(kept_back.array, kept_back.labels)
+    for split, n in (("held-out", len(real.images)), ("test", len(judge.real.images("test")))):
+        if n <= (most := judge.max_features()):
+            raise Refused(f"the examination needs more than {most} {split} images, as many as features, got {n}")
     classes = judge.facts.num_classes
     steps = [(one.name, one.spoils, step) for one in ladders(real.images, classes) for step in one.steps]
     yield seen(judge, real, REAL, "", 0.0, "")
@@ -69,7 +74,8 @@ def seen(judge: Judge, batch: Batch, ladder: str, spoils: str, amount: float, ma
             distances[space.name] = frechet_distance(moments(features), moments(test))
         same = min(len(features), len(test), COMPARED)
         neighbours[space.name] = manifold(features[:same], test[:same], NEIGHBOURS)
-    return Seen(ladder, spoils, amount, mark, distances, neighbours, label_accuracy(judge, batch))
+    accuracy = label_accuracy(judge, batch) if ladder == REAL or spoils == LABELS else None
+    return Seen(ladder, spoils, amount, mark, distances, neighbours, accuracy)
 
 
 def label_accuracy(judge: Judge, batch: Batch) -> float | None:

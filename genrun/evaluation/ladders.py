@@ -93,7 +93,7 @@ def ladders(some: Tensor, num_classes: int) -> list[Ladder]:
         ladder("contrast", "lost", partial(less_contrast, dark=dark), [0.015], [0.05, 0.1], [0.3, 0.5, 0.7]),
         ladder("grain", "deviation", grain, [0.004, 0.01], [0.02, 0.03, 0.05], [0.08, 0.1, 0.2]),
         ladder("salt", "of the pixels", salt, [], [0.001], [0.03, 0.1] if small else [0.005, 0.01, 0.03]),
-        ladder("shift", "pixels", shift, [0.1], [0.5, 1], [2] if small else []),
+        ladder("shift", "pixels", shift, [0.1], [0.5, 1] if small else [0.5, 1, 2], [2] if small else []),
         ladder("warp", "pixels", warp, [0.1], [0.3, 0.5], [1.0, 1.5] if dark else [2.0, 3.0]),
         ladder("JPEG", "100 - quality", jpeg, [2], [5, 15, 40], [70, 90]),
         ladder("hole", "pixels wide", partial(hole, dark=dark), [], [1], [2, 4] if small else [4, 8, 12]),
@@ -200,7 +200,7 @@ def hole(images: Tensor, amount: float, generator: Generator, *, dark: bool) -> 
 
 
 def _square(images: Tensor, amount: float, generator: Generator) -> Tensor:
-    """Return a mask (n, 1, H, W) of a square at a random place in the middle half of each image."""
+    """Return a mask (n, 1, H, W) of a square at a random place in the middle of each image, six tenths of the sides wide."""
     inside = []
     for side in images.shape[2:]:
         most = max(0, round(side * 0.6 - amount))

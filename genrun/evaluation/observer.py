@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genrun.errors import Refused
 from genrun.evaluation.augmentation import augment_invisibly
 from genrun.evaluation.classifier import SEED, Recipe
 from genrun.evaluation.features import orthonormal
@@ -65,8 +66,8 @@ class Observer(nn.Module):
 class ObserverRecipe(Recipe):
     """How an observer is trained: to tell the classes of images, and which way up they are.
 
-    Its training images are changed as nobody sees, and in no other way: the observer learns to ignore that, and nothing else. Which way
-    up an image is can be told without labels; for data without classes it is all that the observer is trained on.
+    Its training images are changed as hardly anybody sees, and in no other way: the observer learns to ignore that, and nothing else.
+    Which way up an image is can be told without labels; for data without classes it is all that the observer is trained on.
 
     Args:
         network: (image_shape, num_classes) → a network with `body`, `features`: (n, num_features), and `head`.
@@ -90,6 +91,20 @@ class ObserverRecipe(Recipe):
         batch_size: int = 128,
     ) -> None:
         super().__init__(network, optimizer, steps, epochs, batch_size)
+
+    def check(self, facts: Facts, steps: int | None = None) -> None:
+        super().check(facts, steps)
+        network = self.build(facts)
+        if not isinstance(getattr(network, "body", None), nn.Sequential):
+            raise Refused(
+                f"evaluation.observer.network: expected a network with `body`, a sequence of layers, got {type(network).__name__}"
+            )
+        channels = [len(layer.weight) for layer in network.body if isinstance(layer, nn.Conv2d)]
+        if 2 * sum(channels) < NUM_FEATURES:
+            raise Refused(
+                f"evaluation.observer.network: expected at least {NUM_FEATURES // 2} channels in all layers, got {sum(channels)}; "
+                "make it wider"
+            )
 
     def observer(self, real: RealImages, device: torch.device) -> Observer:
         """Return the frozen observer of this data, from the cache or newly trained on the training images."""

@@ -38,6 +38,7 @@ SHARES = {  # recall or coverage, of that of real images, about
     0: "hardly any of the variety",
 }
 GREY, BLURRED = FLAWS = "samples with a grey background", "blurred samples"  # shares of samples
+BACKED = 0.25  # of the samples have a background at all: with fewer, it is not worth a word
 FAINT = 20  # of 255: a grey background that is darker than this is seen only barely
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
 MOST, SOME = 0.3, 0.5  # of the authenticity of real images: below, most samples are copies, or some of them
@@ -166,9 +167,9 @@ def flaw_parts(rows: Mapping[str, Any]) -> list[str]:
         if mark(rows.get(name, {"name": name})) == "bad"
     }
     parts = []
-    if GREY in found:
-        level = rows[GREY].get("detail") or [INF]
-        parts.append(f"{found[GREY]} on a {'faintly ' if level[0] < FAINT else ''}grey background")
+    level, share = rows[GREY].get("detail") or (INF, 1) if GREY in found else (INF, 0)
+    if share >= BACKED:
+        parts.append(f"{found[GREY]} on a {'faintly ' if level < FAINT else ''}grey background")
     if BLURRED in found:
         parts.append(f"{found[BLURRED]} blurred")
     return parts

@@ -14,11 +14,12 @@ from genrun.runs.phases import phase_keys
 
 # Versions of the table (see `genrun.runs.folder.TABLE`) before the present one, with the options of the evaluation that came after them. A
 # table of such a version stays until the run is judged again on request; its command does not judge it again by itself.
-EARLIER: dict[int, tuple[str, ...]] = {2: ("observer", "robust", "plain_words")}
+EARLIER: dict[int, tuple[str, ...]] = {2: ("observer", "plain_words")}
 
 # Options of the evaluation that were added later, with the value that gives the table as before. An option with this value is left out
 # of the key, so that finished runs are not judged again.
 NEUTRAL: dict[str, Any] = {"sliced": 0, "linear_probe": 0, "combinations": 0, "blends": 0, "mixed_training": []}
+NEUTRAL |= {"robust": False}
 
 
 def stage_keys(cfg: DictConfig, folder: RunFolder) -> dict[str, str]:
@@ -69,8 +70,10 @@ def _kept_table(sampled: str, cfg: DictConfig, folder: RunFolder) -> str | None:
 
 def older_table(folder: RunFolder) -> str:
     """Return a line that says that the table of a finished run is of an earlier version; empty if it is not."""
-    version = folder.results().get("table", TABLE - 1)
-    if not isinstance(version, int) or version >= TABLE:
+    results = folder.results()
+    version = results.get("table", 2)  # tables have had a number since the third
+    of_classifier = any(str(row.get("name")).endswith("(classifier)") for row in table_rows(folder))
+    if not isinstance(version, int) or version >= TABLE or not of_classifier:
         return ""
     return (
         f"this table is of an earlier judge (version {version}, now {TABLE}), whose distances cannot be compared with new ones; "

@@ -1,19 +1,24 @@
-"""A disk that is full in the middle of a checkpoint."""
+"""A disk that is full in the middle of a checkpoint; scores of an earlier judge."""
 
 from __future__ import annotations
 
 import builtins
 import errno
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import outcome
 
+from genrun.callbacks.checkpoint import RunCheckpoint
 from genrun.cli import guarded
 from genrun.errors import Failed
 from genrun.runs import folder as runs
 from genrun.system import files
+from genrun.system.signals import Signals
+from genrun.types import Phase
 
 
 def checkpoints(folder: runs.RunFolder) -> set[str]:
@@ -51,6 +56,28 @@ def test_a_disk_that_is_full_in_the_middle_of_a_checkpoint_leaves_the_one_before
     assert torch.load(folder.last, weights_only=True)["epoch"] == 0  # of the first epoch, and whole
     assert checkpoints(folder) == {"last.ckpt", "best.ckpt"}
     assert outcome(tiny(outputs=outputs)) == reference
+
+
+@pytest.mark.parametrize(("by", "kept"), [("judge/frechet", False), ("val/score", True)])
+def test_a_score_of_an_earlier_judge_is_forgotten(by, kept, tmp_path, monkeypatch):
+    folder = runs.RunFolder(tmp_path)
+    one = RunCheckpoint(folder, Phase(""), signals=Signals(), minutes=1)
+    state = one.state_dict() | {"best": 0.1}
+    del state["table"]  # as earlier checkpoints were
+    one.load_state_dict(state)
+    for name in ("_save", "write_rows"):
+        monkeypatch.setattr(one, name, lambda *_: None)
+    monkeypatch.setattr(folder, "record", lambda **_: None)
+    monkeypatch.setattr(shutil, "copyfileobj", lambda *_: None)
+    folder.checkpoints.mkdir()
+    one.files.best.touch()
+    trainer = SimpleNamespace(callback_metrics={by: 0.5}, global_step=1)
+    method = SimpleNamespace(best_by=by, column=lambda name: name)
+    one._save_epoch(trainer, method, 1)
+    assert one.best == (0.1 if kept else 0.5)
+    trainer.callback_metrics[by] = 0.7
+    one._save_epoch(trainer, method, 2)
+    assert one.best == (0.1 if kept else 0.5)
 
 
 class Full:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.judge import make_judge
 from rich.console import Console
 
 from genrun.config.compose import compose
@@ -52,6 +53,12 @@ def test_the_tables_have_a_line_for_each_step_and_criterion(digits):
     assert all(len(line) == len(headings) for line in lines)
     headings, lines = criteria_lines(digits, ["observer"])
     assert headings == ["criterion", "observer"] and [RISES, "passed"] in lines and len(lines) == 7
+
+
+def test_too_few_images_are_refused_at_once(shapes):
+    judge = make_judge(shapes, "evaluation=quick", "data.validation=100")
+    with pytest.raises(Refused, match=r"needs more than 128 held-out images, as many as features, got 100"):
+        next(examined(judge))
 
 
 def test_each_criterion_names_the_steps_that_fail_it():

@@ -47,12 +47,12 @@ def test_each_step_changes_the_images_more_and_is_marked_from_invisible_to_plain
 
 
 def test_what_is_marked_invisible_changes_hardly_a_pixel_by_more_than_the_eye_sees():
-    batch = photographs(60)
-    for ladder in ladders(batch.images, 4):
-        for step in ladder.steps:
-            if step.mark == INVISIBLE and ladder.spoils == IMAGE:
-                changed = (step.spoil(batch, seeded(0)).images.float() - batch.images.float()).abs()
-                assert changed.median() <= 4.1, (ladder.name, step.amount)
+    for batch, most in ((photographs(60), 0.5), (disks(60, 28), 0.9)):  # JPEG changes the colours of random noise
+        for ladder in ladders(batch.images, 4):
+            for step in ladder.steps:
+                if step.mark == INVISIBLE and ladder.spoils == IMAGE:
+                    changed = (step.spoil(batch, seeded(0)).images.float() - batch.images.float()).abs()
+                    assert changed.quantile(most) <= 5, (ladder.name, step.amount)
 
 
 def test_equal_generators_give_equal_images_and_the_global_stream_is_left_alone():

@@ -46,7 +46,9 @@ def test_invisible_changes_are_small_and_of_every_image_another():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         changed = (augment_invisibly(images) - images).abs()
+        again = augment_invisibly(images[:1].expand(64, -1, -1, -1))
     assert changed.median() < 0.03 and 0 < (changed.amax((1, 2, 3)) == 0).float().mean() < 0.2
+    assert len(torch.unique(again, dim=0)) > 50
 
 
 def test_images_that_are_not_square_are_turned_upside_down_only():
@@ -59,3 +61,13 @@ def test_images_that_are_not_square_are_turned_upside_down_only():
 def test_a_wrong_option_is_named(shapes):
     with pytest.raises(Refused, match=r"evaluation.observer.steps: expected at least 8, got 3"):
         make_judge(shapes, "evaluation=quick", "evaluation.observer.steps=3")
+    narrow = ("evaluation.observer.network.width=2", "+evaluation.observer.network.num_features=16")
+    with pytest.raises(Refused, match=r"expected at least 64 channels in all layers, got 34; make it wider"):
+        make_judge(shapes, "evaluation=quick", *narrow)
+    with pytest.raises(Refused, match=r"expected a network with `body`, a sequence of layers, got ResNet"):
+        make_judge(
+            shapes,
+            "evaluation=quick",
+            "evaluation.observer.network._target_=genrun.nn.resnet.ResNet",
+            "~evaluation.observer.network.width",
+        )

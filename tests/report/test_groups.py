@@ -49,7 +49,7 @@ WRITTEN = {
     "reconstruction, mean squared error",
     "reconstruction, mean absolute error",
     "reconstruction, SSIM",
-    "reconstruction: Fréchet distance to test",
+    "reconstruction: Fréchet distance to test (observer)",
     "combinations of codes",
     "log Z, nats",
     "log Z, standard error",

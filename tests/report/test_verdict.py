@@ -93,7 +93,7 @@ def said(*rows: dict, title: str = "vae on mnist, 1") -> str:
     return verdict({"title": title, "rows": list(rows)})
 
 
-CSGM = [  # docs/csgm.md
+CSGM = [  # a table of the judge before the observer
     row("reference classifier, accuracy", 0.9955),
     row("label accuracy", 0.9997, 0.9955, note="weakest: 5, 0.998"),
     row("class entropy", 2.303, 2.301, "real", detail=[1000] * 10),
@@ -147,15 +147,16 @@ def test_the_observer_speaks_whatever_the_classifier_says():
 
 
 @pytest.mark.parametrize(
-    ("share", "level", "expected"),
+    ("share", "level", "backed", "expected"),
     [
-        (0.81, 1.6, "81 % on a faintly grey background"),
-        (1.0, 25.5, "100 % on a grey background"),
-        (0.2, 25.5, ""),
+        (0.81, 1.6, 1.0, "81 % on a faintly grey background"),
+        (1.0, 25.5, 0.4, "100 % on a grey background"),
+        (1.0, 25.5, 0.01, ""),  # hardly any sample has a background
+        (0.2, 25.5, 1.0, ""),
     ],
 )
-def test_flaws_that_most_samples_have_are_named(share, level, expected):
-    grey = row("samples with a grey background", share, 0.001, "low", detail=[level, 0.0])
+def test_flaws_that_many_samples_have_are_named(share, level, backed, expected):
+    grey = row("samples with a grey background", share, 0.001, "low", detail=[level, backed])
     precise = row("precision (observer)", 0.9, 0.94, "high")
     assert verdict({"title": "csgm on mnist", "rows": [precise, grey]}) == ", ".join(
         filter(None, ["clean digits", expected])

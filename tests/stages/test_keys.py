@@ -75,6 +75,8 @@ def test_a_table_of_an_earlier_judge_stays_and_the_run_says_so(tiny, capsys):
     cfg = described("run.name=earlier", "trainer.max_epochs=1")
     status["stages"]["evaluate"]["key"] = evaluate_key(status["stages"]["sample"]["key"], cfg, folder, version=2)
     del results["table"]
+    assert older_table(folder) == ""
+    results["rows"].append({"name": "Fréchet distance (classifier)", "value": 1.0, "note": ""})
     write_json(folder.path / "status.json", status)
     write_json(folder.path / "results.json", results)
     kept = (folder.path / "results.json").read_bytes()
@@ -95,3 +97,5 @@ def test_the_key_of_an_earlier_table_is_that_of_the_options_it_knew(tmp_path):
         del earlier.evaluation[option]
     assert evaluate_key("sampled", cfg, folder, version=2) == evaluate_key("sampled", earlier, folder, version=2)
     assert evaluate_key("sampled", cfg, folder) != evaluate_key("sampled", earlier, folder)
+    cfg.evaluation.robust = True  # the earlier table does not have what is asked for
+    assert evaluate_key("sampled", cfg, folder, version=2) != evaluate_key("sampled", earlier, folder, version=2)

@@ -137,7 +137,7 @@ def combinations(
             key = f"{name.replace('_', ' ')} by class"
             line[key] = [statistics.fmean(of_class) for of_class in zip(*per_draw, strict=True)]
         lines.append(line)
-    return rows_of(lines, len(test)), lines
+    return rows_of(lines, len(test), space.name), lines
 
 
 @torch.no_grad()
@@ -227,12 +227,13 @@ def mean_and_deviation(metric: str, values: list[float | None]) -> dict[str, flo
     return {metric: statistics.fmean(values)} | deviation
 
 
-def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
+def rows_of(lines: list[dict[str, Any]], test: int, space: str) -> list[Row]:
     """Return the rows of the most important numbers of the table.
 
     Args:
         lines: of the table.
         test: number of test images.
+        space: name of the feature space of the distances.
     """
     floor, made = lines[0], []
     notes = {line.get("note") for line in lines if line["images"] == COMBINATIONS}
@@ -251,7 +252,7 @@ def rows_of(lines: list[dict[str, Any]], test: int) -> list[Row]:
             if line[metric] is None and metric in OF_SOME:
                 continue
             row = Row(
-                f"{name}: {metric}",
+                f"{name}: {metric} ({space})" if metric in (TO_TEST, TO_RECONSTRUCTIONS) else f"{name}: {metric}",
                 line[metric],
                 floor.get(metric),
                 floor["count"] if metric == TO_TEST and floor["count"] != line["count"] else None,

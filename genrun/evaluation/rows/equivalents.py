@@ -80,7 +80,8 @@ def curves_of(real: RealImages, space: Space) -> dict[str, tuple[np.ndarray, np.
         return made
 
     found = real.statistics(f"{space.hash[:16]}-equivalents", make)
-    return {name: curve(*found[name].numpy()) for name in WORDS}
+    curves = {name: curve(*found[name].numpy()) for name in WORDS}
+    return {name: (amounts, distances) for name, (amounts, distances) in curves.items() if len(amounts) > 1}
 
 
 def curve(steps: np.ndarray, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,12 +101,14 @@ def curve(steps: np.ndarray, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def spoken(amounts: dict[str, tuple[float, bool]]) -> str:
     """Say equivalents: `blurred by 0.7 pixel, or in fog of 0.05`."""
-    said = [
-        words.format(f"more than {amounts[name][0]:.2g}" if amounts[name][1] else f"{amounts[name][0]:.2g}")
-        for name, words in WORDS.items()
-        if name in amounts
-    ]
-    return ", or ".join(said)
+    return ", or ".join(words.format(in_digits(*amounts[name])) for name, words in WORDS.items() if name in amounts)
+
+
+def in_digits(amount: float, further: bool) -> str:
+    """Say an amount: `0.7`, `less than 0.01`, or `more than 1.5` where the ladder ends."""
+    if further:
+        return f"more than {amount:.2g}"
+    return f"{amount:.2g}" if amount >= 0.01 or not amount else "less than 0.01"
 
 
 def disagreement(found: dict[str, dict[str, tuple[float, bool]]]) -> str:
@@ -120,9 +123,6 @@ def disagreement(found: dict[str, dict[str, tuple[float, bool]]]) -> str:
             continue
         least, most = min(each, key=each.get), max(each, key=each.get)
         if each[most] > max(SEEN[name], APART * each[least]):
-            some = "less than 0.01" if each[least] < 0.01 else f"{each[least]:.2g}"
-            return (
-                f"the witnesses disagree: in the {most} features the samples are as {WORDS[name].format(f'{each[most]:.2g}')}, "
-                f"in the {least} features as {WORDS[name].format(some)}"
-            )
+            more, less = (WORDS[name].format(in_digits(*found[space][name])) for space in (most, least))
+            return f"the witnesses disagree: in the {most} features the samples are as {more}, in the {least} features as {less}"
     return ""

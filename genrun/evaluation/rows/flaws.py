@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +13,7 @@ from genrun.evaluation.cache import as_tensors
 from genrun.evaluation.ladders import has_background
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.row import Row
+from genrun.runs.identity import digest
 
 TRAIN = 10_000  # training images at most that say what is real
 RARE = 0.001  # share of training images with more grey in the background, or less sharp: beyond, an image is flawed
@@ -44,11 +47,14 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
             }
         )
 
-    known = {name: value.item() for name, value in real.statistics("flaws-2", of_real).items()}
+    limits = digest([TRAIN, RARE, BLACK, CLOSE, NEAR], 8)
+    known = {name: value.item() for name, value in real.statistics(f"flaws-{limits}", of_real).items()}
     count, rows = len(images), []
-    if known["dark"]:
+    if known["dark"] and not math.isnan(known["most"]):
         grey, levels = background(images)
-        level, seen = levels.nanmean().item(), int((~grey.isnan()).sum())
+        seen = int((~grey.isnan()).sum())
+        is_grey = grey > known["most"]
+        level = levels[is_grey].mean().item() if is_grey.any() else 0.0
         rows.append(
             Row(
                 "samples with a grey background",
@@ -56,11 +62,11 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
                 known["grey"],
                 count=seen,
                 protocol=f"more than {100 * known['most']:.2g} % of the pixels of the background above {BLACK} of 255",
-                note=f"background on average {level:.1f} of 255, real images {known['level']:.1f}"
+                note=f"these on average {level:.1f} of 255; real images {known['level']:.1f}"
                 if seen
                 else "no sample has a background",
                 best="low",
-                detail=[level, known["level"]] if seen else None,
+                detail=[level, seen / count] if seen else None,
             )
         )
     rows.append(

@@ -160,8 +160,11 @@ def short(value: Any) -> str:
 def early_looks(named: Sequence[tuple[str, list[ReportedRun], Line]]) -> list[Chart]:
     """Draw the early look of the judge over the epochs for all runs: a colour for each line of the leaderboard."""
     series = []
+    distance = distance_of(run.summary for _, runs, _ in named for run in runs)
     for colour, (name, runs, _) in enumerate(named, start=1):
         for run in runs:
+            if distance_of([run.summary]) != distance:  # an earlier judge looked
+                continue
             looks = [(float(row["epoch"]), number_in(row, COMPARABLE)) for row in run.metrics]
             points = [(epoch, look) for epoch, look in looks if look is not None]
             if len(points) > 1:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from genrun.config.compose import GROUPS, compose
 from genrun.errors import Refused, nearest
 from genrun.runs.folder import RunFolder
+from genrun.stages.keys import older_table
 from genrun.sweeps.grid import parse_overrides
 from genrun.sweeps.jobs import Outcome
 from genrun.sweeps.searches.study import TrialReporter, first_value, study_of, to_distribution
@@ -265,7 +266,8 @@ def value_of(run: Path, objective: str) -> float | None:
     if objective not in rows:
         names = "; ".join(name for name, value in rows.items() if not isinstance(value, str))
         raise Refused(
-            f"hydra.sweeper.objective={objective}: {run}/results.json has no such row{nearest(objective, rows)}; there are {names}"
+            f"hydra.sweeper.objective={objective}: {run}/results.json has no such row{nearest(objective, rows)}; "
+            f"{older_table(RunFolder(run)) or f'there are {names}'}"
         )
     if isinstance(rows[objective], str):
         raise Refused(f"hydra.sweeper.objective={objective}: expected a number, got {rows[objective]!r}")

@@ -53,18 +53,18 @@ def test_distances_and_accuracies_are_those_of_the_draws_and_differ_between_them
     judge, method, rows, lines = judged
     real, space = judge.real, judge.headline
     named = by_name(rows)
-    row = named["combinations of 2, averaged: Fréchet distance to test"]
+    row = named["combinations of 2, averaged: Fréchet distance to test (observer)"]
     assert row.count == 150 and row.spread > 0 and row.protocol == "3 × 150"
     test, train = (real.features(space, split) for split in ("test", "train"))
     assert row.floor == distance_of(train[:150], test)
-    unchecked = named["combinations of 2, averaged, unchecked: Fréchet distance to test"]
+    unchecked = named["combinations of 2, averaged, unchecked: Fréchet distance to test (observer)"]
     assert unchecked.spread is None and unchecked.value == pytest.approx(row.value, rel=0.5)
-    assert named["combinations of 5, averaged: Fréchet distance to test"].value > row.value  # less varied
+    assert named["combinations of 5, averaged: Fréchet distance to test (observer)"].value > row.value  # less varied
     accuracy = named["combinations of 2, averaged: label accuracy"]
     assert accuracy.value > 0.9 and accuracy.floor > 0.9
     rebuilt = as_pixels(method.reconstruct(real.images("test", 300).images(torch.arange(300))))
     expected = distance_of(space(rebuilt), test)
-    assert named["reconstruction: Fréchet distance to test"].value == pytest.approx(expected)
+    assert named["reconstruction: Fréchet distance to test (observer)"].value == pytest.approx(expected)
     assert lines[1]["count"] == 300 and lines[1][TO_TEST] == pytest.approx(expected)
     assert len(rows) == 16 and len(named) == 16
 
@@ -74,7 +74,7 @@ def test_a_setting_that_fails_says_why_and_the_others_go_on(judged):
     failed = lines[-2]
     assert {failed[metric] for metric in METRICS} == {None}
     assert failed["note"] == "class a: no combination passes the checks"
-    row = by_name(rows)["combinations of 5, kept: Fréchet distance to test"]
+    row = by_name(rows)["combinations of 5, kept: Fréchet distance to test (observer)"]
     assert row.value is None and row.note == failed["note"]
 
 
@@ -164,7 +164,7 @@ def test_only_a_method_that_combines_has_a_table(judged):
 def test_few_images_have_no_distance(judged):
     judge, method, *_ = judged
     rows = by_name(combinations(method, judge.real, judge.classifier, judge.headline, 30, 0, 100, 0)[0])
-    row = rows["combinations of 2, averaged: Fréchet distance to test"]
+    row = rows["combinations of 2, averaged: Fréchet distance to test (observer)"]
     assert row.value is None and row.note == "too few images for a covariance"
     assert rows["combinations of 2, averaged: label accuracy"].value > 0.9
-    assert "reconstruction: Fréchet distance to test" not in rows
+    assert "reconstruction: Fréchet distance to test (observer)" not in rows

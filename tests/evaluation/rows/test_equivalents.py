@@ -48,6 +48,10 @@ def test_witnesses_that_differ_by_more_than_a_factor_of_three_are_said_to_disagr
     )
     assert disagreement({"observer": near}) == disagreement({}) == ""
     unseen = {"blur": (0.3, False), "fog, even": (0.02, False)}
+    beyond = {"blur": (1.5, True), "fog, even": (0.05, False)}
+    assert disagreement({"observer": beyond, "random": {"blur": (0.005, False)}}).endswith(
+        "as blurred by more than 1.5 pixel, in the random features as blurred by less than 0.01 pixel"
+    )
     none = {"blur": (0.0, False), "fog, even": (0.0, False)}
     assert disagreement({"observer": none, "random": none}) == ""
     assert disagreement({"observer": unseen, "random": none}) == ""

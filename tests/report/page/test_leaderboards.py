@@ -50,6 +50,7 @@ def test_distances_of_an_earlier_judge_stand_apart_and_are_drawn_only_alone(tmp_
     assert mixed.charts[-1].y == "Fréchet distance (observer)" and [one.name for one in mixed.charts[-1].series] == [
         "vae"
     ]
+    assert len(mixed.charts[0].series) == 2  # of four runs: an earlier judge looked at the others
     assert len(mixed.cautions) == 1 and "2 of these 4 runs" in mixed.cautions[0]
 
 
