@@ -25,6 +25,9 @@ def test_flaws_of_samples_are_counted(shapes):
     assert grey == pytest.approx(0.5, abs=0.02)
     (level, _) = flaw_rows(judge.real, half.mul(255).round().to(torch.uint8))[0].detail
     assert level == pytest.approx(0.2 * 255, abs=2)  # of those that are grey
+    assert flaw_rows(judge.real, half.mul(255).round().to(torch.uint8))[0].note.startswith(
+        "of "
+    )  # some have no background
     assert shares(soft_fog(images, 0.1, seeded(0)))[0] > 0.9  # seen barely
     black = images * (images > 0.1)
     for unseen in (even_fog(black, 0.0157, seeded(0)), floor_fog(black, 0.0157, seeded(0))):
