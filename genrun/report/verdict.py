@@ -122,11 +122,13 @@ def verdict(results: Mapping[str, Any]) -> str:
             name: row for name, row in rows.items() if name not in OF_CLASSES and not name.endswith(IN_ITS_FEATURES)
         }
     kind = kind_of(str(results.get("title", "")), rows)
-    fidelity, copying = fidelity_part(rows, kind), copying_part(rows)
+    fidelity, flaws, copying = fidelity_part(rows, kind), flaw_parts(rows), copying_part(rows)
     if fidelity == CLEAN[0].format(kind):  # it does not matter how varied they are
-        parts = [fidelity, copying]
+        parts = [fidelity, *flaws, copying]
     else:
-        parts = [fidelity, *flaw_parts(rows), variety_part(rows), missing_part(rows), copying, *label_parts(rows)]
+        if flaws:  # what is in fog or blurred is not clean, however right its shapes are
+            fidelity = fidelity.replace("clean", "well-shaped")
+        parts = [fidelity, *flaws, variety_part(rows), missing_part(rows), copying, *label_parts(rows)]
     return ", ".join(part for part in parts if part)
 
 

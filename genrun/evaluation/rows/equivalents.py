@@ -35,7 +35,7 @@ def in_words(rows: Sequence[Row], real: RealImages, spaces: Sequence[Space]) -> 
         for space in spaces
         if (row := by_name.get(f"{TO_TEST} ({space.name})")) and (amounts := equivalents(row, real, space))
     }
-    notes = {f"{TO_TEST} ({name})": f"as far as real images {spoken(amounts)}" for name, amounts in found.items()}
+    notes = {f"{TO_TEST} ({name})": spoken(amounts) for name, amounts in found.items()}
     if said := disagreement({name: amounts for name, amounts in found.items() if name not in IGNORES}):
         first = next(iter(notes))
         notes[first] = f"{notes[first]}; {said}"
@@ -100,8 +100,12 @@ def curve(steps: np.ndarray, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def spoken(amounts: dict[str, tuple[float, bool]]) -> str:
-    """Say equivalents: `blurred by 0.7 pixel, or in fog of 0.05`."""
-    return ", or ".join(words.format(in_digits(*amounts[name])) for name, words in WORDS.items() if name in amounts)
+    """Say equivalents: `as far as real images blurred by 0.7 pixel, or in fog of 0.05`."""
+    if not any(amount for amount, _ in amounts.values()):
+        return "no further off than real images"
+    return "as far as real images " + ", or ".join(
+        words.format(in_digits(*amounts[name])) for name, words in WORDS.items() if name in amounts
+    )
 
 
 def in_digits(amount: float, further: bool) -> str:

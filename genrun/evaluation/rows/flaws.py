@@ -62,9 +62,7 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
                 known["grey"],
                 count=seen,
                 protocol=f"more than {100 * known['most']:.2g} % of the pixels of the background above {BLACK} of 255",
-                note=f"these on average {level:.1f} of 255; real images {known['level']:.1f}"
-                if seen
-                else "no sample has a background",
+                note=grey_note(level, known["level"], seen, count),
                 best="low",
                 detail=[level, seen / count] if seen else None,
             )
@@ -80,6 +78,14 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
         )
     )
     return rows
+
+
+def grey_note(level: float, real: float, seen: int, count: int) -> str:
+    """Say how light the grey backgrounds are, and how many samples have a background at all."""
+    if not seen:
+        return "no sample has a background"
+    of = "" if seen == count else f"of {seen:,} samples that have a background; "
+    return f"{of}these on average {level:.1f} of 255; real images {real:.1f}"
 
 
 def background(images: Tensor) -> tuple[Tensor, Tensor]:
