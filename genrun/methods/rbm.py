@@ -47,8 +47,8 @@ class RBM(Method):
         cd_steps: k, number of Gibbs steps to the fantasies.
         persistent: the chains continue from one training step to the next (PCD) instead of starting at the data (CD).
         chains: number of persistent chains.
-        moved: number of these chains that a training step moves, in turn; None: all. So there can be as many independent chains as
-            samples are wanted.
+        moved: number of these chains that a training step moves, in turn; None, or more than there are: all. So there can be as many
+            independent chains as samples are wanted.
         centred: subtract the running means from the units in the gradient, so that it does not depend on which state is called 0.
         units: (26) uses the drawn `states` of the hidden units or their `means`, in both terms.
         summed: the gradient of W is the sum over the batch instead of the mean, as in the document's code.
@@ -107,7 +107,7 @@ class RBM(Method):
                 raise ValueError(f"model.{name}: expected at least 1, got {count}")
         if start == "fantasies" and not persistent:
             raise ValueError("model.start=fantasies needs model.persistent=true: expected tempered or noise")
-        moved = chains if moved is None else moved
+        moved = chains if moved is None else min(moved, chains)
         if moved < 1 or chains % moved:
             raise ValueError(f"model.moved: expected a number that divides model.chains={chains}, got {moved}")
         self.automatic_optimization = False  # (26) is not the gradient of a loss

@@ -308,6 +308,7 @@ def test_a_step_moves_some_of_the_chains_in_turn():
     assert sorted(method.starts(30, None, torch.Generator().manual_seed(0)).bincount().tolist()) == [2] * 6 + [3] * 6
     with pytest.raises(ValueError, match=r"model\.moved: expected a number that divides model\.chains=12, got 5"):
         rbm(chains=12, moved=5)
+    assert rbm(chains=12, moved=400).moved == 12
 
 
 @both_kinds
