@@ -53,8 +53,9 @@ class CSGM(CodePriorMethod):
         hidden: widths of the hidden layers.
         pixels: P, number of random pixels of each image in a step.
         visit_steps: number of steps of one visit to a batch of images (N of Algorithm 1).
-        ramp: the target m of d. `visit`: it rises evenly from 0 in the first step of a visit to 1 in the last one (Algorithm 1); `training`: it rises from 0 to 1 once
-            over the training (the document's text); `contrast`: 1 on the stored codes and 0 on fresh codes from N(0, I).
+        ramp: the target m of d. `visit`: it rises evenly from 0 in the first step of a visit to 1 in the last one (Algorithm 1);
+            `training`: it rises from 0 to 1 once over the training (the document's text); `contrast`: 1 on the stored codes and 0 on
+            fresh codes from N(0, I).
         d_weight: weight of the error of d; the error of g has the weight 1.
         fresh_pixels: number of pixels at which d of a fresh code is computed (`contrast`); together they have the weight of P pixels.
         whiten: each time all images were visited, give the codes zero mean in each class and, with their noise, unit covariance
