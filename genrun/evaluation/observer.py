@@ -5,7 +5,6 @@ It is trained once for each data set, when it is first needed, and then frozen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,16 +80,6 @@ class ObserverRecipe(Recipe):
     """
 
     name = "observer"
-
-    def __init__(
-        self,
-        network: Callable[..., nn.Module],
-        optimizer: Callable[..., torch.optim.Optimizer],
-        steps: int,
-        epochs: int = 100,
-        batch_size: int = 128,
-    ) -> None:
-        super().__init__(network, optimizer, steps, epochs, batch_size)
 
     def check(self, facts: Facts, steps: int | None = None) -> None:
         super().check(facts, steps)
