@@ -14,16 +14,18 @@ class Adversarial:
 
     Attributes:
         weight: weight of the gradient penalty; 0: there is no penalty.
+        relativistic: the generator's loss compares generated images with real ones, so it needs the logits of both.
     """
 
     weight = 0.0
+    relativistic = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the loss of the discriminator: logits (B,) of real and of generated images → a scalar."""
         raise NotImplementedError
 
-    def generator(self, fake: Tensor) -> Tensor:
-        """Return the loss of the generator: logits (B,) of generated images → a scalar."""
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        """Return the loss of the generator: logits (B,) of generated and, if `relativistic`, of real images, else None → a scalar."""
         raise NotImplementedError
 
     def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
@@ -50,7 +52,7 @@ class NonSaturating(Adversarial):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
         return F.softplus(-fake).mean()
 
     def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
@@ -70,7 +72,7 @@ class LeastSquares(Adversarial):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return ((real - 1).square().mean() + fake.square().mean()) / 2
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
         return (fake - 1).square().mean() / 2
 
 
@@ -84,7 +86,7 @@ class Hinge(Adversarial):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
         return -fake.mean()
 
 
@@ -104,13 +106,44 @@ class Wasserstein(Adversarial):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
         return -fake.mean()
 
     def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
         at = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
         between = torch.lerp(real, fake.to(real), at).requires_grad_()
         return self.weight * (input_gradients(discriminate, between).norm(dim=1) - 1).square().mean()
+
+
+class Relativistic(Adversarial):
+    r"""Each generated image is compared with a real one, and the gradient is penalised at both (R3GAN).
+
+        C_D = mean log(1 + exp(D(x̄) - D(x))) + γ/2 mean (‖∇D(x)‖² + ‖∇D(x̄)‖²),   C_G = mean log(1 + exp(D(x) - D(x̄)))
+
+    Args:
+        weight: γ, weight of the penalties on the gradient at real (R1) and at generated images (R2).
+
+    References:
+        Huang et al., The GAN is dead; long live the GAN!, 2024 (arXiv 2501.05441), (2) to (5).
+        Jolicoeur-Martineau, The relativistic discriminator, 2019.
+    """
+
+    relativistic = True
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake - real).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        return F.softplus(real - fake).mean()
+
+    def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
+        if not self.weight:
+            return None
+        at_each = (image.detach().requires_grad_() for image in (real, fake))
+        return sum(self.weight / 2 * input_gradients(discriminate, image).square().sum(1).mean() for image in at_each)
 
 
 def input_gradients(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

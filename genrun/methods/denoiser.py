@@ -33,7 +33,7 @@ class Denoiser(Method):
         network: makes the network (n, C, H, W), (n,), labels (n,) → (n, C, H, W) from (image_shape, num_classes), where the label
             num_classes means "no label" (∅).
         optimizer: makes the optimizer from the parameters of the network.
-        conditional: learn to draw images of given classes.
+        conditional: learn to draw images of given classes. None: if the data has labels.
         label_dropout: share of the labels that are left out in training.
         guidance: w; 1 uses out(x_t, t, y) unchanged.
         times: how training draws times, as shares of the path: `uniform`, or `logit_normal`, which is σ(N(0, 1)) and most often in the
@@ -51,7 +51,7 @@ class Denoiser(Method):
         num_classes: int,
         network: Callable[..., nn.Module],
         optimizer: Callable[..., torch.optim.Optimizer],
-        conditional: bool = False,
+        conditional: bool | None = False,
         label_dropout: float = 0.1,
         guidance: float = 1.0,
         times: Times = "uniform",
@@ -61,7 +61,7 @@ class Denoiser(Method):
         super().__init__(image_shape, self.classes(num_classes, conditional))
         if not 0 <= label_dropout <= 1:
             raise ValueError(f"model.label_dropout: expected 0 to 1, got {label_dropout}")
-        if guidance != 1 and not (conditional and label_dropout):
+        if guidance != 1 and not (self.num_classes and label_dropout):
             raise ValueError(
                 f"model.guidance={guidance} needs model.conditional=true and model.label_dropout above 0 in training"
             )

@@ -31,7 +31,7 @@ class GAN(Method):
         loss: the losses of D and of G.
         optimizer: makes the optimizer from the parameters of G.
         discriminator_optimizer: makes the optimizer from the parameters of D.
-        conditional: learn to draw images of given classes.
+        conditional: learn to draw images of given classes. None: if the data has labels.
         code_size: the length of z.
         critic_steps: steps of D in each batch; the last one and the step of G use the same generated images.
         penalty_every: k; if the loss has a gradient penalty, it is added in every k-th batch only, with k times its weight (Karras et al.,
@@ -58,7 +58,7 @@ class GAN(Method):
         loss: Adversarial,
         optimizer: Callable[..., torch.optim.Optimizer],
         discriminator_optimizer: Callable[..., torch.optim.Optimizer],
-        conditional: bool = False,
+        conditional: bool | None = False,
         code_size: int = 100,
         critic_steps: int = 1,
         penalty_every: int = 1,
@@ -110,7 +110,7 @@ class GAN(Method):
             codes = torch.randn(len(real), self.code_size, device=self.device, dtype=real.dtype)
             fake = self.generate(codes, labels)
             loss_d = self.descend_discriminator(of_discriminator, real, fake.detach(), labels)
-        loss_g = self.descend_generator(of_generator, fake, labels)
+        loss_g = self.descend_generator(of_generator, fake, real, labels)
         self.track(discriminator=loss_d, generator=loss_g)
 
     def descend_discriminator(
@@ -128,10 +128,11 @@ class GAN(Method):
         optimizer.step()
         return loss
 
-    def descend_generator(self, optimizer: torch.optim.Optimizer, fake: Tensor, labels: Tensor) -> Tensor:
+    def descend_generator(self, optimizer: torch.optim.Optimizer, fake: Tensor, real: Tensor, labels: Tensor) -> Tensor:
         """Train G for one step on its images (B, C, H, W), (30), with D as it is after its own step; return the loss."""
         self.discriminator.requires_grad_(False)  # D's gradient is not needed here
-        loss = self.loss.generator(self.discriminate(fake, labels))
+        of_real = self.discriminate(real, labels) if self.loss.relativistic else None
+        loss = self.loss.generator(self.discriminate(fake, labels), of_real)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()

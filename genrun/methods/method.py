@@ -157,15 +157,15 @@ class Method(LightningModule):
         return None
 
     @staticmethod
-    def classes(num_classes: int, conditional: bool) -> int:
-        """Return the number of classes of a method that can be conditional or not: 0 if it is not.
+    def classes(num_classes: int, conditional: bool | None) -> int:
+        """Return the number of classes of a method that can be conditional or not: 0 if it is not. None: if the data has labels.
 
         Raises:
             ValueError: the method is conditional, but the data has no classes.
         """
         if conditional and not num_classes:
             raise ValueError("model.conditional=true needs data with labels; this data has none")
-        return num_classes if conditional else 0
+        return 0 if conditional is False else num_classes
 
     def classes_of(self, labels: Tensor) -> Tensor:
         """Return the labels (n,) for a prior with a distribution per class; if the method is unconditional, all are 0."""

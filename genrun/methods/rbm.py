@@ -40,7 +40,7 @@ class RBM(Method):
         num_classes: number of classes of the data.
         optimizer: makes the optimizer from W and the biases. Their gradient is the negative of (26); plain SGD with learning rate η is the
             document's step.
-        conditional: model images and labels together.
+        conditional: model images and labels together. None: if the data has labels.
         hidden: number of hidden units.
         visible: how a grey value x becomes a visible unit: unchanged (`grey`); 1 with probability x, drawn again in each step
             (`sampled`); or 1 if x > ½ (`threshold`).
@@ -79,7 +79,7 @@ class RBM(Method):
         image_shape: Sequence[int],
         num_classes: int,
         optimizer: Callable[..., torch.optim.Optimizer],
-        conditional: bool = False,
+        conditional: bool | None = False,
         hidden: int = 500,
         visible: Visible = "sampled",
         cd_steps: int = 1,

@@ -38,7 +38,7 @@ class VAE(CodePriorMethod):
         decoder: makes a network (n, code_size [+ num_classes]) → (n, C, H, W) from (inputs, image_shape).
         likelihood: p(x | z), given the output of the decoder.
         optimizer: makes the optimizer from the parameters of both networks and of the likelihood.
-        conditional: learn to draw images of given classes.
+        conditional: learn to draw images of given classes. None: if the data has labels.
         code_size: D, the length of z.
         beta: β; 1 makes -C a lower bound of log p(x).
         prior: makes the distribution of the codes of samples from (classes, code_size). After training it is fitted to the codes μ of the
@@ -60,7 +60,7 @@ class VAE(CodePriorMethod):
         likelihood: Likelihood,
         optimizer: Callable[..., torch.optim.Optimizer],
         prior: Callable[[int, int], Prior] = StandardNormal,
-        conditional: bool = False,
+        conditional: bool | None = False,
         code_size: int = 32,
         beta: float = 1.0,
         schedule: LearningRateSchedule = "cosine",

@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
+from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Relativistic, Wasserstein
 
 SHAPE = (1, 8, 8)
-LOSSES = {"non_saturating": NonSaturating, "least_squares": LeastSquares, "hinge": Hinge, "wasserstein": Wasserstein}
+LOSSES = {
+    "non_saturating": NonSaturating,
+    "least_squares": LeastSquares,
+    "hinge": Hinge,
+    "wasserstein": Wasserstein,
+    "relativistic": Relativistic,
+}
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -24,17 +30,21 @@ def sigmoid(x):
 FORMULAS = {  # of the logits of real and generated images, as their papers have them
     "non_saturating": (
         lambda x, y: (-np.log(sigmoid(x)).mean() - np.log(1 - sigmoid(y)).mean()) / 2,  # (27), (28), (29)
-        lambda y: -np.log(sigmoid(y)).mean(),  # (30)
+        lambda x, y: -np.log(sigmoid(y)).mean(),  # (30)
     ),
     "least_squares": (
         lambda x, y: 0.5 * np.mean((x - 1) ** 2) + 0.5 * np.mean(y**2),
-        lambda y: 0.5 * np.mean((y - 1) ** 2),
+        lambda x, y: 0.5 * np.mean((y - 1) ** 2),
     ),
     "hinge": (
         lambda x, y: -np.minimum(0, x - 1).mean() - np.minimum(0, -y - 1).mean(),
-        lambda y: -y.mean(),
+        lambda x, y: -y.mean(),
     ),
-    "wasserstein": (lambda x, y: y.mean() - x.mean(), lambda y: -y.mean()),
+    "wasserstein": (lambda x, y: y.mean() - x.mean(), lambda x, y: -y.mean()),
+    "relativistic": (
+        lambda x, y: -np.log(sigmoid(x - y)).mean(),
+        lambda x, y: -np.log(sigmoid(y - x)).mean(),
+    ),
 }
 
 
@@ -44,15 +54,15 @@ def test_both_sides_of_a_loss_are_its_formulas(name):
     of_discriminator, of_generator = FORMULAS[name]
     loss = LOSSES[name]()
     assert loss.discriminator(real, fake).item() == pytest.approx(of_discriminator(real.numpy(), fake.numpy()))
-    assert loss.generator(fake).item() == pytest.approx(of_generator(fake.numpy()))
-    assert (loss.penalty(lambda x: x.sum((1, 2, 3)), normal(2, *SHAPE), normal(2, *SHAPE)) is None) == (
-        name != "wasserstein"
-    )
+    others = real if loss.relativistic else None
+    assert loss.generator(fake, others).item() == pytest.approx(of_generator(real.numpy(), fake.numpy()))
+    penalty = loss.penalty(lambda x: x.sum((1, 2, 3)), normal(2, *SHAPE), normal(2, *SHAPE))
+    assert (penalty is None) == (name not in ("wasserstein", "relativistic"))
 
 
 def test_logits_far_off_keep_their_gradient():
     far = torch.tensor([-500.0], dtype=torch.float64, requires_grad=True)
-    NonSaturating().generator(far).backward()
+    NonSaturating().generator(far, None).backward()
     assert far.grad.item() == -1
 
 
@@ -91,7 +101,16 @@ def test_r1_is_half_the_squared_slope_at_real_images():
     assert found.item() == pytest.approx(3.5 * (2 * real * w).square().sum((1, 2, 3)).mean().item())
 
 
-@pytest.mark.parametrize("loss", [Wasserstein(), NonSaturating(1.0)], ids=["wasserstein", "r1"])
+def test_r1_and_r2_are_half_the_squared_slopes_at_real_and_at_generated_images():
+    w, real, fake = normal(*SHAPE, seed=3), normal(6, *SHAPE), normal(6, *SHAPE, seed=1)
+    found = Relativistic(7.0).penalty(lambda x: (x.square() * w).sum((1, 2, 3)), real, fake)
+    slopes = [(2 * images * w).square().sum((1, 2, 3)).mean().item() for images in (real, fake)]
+    assert found.item() == pytest.approx(3.5 * sum(slopes))
+
+
+@pytest.mark.parametrize(
+    "loss", [Wasserstein(), NonSaturating(1.0), Relativistic()], ids=["wasserstein", "r1", "relativistic"]
+)
 def test_the_penaltys_gradient_reaches_the_critic(loss):
     critic = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     penalty = loss.penalty(lambda x: critic(x)[:, 0], normal(4, *SHAPE), normal(4, *SHAPE, seed=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -19,13 +21,20 @@ from genrun.run import run
 from genrun.runs.open import open_run
 
 YAML = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-CONDITIONAL = [
-    name for name in YAML if "\n  conditional: false" in (ROOT / "conf" / "model" / f"{name}.yaml").read_text()
+# a model as its YAML has it, and with labels, or without, where that is an option
+OTHER = {"false": "true", "null": "false"}
+MODELS = [(name, ()) for name in YAML] + [
+    (name, (f"model.conditional={OTHER[value]}",))
+    for name in YAML
+    for value in re.findall(r"^  conditional: (\w+)", (ROOT / "conf" / "model" / f"{name}.yaml").read_text(), re.M)
+    if not name.startswith("nota")  # its options are tried in test_nota
 ]
-# a model as its YAML has it, and with labels where that is an option
-MODELS = [(name, ()) for name in YAML] + [(name, ("model.conditional=true",)) for name in CONDITIONAL]
 every_model = pytest.mark.parametrize(
-    ("model", "asked"), [pytest.param(*one, id="-".join([one[0], *(["labels"] if one[1] else [])])) for one in MODELS]
+    ("model", "asked"),
+    [
+        pytest.param(*one, id="-".join([one[0], *(word.replace("model.conditional=", "labels-") for word in one[1])]))
+        for one in MODELS
+    ],
 )
 OF_CSGM = {"Continuous", "Decodes", "Diagnoses", "Encodes", "Exports", "KeepsCodes", "Reconstructs", "Refits"}
 OF_AUTOENCODER = {"Decodes", "Encodes", "Exports", "Reconstructs", "Refits"}
@@ -157,7 +166,7 @@ def test_it_has_exactly_these_capabilities(model, asked):
 @every_model
 @pytest.mark.parametrize(("shape", "classes"), SHAPES)
 def test_samples_are_images_and_repeat_and_leave_the_global_stream_alone(model, asked, shape, classes):
-    if (asked or model in NEED_LABELS) and not classes:
+    if ("model.conditional=true" in asked or model in NEED_LABELS) and not classes:
         with pytest.raises(Refused, match=r"needs data with labels"):
             build(model, asked, shape, classes)
         return

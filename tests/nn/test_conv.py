@@ -12,15 +12,18 @@ from torch import nn
 
 from genrun.nn.conv import ConvDecoder, ConvEncoder, halvings
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
+from genrun.nn.residual import ResidualDecoder, ResidualEncoder
 
 ENCODERS = {
     "conv": partial(ConvEncoder, width=4, hidden=6),
     "conv-spectral": partial(ConvEncoder, width=4, spectral_norm=True),
+    "residual": partial(ResidualEncoder, widths=(4, 6), batch_deviation=False),
     "mlp": partial(MLPEncoder, hidden=(7, 6), leak=0.2),
 }
 DECODERS = {
     "conv": partial(ConvDecoder, width=4, hidden=6),
     "conv-batch_norm": partial(ConvDecoder, width=4, batch_norm=True),
+    "residual": partial(ResidualDecoder, widths=(6, 4)),
     "mlp": partial(MLPDecoder, hidden=(6, 7)),
 }
 
@@ -100,3 +103,19 @@ def test_a_discriminator_can_see_how_much_a_batch_differs():
     torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
     alike = images[:1].expand(5, -1, -1, -1)
     torch.testing.assert_close(network(alike), network(alike[:1]).expand(5, -1), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"widths": ()}, {"widths": (4, 0)}, {"blocks": 0}, {"patch": 0}])
+def test_a_residual_network_needs_widths_and_blocks(options):
+    for build in (partial(ResidualEncoder, (1, 8, 8), 5), partial(ResidualDecoder, 5, (1, 8, 8))):
+        with pytest.raises(ValueError, match="expected at least one width, and numbers of at least 1, got"):
+            build(**options)
+
+
+def test_a_residual_network_starts_as_its_shortcuts_and_its_blocks_learn():
+    network = ResidualEncoder((1, 8, 8), 5, widths=(4,), blocks=2, patch=1, batch_deviation=False)
+    x = normal(3, 1, 8, 8).float()
+    first, last = network.layers[0], network.layers[-1]
+    torch.testing.assert_close(network(x), last(nn.functional.leaky_relu(first(x), 0.2).flatten(1)))
+    network(x).square().sum().backward()
+    assert all(block.conv2.weight.grad.abs().sum() > 0 for block in network.layers[1:3])
