@@ -231,27 +231,53 @@ def checked_eta(eta: float) -> float:
 
 
 class FlowSampler:
-    """A sampler along dx/dt = v(x, t), from noise at t = 0 to images at t = 1, at the times t_k = u/(u + s (1 - u)), u = k/S.
+    """A sampler along dx/dt = v(x, t), from noise at t = 0 to images at t = 1.
+
+    The times are t_k = u/(u + s (1 - u)), u = k/S, or, with ρ, those at which σ_k = (1 - t_k)/t_k, the noise in units of the image, is
+
+        σ_k = (σ_max^{1/ρ} + k/(S - 1) (σ_min^{1/ρ} - σ_max^{1/ρ}))^ρ,   k < S,   but t_0 = 0, and t_S = 1
 
     Args:
         steps: S.
-        shift: s; 1 makes all steps equal; more makes them shorter near the noise, where it is decided what an image shows.
+        shift: s; 1 makes all steps equal; more makes them shorter near the noise, where it is decided what an image shows, and longer near
+            the image, where fine detail is lost by this.
+        rho: ρ; None: by `shift`. The steps are short at both ends; more makes them shorter near the image.
+        sigma_max, sigma_min: σ_max and σ_min.
 
     References:
         Esser et al., Scaling rectified flow transformers, 2024, (23) (the shift).
+        Karras et al., Elucidating the design space of diffusion-based generative models, 2022, (5) (ρ).
     """
 
-    def __init__(self, steps: int, shift: float = 1.0) -> None:
-        if steps < 1:
-            raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
+    def __init__(
+        self,
+        steps: int,
+        shift: float = 1.0,
+        rho: float | None = None,
+        sigma_max: float = 80.0,
+        sigma_min: float = 0.02,
+    ) -> None:
+        if steps < (least := 1 if rho is None else 2):
+            raise ValueError(f"model.sampler.steps: expected at least {least}, got {steps}")
         if shift <= 0:
             raise ValueError(f"model.sampler.shift: expected more than 0, got {shift}")
+        if rho is not None and rho <= 0:
+            raise ValueError(f"model.sampler.rho: expected more than 0, or null, got {rho}")
+        if not 0 < sigma_min < sigma_max:
+            raise ValueError(
+                f"model.sampler.sigma_min and sigma_max: expected 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}"
+            )
         self.steps, self.shift = steps, shift
+        self.rho, self.sigma_max, self.sigma_min = rho, sigma_max, sigma_min
 
     def times(self) -> list[float]:
         """Return the times 0 = t_0 < t_1 < … < t_S = 1."""
-        even = [k / self.steps for k in range(self.steps + 1)]
-        return [u / (u + self.shift * (1 - u)) for u in even]
+        if self.rho is None:
+            even = [k / self.steps for k in range(self.steps + 1)]
+            return [u / (u + self.shift * (1 - u)) for u in even]
+        most, least = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        roots = [most + k / (self.steps - 1) * (least - most) for k in range(1, self.steps)]
+        return [0.0, *(1 / (1 + root**self.rho) for root in roots), 1.0]
 
     def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:
         """Yield the state after each step, (n, C, H, W); `velocity` maps (x_t, t), t in [0, 1], to v."""
@@ -302,13 +328,22 @@ class FlowDPMSolver(FlowSampler):
 
     Args:
         steps: S, number of evaluations of the network.
-        shift: see `FlowSampler`.
         eta: η of `multistep`.
         clip: clip x̂ to [-1, 1].
+        shift, rho, sigma_max, sigma_min: see `FlowSampler`.
     """
 
-    def __init__(self, steps: int, shift: float = 1.0, eta: float = 0.0, clip: bool = True) -> None:
-        super().__init__(steps, shift)
+    def __init__(
+        self,
+        steps: int,
+        shift: float = 1.0,
+        eta: float = 0.0,
+        clip: bool = True,
+        rho: float | None = None,
+        sigma_max: float = 80.0,
+        sigma_min: float = 0.02,
+    ) -> None:
+        super().__init__(steps, shift, rho, sigma_max, sigma_min)
         self.eta, self.clip = checked_eta(eta), clip
 
     def path(self, velocity: Predict, x: Tensor, generator: Generator | None) -> Iterator[Tensor]:

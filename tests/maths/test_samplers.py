@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers.diffusion import SHAPE, bars, normal, seeded
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor
 
-from genrun.maths.samplers import DDIM, Ancestral, DPMSolver
+from genrun.maths.samplers import DDIM, Ancestral, DPMSolver, FlowSampler
 from genrun.maths.schedules import Cosine, Linear
 
 # -------------------------------------------------------------------------------------------------------- steps by hand
@@ -158,6 +163,52 @@ def test_noisy_samples_of_a_gaussian_are_that_gaussian(sampler):
 
     *_, last = sampler.path(noise, normal(20_000, 1, 1, 1), torch.from_numpy(bar), seeded())
     assert last.mean().item() == pytest.approx(m, abs=0.01) and last.std().item() == pytest.approx(s, rel=0.03)
+
+
+DEVIATIONS = [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]  # of images in [-1, 1]; one step of 256 has a deviation of 0.0023
+
+
+def variance_kept(path: Iterator[Tensor]) -> list[float]:
+    """Return the variance of samples of Gaussians with these deviations, divided by the true one."""
+    *_, last = path
+    return (last.var(0).flatten() / torch.tensor(DEVIATIONS, dtype=torch.float64) ** 2).tolist()
+
+
+def sampler_of(name: str) -> Any:
+    options = OmegaConf.load(Path(__file__).parents[2] / f"conf/model/sampler/{name}.yaml")
+    return instantiate(options, **({"clip": False} if "clip" in options else {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("flow_dpm_solver", 0.75),
+        ("euler", 0.75),
+        ("heun", 0.75),
+        ("dpm_solver", 0.75),
+        ("ddim", 0.75),
+        ("ancestral", 0.9),
+    ],
+)
+def test_no_direction_of_a_gaussian_loses_its_variance(name, least):
+    """With the exact velocity or noise of independent Gaussians, the samples have their variances, in every direction."""
+    sampler, variance = sampler_of(name), torch.tensor(DEVIATIONS, dtype=torch.float64).square()
+    x = normal(40_000, 1, 1, len(DEVIATIONS))
+    if isinstance(sampler, FlowSampler):
+
+        def velocity(x: Tensor, t: float) -> Tensor:  # E[x_1 - x_0 | x_t], x_t = t x_1 + (1 - t) x_0
+            return x * (t * variance - (1 - t)) / (t**2 * variance + (1 - t) ** 2)
+
+        kept = variance_kept(sampler.path(velocity, x, seeded()))
+    else:
+        bar = bars(Cosine(500))
+
+        def noise(x: Tensor, t: int) -> Tensor:
+            return math.sqrt(1 - bar[t]) * x / (bar[t] * variance + 1 - bar[t])
+
+        kept = variance_kept(sampler.path(noise, x, torch.from_numpy(bar), seeded()))
+    print(name, [round(k, 2) for k in kept])
+    assert min(kept[:-1]) > least and max(kept) < 1.2
 
 
 # ---------------------------------------------------------------------------------------------------------------- times
