@@ -92,13 +92,16 @@ class Denoiser(Method):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         self.follow_schedule()
-        labels = None
-        if self.num_classes:
-            left_out = uniform_each(batch.label) < self.label_dropout
-            labels = batch.label.masked_fill(left_out, self.num_classes)
-        terms = self.losses(2 * batch.image - 1, labels)
+        terms = self.losses(2 * batch.image - 1, self.some_labels(batch))
         self.track(**terms)
         return sum(terms.values())
+
+    def some_labels(self, batch: Batch) -> Tensor | None:
+        """Return the labels (n,) of a training step, some of them left out; None if the method is unconditional."""
+        if not self.num_classes:
+            return None
+        left_out = uniform_each(batch.label) < self.label_dropout
+        return batch.label.masked_fill(left_out, self.num_classes)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log the loss of held-out images, always at the same times and with the same noise."""

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 
 class Sinusoids(nn.Module):
-    """f(t) = [sin(t ω), cos(t ω)], ω_i = 10000^(-i/(size/2)) ("Generative Imaging", (16)): (n,) → (n, size)."""
+    """f(t) = [sin(t ω), cos(t ω)], ω_i = 10000^(-i/(size/2)) ("Generative Imaging", (16)): (n,) → (n, size).
+
+    Of k times, (n, k) → (n, k · size), it is the f of each, side by side.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -19,8 +22,8 @@ class Sinusoids(nn.Module):
         # ω is not a buffer: averaging the weights would average it too, and add a rounding error in every step
         times = times.to(torch.promote_types(times.dtype, torch.float32))  # half precision cannot separate late times
         omega = torch.exp(-math.log(10000) * torch.arange(self.half).to(times) / self.half)
-        angles = times.unsqueeze(1) * omega
-        return torch.cat([angles.sin(), angles.cos()], 1)
+        angles = times.unsqueeze(-1) * omega
+        return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
 
 
 class LabelEmbedding(nn.Embedding):

@@ -24,14 +24,17 @@ class GatedUNet(nn.Module):
         num_classes: the embedding of the label is added to that of the time; it has one more vector for "no label". 0: no labels.
         width: w.
         time_size: length of the sinusoids.
+        times: number of times that it is told, such as 2 for both ends of an interval.
 
-    Shape: (n, C, H, W), times (n,), labels (n,) or None → (n, C, H, W).
+    Shape: (n, C, H, W), times (n,) or (n, times), labels (n,) or None → (n, C, H, W).
     """
 
-    def __init__(self, image_shape: Sequence[int], num_classes: int, width: int = 64, time_size: int = 128) -> None:
+    def __init__(
+        self, image_shape: Sequence[int], num_classes: int, width: int = 64, time_size: int = 128, times: int = 1
+    ) -> None:
         super().__init__()
         channels, w = image_shape[0], width
-        self.time = nn.Sequential(Sinusoids(time_size), nn.Linear(time_size, 4 * w), nn.ReLU())
+        self.time = nn.Sequential(Sinusoids(time_size), nn.Linear(times * time_size, 4 * w), nn.ReLU())
         self.label = LabelEmbedding(num_classes, 4 * w) if num_classes else None
         self.down = nn.ModuleList([Residual(channels, w), Residual(w, 2 * w), Gated(2 * w, 4 * w)])
         self.bottleneck = Gated(4 * w, 8 * w)

@@ -30,8 +30,9 @@ class UNet(nn.Module):
         patch: side of the squares, in pixels.
         heads: heads of the attention.
         embedding: length of the embedding of time and label.
+        times: number of times that it is told, such as 2 for both ends of an interval.
 
-    Shape: (n, C, H, W), times (n,), labels (n,) or None → (n, C, H, W).
+    Shape: (n, C, H, W), times (n,) or (n, times), labels (n,) or None → (n, C, H, W).
 
     References:
         Ho, Jain and Abbeel, Denoising diffusion probabilistic models, 2020, appendix B.
@@ -47,6 +48,7 @@ class UNet(nn.Module):
         patch: int = 2,
         heads: int = 4,
         embedding: int = 128,
+        times: int = 1,
     ) -> None:
         super().__init__()
         for name, value in (("blocks", blocks), ("patch", patch), ("heads", heads), ("embedding", embedding)):
@@ -58,7 +60,7 @@ class UNet(nn.Module):
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)  # H and W are padded to multiples of this
         self.time = nn.Sequential(
             Sinusoids(TIME_SIZE),
-            nn.Linear(TIME_SIZE, embedding),
+            nn.Linear(times * TIME_SIZE, embedding),
             nn.SiLU(),
             nn.Linear(embedding, embedding),
         )

@@ -57,6 +57,7 @@ CAPABILITIES = {
     "flow_matching": OF_DIFFUSION,
     "gan": {"Decodes", "Exports"},
     "gan_paper": {"Decodes", "Exports"},
+    "mean_flow": OF_DIFFUSION,
     "nota": OF_MONOTONE_NOTA,
     "nota_linear": OF_NOTA,
     "nota_poster": OF_NOTA,
@@ -112,6 +113,7 @@ SMALL = {
     "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "ddpm": ["model.network.widths=[8,16]"],
     "flow_matching": ["model.network.widths=[8,16]"],
+    "mean_flow": ["model.network.widths=[8,16]", "model.sampler.steps=4"],
     "ddpm_paper": ["model.network.width=8", "model.beta_schedule.steps=20"],
     "ddpm_paper_linear": ["model.network.width=8", "model.beta_schedule.steps=20"],
 }

@@ -1,0 +1,137 @@
+r"""Mean flow: a network learns the average velocity between two times, so that one step leads from noise to an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from genrun.maths.random_numbers import normal_like, uniform_each
+from genrun.maths.samplers import Euler
+from genrun.methods.flow_matching import TIME_SCALE, FlowMatching
+from genrun.types import Batch
+
+TIMES_TOLD = 100.0  # the network is told times so many times as large; larger numbers make its derivative rough
+LEAST_ERROR = 1e-3  # c of (22)
+LEAST_STEP = 1e-5  # between two times of a sampler
+
+
+class MeanFlow(FlowMatching):
+    r"""Mean flow (Geng et al., "Mean flows for one-step generative modeling", arXiv 2505.13447).
+
+    Time is that of `FlowMatching`: noise at 0, images at 1. The paper's runs backwards: its z_t, v, u(z_t, r, t) are x_{1-t}, -v and
+    -u(x, 1-t, 1-r) here. From time t to a later one r, with the velocity v of straight lines,
+
+        u(x_t, t, r) = 1/(r - t) ∫_t^r v(x_s, s) ds                                          (3)
+        u(x_t, t, r) = v(x_t, t) + (r - t) du/dt,   du/dt = v ∂_x u + ∂_t u                   (6), (8)
+        C = mean w ‖u_θ(x_t, t, r) - sg(u_tgt)‖²,   u_tgt = v_t + (r - t) du_θ/dt              (9), (10)
+        v_t = x_1 - ε;   w = sg(1/(‖·‖² + c)^p)                                              (22)
+        x_r = x_t + (r - t) u(x_t, t, r)                                                     (12)
+
+    sg: no gradient goes through it. Where r = t this is flow matching, and it is so for most images of a batch: only the others need the
+    derivative, which is taken forwards, in 32 bits or more. Guidance is learnt (section 4.2): it makes v_t of an image with a label
+    w v_t + (1 - w) u_θ(x_t, t, t, ∅), so that a step of a sample evaluates the network once.
+
+    Args:
+        positional, of_denoiser: image_shape, num_classes, network, optimizer and the options of `Denoiser`. `times` is how both ends of an
+            interval are drawn; the network is told t and r - t.
+        sampler: the times of a sample's steps, each of which evaluates the network once.
+        intervals: share of the images with r ≠ t.
+        tangent: which v du/dt follows: `drawn`, that of the image's own line, as published, or `predicted`, u_θ(x_t, t, t), which all lines
+            through x_t share (Geng et al., "Improved mean flows", arXiv 2512.02012).
+        power: p; 0 is the plain squared error.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        network: Callable[..., nn.Module],
+        *positional: Any,
+        sampler: Euler,
+        intervals: float = 0.25,
+        tangent: Literal["drawn", "predicted"] = "predicted",
+        power: float = 1.0,
+        **of_denoiser: Any,
+    ) -> None:
+        if type(sampler) is not Euler:
+            raise ValueError(f"model/sampler: mean flow only knows the steps of euler, got {type(sampler).__name__}")
+        super().__init__(
+            image_shape, num_classes, partial(network, times=2), *positional, sampler=sampler, **of_denoiser
+        )
+        if not 0 <= intervals <= 1:
+            raise ValueError(f"model.intervals: expected 0 to 1, got {intervals}")
+        if power < 0:
+            raise ValueError(f"model.power: expected a number of at least 0, got {power}")
+        self.intervals, self.tangent, self.power = intervals, tangent, power
+
+    def not_compiled(self) -> str | None:
+        return "the derivative over time (model.intervals) is taken forwards, which torch.compile does not support"
+
+    def average(self, x: Tensor, t: Tensor, r: Tensor, labels: Tensor | None) -> Tensor:
+        """Return u_θ from times t to r, (n,) each: (n, C, H, W) → the same."""
+        return self.network(x, TIMES_TOLD * torch.stack([t, r - t], 1), labels)
+
+    # ------------------------------------------------------------------------------------------------------------ training
+
+    def draw_intervals(self, images: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw t ≤ r for each image, (n,) each, and return the places of those with t < r."""
+        one, other = self.draw_times(images, generator), self.draw_times(images, generator)
+        apart = uniform_each(images, generator) < self.intervals
+        t = torch.minimum(one, other)
+        return t, torch.where(apart, torch.maximum(one, other), t), apart.nonzero().squeeze(1)
+
+    def errors(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> Tensor:
+        """Return ‖u_θ - sg(u_tgt)‖² of each image, at random times: images (n, C, H, W) on [-1, 1] → (n,)."""
+        t, r, apart = self.draw_intervals(images, generator)
+        noise = normal_like(images, generator)
+        x = torch.lerp(noise, images, t.view(-1, 1, 1, 1))
+        target = self.velocity(images - noise, x, t, labels)
+        if len(apart):
+            some = None if labels is None else labels[apart]
+            span = (r - t)[apart].view(-1, 1, 1, 1)
+            change = self.derivative(x[apart], t[apart], r[apart], target[apart], some)
+            target = target.index_add(0, apart, span * change)  # (10)
+        return (self.average(x, t, r, labels) - target).float().square().flatten(1).sum(1)
+
+    @torch.no_grad()
+    def velocity(self, drawn: Tensor, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return v_t from the `drawn` x_1 - ε, guided where an image has a label."""
+        if labels is None or self.guidance == 1:
+            return drawn
+        without = self.average(x, t, t, torch.full_like(labels, self.num_classes)).to(drawn)
+        guided = torch.lerp(without, drawn, self.guidance)
+        return torch.where((labels < self.num_classes).view(-1, 1, 1, 1), guided, drawn)
+
+    @torch.no_grad()
+    def derivative(self, x: Tensor, t: Tensor, r: Tensor, velocity: Tensor, labels: Tensor | None) -> Tensor:
+        """Return du_θ/dt along a velocity, with r fixed, (8): (n, C, H, W) → the same."""
+        # mixed precision has no derivatives forwards, and fused attention none either
+        with torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+            if self.tangent == "predicted":
+                velocity = self.average(x, t, t, labels)
+            along = velocity, torch.ones_like(t), torch.zeros_like(t)
+            return torch.func.jvp(lambda *at: self.average(*at, labels), (x, t, r), along)[1]
+
+    def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
+        return {"average_velocity": self.errors(images, labels, generator).mean() / images[0].numel()}
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        self.follow_schedule()
+        errors = self.errors(2 * batch.image - 1, self.some_labels(batch))
+        # weighted, the loss is nearly constant: only the plain error shows what is learnt
+        self.track(average_velocity=errors.mean() / batch.image[0].numel())
+        return (errors / (errors.detach() + LEAST_ERROR) ** self.power).mean()  # (22)
+
+    # ---------------------------------------------------------------------------------------------------------- generation
+
+    def predict(self, x: Tensor, time: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Return u_θ from the time of a step, for all images, to that of the next one: (n, C, H, W) → the same."""
+        times = x.new_tensor(self.sampler.times())
+        t = torch.as_tensor(time / TIME_SCALE, dtype=times.dtype, device=times.device).reshape(1)
+        r = times.index_select(0, (times < t + LEAST_STEP).sum().reshape(1))
+        return self.average(x, t.expand(x.shape[0]), r.expand(x.shape[0]), labels)
