@@ -134,6 +134,8 @@ def prepare(
         raise Refused(
             f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images, which set what sampling needs"
         )
+    if data.augment.changes and (reason := method.not_augmented()) is not None:
+        raise Refused(f"data.augment: {reason}; leave out data.augment.flip and data.augment.shift")
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)
     return context
