@@ -41,6 +41,7 @@ class RunContext:
     Args:
         callbacks: Lightning callbacks in addition to those of the configuration.
         loggers: the loggers beside metrics.csv, which all phases of the training share.
+        class_pairs: pairs of classes that figures show as pairs; empty: some.
 
     Attributes:
         phase: the phase of the training for which `method`, `trainer` and `checkpoint` were built.
@@ -54,6 +55,7 @@ class RunContext:
     signals: Signals
     callbacks: Sequence[Callback]
     loggers: RunLoggers
+    class_pairs: Sequence[tuple[int, int]] = ()
     phase: Phase = field(init=False)
     method: Method = field(init=False)
     trainer: Trainer = field(init=False)
