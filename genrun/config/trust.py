@@ -21,6 +21,7 @@ TRUSTED = ("genrun.methods.", "genrun.nn.", "genrun.maths.", "torch.nn.", "torch
 # Full names of classes and functions that read a saved run's data; other functions in their modules must not be called.
 TRUSTED_DATA = (
     "genrun.data.module.ImageData",
+    "genrun.data.augmentation.Augmentation",
     "genrun.data.sources.digits",
     "genrun.data.sources.mnist",
     "genrun.data.sources.fashion_mnist",

@@ -27,6 +27,7 @@ NOT_IN_KEY = (
     "seed",
     "batch_size",
     "passes",
+    "augment",
     "workers",
     "memory_limit",
     *FACT_FIELDS,

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from genrun.data.augmentation import Augmentation
 from genrun.data.images import Images, Source, Stored, check_values, checksum_of, shuffled
 from genrun.data.labels import numbered, numbers_of
 from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader, check_workers
@@ -17,7 +18,7 @@ from genrun.data.summary import summary
 from genrun.data.words import shown
 from genrun.errors import Refused
 from genrun.system.hardware import cores
-from genrun.types import Facts
+from genrun.types import Batch, Facts
 
 GIB = 2**30
 LOOKED_AT = 64  # images of a set that does not fit in memory whose values are checked before training
@@ -39,6 +40,7 @@ class ImageData(LightningDataModule):
         classes: keep only these classes, given by name or number and renumbered 0, 1, … in this order.
         resize: side to which the largest centred square of every image is resized.
         passes: how often an epoch goes over the training images.
+        augment: changes the images of training batches at random; None: they stay as they are.
         memory_limit: largest size in GiB at which the decoded images are kept in memory.
         workers: processes that decode images that are not kept in memory, at most one for each core.
         seed: seed of the order of the training images.
@@ -60,6 +62,7 @@ class ImageData(LightningDataModule):
         workers: int = 2,
         seed: int = 0,
         name: str = "data",
+        augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
         for key, value, least in (
@@ -84,6 +87,7 @@ class ImageData(LightningDataModule):
         self.classes = None if classes is None else list(classes)
         self.resize, self.passes, self.memory_limit = resize, passes, memory_limit
         self.workers, self.seed, self.name = min(workers, cores()), seed, name
+        self.augment = augment or Augmentation()
         self._splits: dict[str, Images] = {}
         self._loaders: dict[str, Loader] = {}
         self._device = torch.device("cpu")
@@ -118,6 +122,7 @@ class ImageData(LightningDataModule):
         }
         if sum(images.nbytes for images in splits.values()) <= self.memory_limit * GIB:
             splits = {split: images.decoded() for split, images in splits.items()}
+        self.augment.check(splits["train"].shape)
         self._facts = Facts(splits["train"].shape, len(names), names, len(splits["train"]), checksum)
         self._files = source.files
         dark = check_values(_some_pixels(splits["train"]), f"data {self.name} ({_place(source.files)})")
@@ -125,12 +130,14 @@ class ImageData(LightningDataModule):
         self._splits = splits
 
     def _how_chosen(self) -> list[str]:
-        """Return in words which images were chosen, and how they were resized."""
+        """Return in words which images were chosen, how they were resized, and what training does to them."""
         chosen = []
         if self.limit is not None:
             chosen.append(f"data.limit={self.limit} of each split, counted after holding out")
         if self.resize is not None:
             chosen.append(f"{self.resized_from}, resized to {self.resize}×{self.resize}")
+        if self.augment.changes:
+            chosen.append(self.augment.words())
         return chosen
 
     def summary(self) -> str:
@@ -211,6 +218,10 @@ class ImageData(LightningDataModule):
 
     def on_exception(self, exception: BaseException) -> None:
         self.teardown()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment a training batch, on its device, right before its step; other batches stay as they are."""
+        return batch._replace(image=self.augment(batch.image)) if self.trainer.training else batch
 
     def train_dataloader(self) -> Loader:
         loader = self._loader("train", self._train_order())

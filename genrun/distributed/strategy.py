@@ -100,6 +100,14 @@ class SharedBatches(DDPStrategy):
         distributed.broadcast_object_list(states, src=0, group=self.cpu_group, device=torch.device("cpu"))
         restore_random_states(states[0])
 
+    def batch_to_device(self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0) -> Any:
+        trainer = self.lightning_module.trainer
+        if not trainer.training:
+            return super().batch_to_device(batch, device, dataloader_idx)
+        # Lightning counts the batch only after this; the data module may draw random numbers for its images
+        with sharing(trainer.train_dataloader.sampler.share(trainer.fit_loop.batch_idx + 1)):
+            return super().batch_to_device(batch, device, dataloader_idx)
+
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         trainer = self.lightning_module.trainer
         share = trainer.train_dataloader.sampler.share(trainer.fit_loop.batch_idx)

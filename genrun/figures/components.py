@@ -10,6 +10,7 @@ from PIL import Image
 from genrun.figures.plots import MOST_POINTS, STYLE, TRAIN, picture_of
 from genrun.figures.scatter import limits, scatter
 
+PART = 10_000  # codes that are computed with at a time
 LONG_TITLE = 34  # characters; a longer title of a panel has two lines
 
 
@@ -22,7 +23,7 @@ def components(
     classes are separated in two components.
 
     Args:
-        codes: (N, D), N ≥ 2, finite; each panel shows at most 2,000 of them.
+        codes: (N, D), N ≥ 2, finite; each panel shows at most 2,000 of them, drawn at random, and its title says so.
         labels: (N,) integers; -1 for an image without a label.
         class_names: the names of the classes; empty: one colour for all codes.
         pairs: pairs of classes, each shown in its own panel.
@@ -30,7 +31,7 @@ def components(
     Raises:
         ValueError: shapes that do not fit, too few codes, NaN or Inf.
     """
-    codes, labels = np.asarray(codes, dtype=np.float64), np.asarray(labels)
+    codes, labels = np.asarray(codes), np.asarray(labels)
     if codes.ndim != 2 or len(codes) < 2 or not codes.shape[1] or labels.shape != codes.shape[:1]:
         raise ValueError(f"expected codes (N, D) and labels (N,), N ≥ 2, got {codes.shape} and {labels.shape}")
     if not np.isfinite(codes).all():
@@ -48,12 +49,16 @@ def components(
         share = values / max(values.sum(), np.finfo(float).tiny)
         groups = [range(-1, len(class_names)), *pairs]
         for panel, group in zip(panels, groups, strict=True):
-            at = np.flatnonzero(np.isin(labels, list(group)))[:MOST_POINTS]
+            of_group = np.flatnonzero(np.isin(labels, list(group)))
+            at = np.random.default_rng(0).permutation(of_group)[:MOST_POINTS]
             scatter(panel, cloud[at], labels[at], class_names)
-            title = f"{len(at):,} codes"
+            title = (
+                f"{len(of_group):,} codes" if len(at) == len(of_group) else f"{len(at):,} of {len(of_group):,} codes"
+            )
             if isinstance(group, tuple):
-                title = " and ".join(class_names[k] for k in group)
-                title = title if len(title) <= LONG_TITLE else "\nand ".join(class_names[k] for k in group)
+                names = " and ".join(class_names[k] for k in group)
+                names = names if len(names) <= LONG_TITLE else "\nand ".join(class_names[k] for k in group)
+                title = f"{names}\n{title}"
             panel.set(title=title, xlabel=f"first component ({share[0]:.0%})")
             panel.set_ylabel(f"second component ({share[1]:.0%})" if len(share) > 1 else "")
             panel.set(xlim=limits(cloud[:, 0]), ylim=limits(cloud[:, 1]))
@@ -65,9 +70,11 @@ def principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     If D = 1, the second component is 0.
     """
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T)))
+    mean = codes.mean(0, dtype=np.float64)
+    parts = np.array_split(codes, -(-len(codes) // PART))  # all codes in 64 bits may not fit in memory
+    values, vectors = np.linalg.eigh(sum((part - mean).T @ (part - mean) for part in parts) / (len(codes) - 1))
     vectors = vectors[:, ::-1][:, :2]
     # the sign of a component is arbitrary: make its largest entry positive, so that every machine draws the same picture
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
-    cloud = (codes - codes.mean(0)) @ vectors
+    cloud = np.concatenate([(part - mean) @ vectors for part in parts])
     return values[::-1].clip(0), np.pad(cloud, ((0, 0), (0, 2 - cloud.shape[1])))

@@ -156,6 +156,12 @@ class Method(LightningModule):
             return f"{name} has a network with dropout, whose random numbers would differ from those of one process"
         return None
 
+    def not_augmented(self) -> str | None:
+        """Return why the training images cannot be changed at random, another way each time (`data.augment`); None if they can."""
+        if isinstance(self, KeepsCodes):
+            return f"{type(self).__name__} keeps one code for each training image, which would stand for all its changed forms"
+        return None
+
     @staticmethod
     def classes(num_classes: int, conditional: bool | None) -> int:
         """Return the number of classes of a method that can be conditional or not: 0 if it is not. None: if the data has labels.

@@ -79,6 +79,9 @@ class NOTA(Method):
         self.x: Tensor | None = None  # the particles, while training: (D, M)
         self.fresh: Tensor | None = None  # new draws that take the same steps: (D, FRESH)
 
+    def not_augmented(self) -> str:
+        return f"{type(self).__name__} fits each step to all training images as they are, in one batch"
+
     def check_data(self, labels: Tensor) -> None:
         self.flow.check(self.classes_of(labels))
 

@@ -20,6 +20,7 @@ NEUTRAL: dict[str, Any] = {
     "model.moved": None,
     "compile": False,
     "memory_format": "contiguous",
+    "data.augment": {"_target_": "genrun.data.augmentation.Augmentation", "flip": False, "shift": 0},
 }
 # Options that replaced an older one: new option -> (its value, the older option, the older option's value that meant the same).
 # The identity contains the older option, so that both name the same run.
@@ -42,7 +43,7 @@ REPLACED: dict[str, tuple[Any, str, Any]] = {
 # Keys that do not decide the result: paths, how data is loaded, names.
 _NOT_DATA = {"name", "facts", "seed", "workers", "memory_limit"}
 _NOT_SOURCE = {"root", "path", "anime"}  # the checksum identifies the content
-_NOT_IMAGES = {"batch_size", "passes"}
+_NOT_IMAGES = {"batch_size", "passes", "augment"}  # nor do these decide what the judge sees
 
 
 def digest(content: Any, length: int = 8) -> str:
@@ -98,10 +99,12 @@ def parent_of(path: str, node: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def data_identity(cfg: DictConfig | dict[str, Any]) -> dict[str, Any]:
-    """Return the options that decide which data is read, and how; without its path and its name."""
+    """Return the options that decide which data is read, and how; without its path, its name, and later options that are neutral."""
     data = to_container(cfg["data"])
     source = {key: value for key, value in data["source"].items() if key not in _NOT_SOURCE}
-    return {key: value for key, value in data.items() if key not in _NOT_DATA} | {"source": source}
+    neutral = {path.removeprefix("data."): value for path, value in NEUTRAL.items() if path.startswith("data.")}
+    kept = {key: value for key, value in data.items() if key not in _NOT_DATA and (key, value) not in neutral.items()}
+    return kept | {"source": source}
 
 
 def images_key(cfg: DictConfig) -> str:

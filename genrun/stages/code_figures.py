@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genrun")
 MAX_PLANE_CODES = 500  # codes whose principal components span the latent plane
-MAX_COMPONENT_CODES = 2000  # codes in the figure of principal components
 MAX_TSNE_CODES = 1000  # codes in the figures of t-SNE and of bar codes
 MAX_UNIT_VECTORS = 64  # unit vectors that are decoded
 MAX_INTERPOLATIONS = 8  # rows of the interpolation figure
@@ -140,20 +139,18 @@ def latent_figures(context: RunContext) -> dict[str, bytes]:
 def code_figures(context: RunContext) -> dict[str, bytes]:
     """Draw the codes of the classes in their principal components, and images decoded from codes that belong to no image.
 
-    These are figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", for any method with codes. A conditional decoder gets the
-    label of the nearer class mean. For unit vectors it gets class 2 if there is such a class, otherwise the last class.
+    These are figures 3 and 5 to 7 of "Image Generation Using an Autoencoder", for any method with codes. Components, means and Gaussians
+    are of the codes of all training images. A conditional decoder gets the label of the nearer class mean. For unit vectors it gets
+    class 2 if there is such a class, otherwise the last class. `context.class_pairs` says which classes are shown in pairs.
     """
     method, facts, made = context.method, context.data.facts(), {}
     coded = CodedImages(method, context.data, context.cfg.sample.chunk)
-    index = shuffled(len(context.data.train))
-    labels = context.data.train.labels[index]
-    most = labels[:MAX_COMPONENT_CODES]
-    codes = training_codes(method, context.data.train, index[:MAX_COMPONENT_CODES], context.cfg.sample.chunk)
-    classes = range(facts.num_classes)
-    means = [codes[(most == k).to(codes.device)].mean(0) for k in classes]
+    labels, codes = context.data.train.labels, context.training_codes.to(method.device)
+    classes, pairs = range(facts.num_classes), context.class_pairs
+    means = [codes[(labels == k).to(codes.device)].mean(0) for k in classes]
     some = [pair for pair in ((1, 0), (4, 9)) if max(pair) in classes] or [(0, 1)][: facts.num_classes // 2]
     if shows_codes("components.png", codes):
-        drawn = components(codes.cpu().numpy(), most.numpy(), facts.class_names, some)
+        drawn = components(codes.cpu().numpy(), labels.numpy(), facts.class_names, pairs or some)
         made["components.png"] = png_bytes(drawn)
 
     basis = torch.eye(codes.shape[1], device=method.device)[:MAX_UNIT_VECTORS]
@@ -162,9 +159,9 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
     if coded.shows("basis.png", images, label):
         made["basis.png"] = png_bytes(image_grid(images, 16))
 
-    if facts.num_classes > 1 and all(bool((most == k).any()) for k in classes):
-        step = max(1, 3 * facts.num_classes // 5)  # for ten digits, 1 and 7 are a pair
-        ends = [(k, (k + step) % facts.num_classes) for k in classes][:10]
+    step = max(1, 3 * facts.num_classes // 5)  # for ten digits, 1 and 7 are a pair
+    ends = pairs or [(k, (k + step) % facts.num_classes) for k in classes][:10]
+    if facts.num_classes > 1 and all(bool((labels == k).any()) for pair in ends for k in pair):
         weights = torch.linspace(0, 1, 10, device=method.device)[:, None]
         lines = torch.cat([(1 - weights) * means[a] + weights * means[b] for a, b in ends])
         nearer = torch.tensor([[a] * 5 + [b] * 5 for a, b in ends]).flatten()
@@ -174,7 +171,7 @@ def code_figures(context: RunContext) -> dict[str, bytes]:
             made["class_means.png"] = png_bytes(image_grid(images, 10, row_names=names))
     if isinstance(method, Refits) and method.num_classes:
         gaussian = ClassMixture(method.num_classes, codes.shape[1], covariance_scale=0.5).to(method.device)
-        gaussian.fit_roughly(codes, most)
+        gaussian.fit_roughly(codes, labels)
         wanted = torch.arange(method.num_classes, device=method.device).repeat_interleave(10)[:100]
         noise = seeded(context.cfg.seed, device=method.device)
         left = coded.decoded(gaussian.sample(wanted, generator=noise), wanted)

@@ -41,6 +41,7 @@ class RunContext:
     Args:
         callbacks: Lightning callbacks in addition to those of the configuration.
         loggers: the loggers beside metrics.csv, which all phases of the training share.
+        class_pairs: pairs of classes that figures show as pairs; empty: some.
 
     Attributes:
         phase: the phase of the training for which `method`, `trainer` and `checkpoint` were built.
@@ -54,6 +55,7 @@ class RunContext:
     signals: Signals
     callbacks: Sequence[Callback]
     loggers: RunLoggers
+    class_pairs: Sequence[tuple[int, int]] = ()
     phase: Phase = field(init=False)
     method: Method = field(init=False)
     trainer: Trainer = field(init=False)
@@ -134,6 +136,8 @@ def prepare(
         raise Refused(
             f"data.validation={cfg.data.validation}: {cfg.model.name} needs held-out images, which set what sampling needs"
         )
+    if data.augment.changes and (reason := method.not_augmented()) is not None:
+        raise Refused(f"data.augment: {reason}; leave out data.augment.flip and data.augment.shift")
     judge.check(cfg.sample.n, f"sample.n={cfg.sample.n}")
     check_beside(cfg, folder)
     return context

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genrun.stages.context import RunContext
 
 BY_THE_JUDGE = ("best_and_worst", "blends", "mixed_training")  # it draws them itself
+OF_PAIRS = {"components", "class_means"}  # figures that --pairs changes
 OPTIONS = ("hardware", "paths.")
 
 
@@ -29,6 +30,13 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("words", nargs="*", metavar="RUN", help=f"{RUN}; default: last")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="figures to draw, such as curves tsne")
+    parser.add_argument(
+        "--pairs",
+        nargs="+",
+        default=[],
+        metavar="A,B",
+        help="pairs of classes to show in the figures components and class_means, by name or number, such as 3,8 cat,dog",
+    )
     parser.add_argument(
         "--list", action="store_true", help="say which figures the run can have, and what is seen on each"
     )
@@ -49,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if asked.list:
         list_figures(run, trust=asked.trust, as_json=asked.json)
     else:
-        draw(run, only, overrides, trust=asked.trust)
+        draw(run, only, overrides, asked.pairs, trust=asked.trust)
     return 0
 
 
@@ -79,8 +87,11 @@ def list_figures(run: OpenRun, *, trust: bool, as_json: bool) -> None:
     screen().print(table)
 
 
-def draw(run: OpenRun, only: Sequence[str], overrides: list[str], *, trust: bool) -> None:
+def draw(run: OpenRun, only: Sequence[str], overrides: list[str], pairs: Sequence[str] = (), *, trust: bool) -> None:
     """Draw figures into the folder of a run, record them, and print their paths.
+
+    Args:
+        pairs: pairs of classes, `A,B` each, for the figures that show pairs.
 
     Raises:
         Refused: the run cannot have a figure that is named, its samples or data are missing, or its judge is not trusted.
@@ -92,6 +103,10 @@ def draw(run: OpenRun, only: Sequence[str], overrides: list[str], *, trust: bool
     folder, console = run.folder, screen()
     context = context_of(run, overrides, trust=trust)
     can = possible(context.method, context.cfg, folder)
+    if pairs:
+        if not OF_PAIRS & set(only or can):
+            raise Refused(f"--pairs {pairs[0]}: it is for {' and '.join(sorted(OF_PAIRS))}, and none of them is drawn")
+        context.class_pairs = class_pairs(pairs, context.data.facts().class_names)
     if wrong := [name for name in only if name not in can]:
         why = (
             f"`genrun evaluate {folder.path}` draws it"
@@ -107,6 +122,28 @@ def draw(run: OpenRun, only: Sequence[str], overrides: list[str], *, trust: bool
     for name in only:
         if name not in {file.stem for file in made}:
             say(console, f"{name}: left out, because there is too little to see: no images for it, or all look alike")
+
+
+def class_pairs(words: Sequence[str], names: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the numbers of the classes of each pair.
+
+    Args:
+        words: `A,B` for each pair, by name or number.
+        names: the names of all classes.
+
+    Raises:
+        Refused: a word is no pair of two classes.
+    """
+    from genrun.data.labels import numbers_of
+
+    found = []
+    for word in words:
+        numbers = numbers_of(word.split(","), names, "--pairs") if names else []
+        if len(set(numbers)) != 2 or len(numbers) != 2:
+            given = f"got {word}" if names else "and this data has no classes"
+            raise Refused(f"--pairs: expected two classes with a comma between them, such as 3,8, {given}")
+        found.append((numbers[0], numbers[1]))
+    return found
 
 
 def context_of(run: OpenRun, overrides: list[str], *, trust: bool) -> RunContext:

@@ -162,8 +162,9 @@ def test_what_is_not_finite_stops_all_of_them_with_its_name(tmp_path):
         ("model=autoencoder", "model/prior=gaussian", "+callbacks.training.ema.decay=0.9",
          "+callbacks.training.ema._target_=pytorch_lightning.callbacks.EMAWeightAveraging", "data.limit=301"),
         ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1"),
+        ("data.augment.flip=true", "data.augment.shift=1"),
     ],
-    ids=["terms of the whole batch", "averaged weights", "accumulated and clipped"],
+    ids=["terms of the whole batch", "averaged weights", "accumulated and clipped", "augmented"],
 )  # fmt: skip
 def test_other_trainings_by_two_processes(overrides, tmp_path):
     exact = (*overrides, "hardware.precision=64-true", "model.optimizer.fused=false")

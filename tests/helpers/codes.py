@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from genrun.data.images import Stored
+from genrun.inference import training_codes
 
 
 def clouds(n=300, classes=3, size=5):
@@ -74,7 +75,17 @@ class Keeper(Coder):
         raise AssertionError("there are stored codes")
 
 
-def job_of_codes(method, n: int = 60, classes: int = 10) -> SimpleNamespace:
+class Job(SimpleNamespace):
+    """What figures need of a run's context."""
+
+    class_pairs = ()
+
+    @property
+    def training_codes(self):
+        return training_codes(self.method, self.data.train, torch.arange(len(self.data.train)), 500)
+
+
+def job_of_codes(method, n: int = 60, classes: int = 10) -> Job:
     halves = torch.randint(0, 256, (n, 1, 2, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     # equal pixels, so that codes of different images decode to images that one can tell apart; but for one, which no code keeps
     halves[..., 1:] = halves[..., :1]
@@ -83,7 +94,7 @@ def job_of_codes(method, n: int = 60, classes: int = 10) -> SimpleNamespace:
     labels = torch.arange(n) // max(1, n // max(1, classes)) % classes if classes else torch.full((n,), -1)
     split = Stored(array=array, labels=labels)
     facts = SimpleNamespace(num_classes=classes, class_names=tuple("abcdefghij"[:classes]))
-    return SimpleNamespace(
+    return Job(
         method=method,
         data=SimpleNamespace(test=split, train=split, facts=lambda: facts),
         cfg=SimpleNamespace(seed=0, sample=SimpleNamespace(chunk=500)),

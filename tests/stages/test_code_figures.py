@@ -139,6 +139,25 @@ def test_figures_of_codes_that_are_one_point_are_left_out(caplog):
     assert "left out, because all codes are equal: tsne.png, barcodes.png" in caplog.text
 
 
+def test_components_and_means_are_of_all_training_codes_and_of_any_pair(monkeypatch):
+    drawn, decoded = [], []
+    monkeypatch.setattr(pictures, "components", lambda *of: drawn.append(of) or Image.new("L", (1, 1)))
+    method = Coder(0)
+    method.decode_codes = lambda codes, labels=None: decoded.append(codes) or Coder.decode_codes(method, codes, labels)
+    job = job_of_codes(method, n=3000)
+    job.data.train.array[:, :, :2] = 25 * job.data.train.labels[:, None, None, None]
+    job.class_pairs = [(3, 8), (2, 0)]
+    assert "class_means.png" in code_figures(job)
+    codes, labels, _, pairs = drawn[0]
+    assert len(codes) == len(labels) == 3000 and pairs == [(3, 8), (2, 0)]
+    ends = decoded[1].reshape(2, 10, 2)[:, [0, 9]]  # the lines follow the unit vectors
+    means = torch.stack([torch.from_numpy(codes[labels == k].mean(0)) for k in (3, 8, 2, 0)])
+    torch.testing.assert_close(ends, means.reshape(2, 2, 2))
+    job.class_pairs = ()
+    code_figures(job)
+    assert drawn[1][3] == [(1, 0), (4, 9)]
+
+
 # ------------------------------------------------------------------------------------------------------------- the maps
 
 

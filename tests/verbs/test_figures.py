@@ -95,6 +95,12 @@ def test_what_is_wrong_is_one_line(old, tmp_path, monkeypatch, capsys):
     assert "there is no such figure (did you mean 'tsne'?)" in line(run, "--only", "tnse")
     assert "what it shows is not in this run" in line(run, "--only", "zoom")
     assert "`genrun evaluate" in line(run, "--only", "blends")
+    assert "--pairs 3,8: it is for class_means and components" in line(run, "--only", "curves", "--pairs", "3,8")
+    for wrong in ("3", "3,3", "3,8,4"):
+        assert f"expected two classes with a comma between them, such as 3,8, got {wrong}" in line(
+            run, "--pairs", wrong
+        )
+    assert "--pairs: there is no class '11'" in line(run, "--pairs", "3,11")
     assert "expected one run, got 2" in line(run, run)
     assert "expected a run folder" in line(str(tmp_path))
     assert "no run of this id" in line("abcdef", f"paths.outputs={tmp_path / 'outputs'}")
