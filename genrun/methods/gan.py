@@ -83,7 +83,9 @@ class GAN(Method):
         if truncation <= 0:
             raise ValueError(f"model.truncation: expected more than 0, got {truncation}")
         if auxiliary < 0 or (auxiliary and not conditional):
-            raise ValueError(f"model.auxiliary={auxiliary}: expected at least 0, and model.conditional=true if it is above")
+            raise ValueError(
+                f"model.auxiliary={auxiliary}: expected at least 0, and model.conditional=true if it is above"
+            )
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)
         self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)

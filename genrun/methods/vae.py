@@ -210,4 +210,3 @@ class VAE(CodePriorMethod):
             terms = (self.likelihood.log_prob(images, output) + weight).double()
             total = torch.logaddexp(total, terms.logsumexp(0))
         return total - math.log(samples)
-

@@ -165,7 +165,9 @@ class ConvAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if outputs != 1:
-            raise ValueError(f"an autoencoder as discriminator has one output and knows no classes, got {outputs} outputs")
+            raise ValueError(
+                f"an autoencoder as discriminator has one output and knows no classes, got {outputs} outputs"
+            )
         options = {"activation": activation, "batch_norm": batch_norm, "hidden_batch_norm": hidden_batch_norm}
         options |= {"width": width, "hidden": hidden, "convolutions": convolutions}
         self.encoder = ConvEncoder(image_shape, code_size, **options)
