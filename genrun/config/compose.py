@@ -172,6 +172,8 @@ def group_choices(config_dir: str | None = None) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for folder in folders:
         for group, choice in choices_below(folder):
+            if group.startswith("experiment/"):  # its folders sort experiments, and are no groups
+                group, choice = "experiment", f"{group.removeprefix('experiment/')}/{choice}"
             found.setdefault(group, set()).add(choice)
     return {group: sorted(found[group]) for group in sorted(found)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -60,6 +60,31 @@ class NonSaturating(Adversarial):
             return None
         real = real.detach().requires_grad_()
         return self.weight / 2 * input_gradients(discriminate, real).square().sum(1).mean()
+
+
+class DRAGAN(NonSaturating):
+    r"""The losses of `NonSaturating`, with a penalty on the gradient near real images.
+
+        C_D + λ mean (‖∇ logit(x̂)‖ - 1)²,   x̂ = x + α ½ s u,   α ~ U[0, 1] for each image, u ~ U[0, 1] for each pixel
+
+    s is the standard deviation of all values in the batch. The paper has δ ~ N(0, cI) in place of α ½ s u, which is what its authors' code
+    and the comparison of Lucic et al. draw. C_D is half of the sum of the paper, so that its λ = 10 is 5 here.
+
+    Args:
+        weight: λ.
+
+    References:
+        Kodali et al., On convergence and stability of GANs, 2017, section 2.3 and algorithm 1.
+    """
+
+    def __init__(self, weight: float = 5.0) -> None:
+        super().__init__(weight)
+
+    def penalty(self, discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+        real = real.detach()
+        at = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+        near = (real + at * 0.5 * real.std() * torch.rand_like(real)).requires_grad_()
+        return self.weight * (input_gradients(discriminate, near).norm(dim=1) - 1).square().mean()
 
 
 class LeastSquares(Adversarial):
@@ -144,6 +169,39 @@ class Relativistic(Adversarial):
             return None
         at_each = (image.detach().requires_grad_() for image in (real, fake))
         return sum(self.weight / 2 * input_gradients(discriminate, image).square().sum(1).mean() for image in at_each)
+
+
+class BoundaryEquilibrium(Adversarial, nn.Module):
+    r"""The losses of a discriminator that is an autoencoder: its logit is minus its error L (`genrun.nn.conv.ConvAutoencoder`).
+
+        C_D = L(x) - k L(x̄),   C_G = L(x̄),   k ← k + λ (γ L(x) - L(x̄)), kept in [0, 1]
+
+    k is 0 at first, is saved with the weights, and moves in each step of the discriminator.
+
+    Args:
+        gamma: γ = L(x̄)/L(x) in equilibrium; a lower one gives less diverse images.
+        rate: λ, the rate of k.
+
+    References:
+        Berthelot, Schumm and Metz, BEGAN: boundary equilibrium generative adversarial networks, 2017, section 3.4.
+    """
+
+    def __init__(self, gamma: float = 0.75, rate: float = 0.001) -> None:
+        super().__init__()
+        if not 0 < gamma <= 1 or not 0 < rate < 1:
+            raise ValueError(f"model.loss: expected gamma in (0, 1] and a rate in (0, 1), got {gamma} and {rate}")
+        self.gamma, self.rate = gamma, rate
+        self.register_buffer("k", torch.zeros(()))
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        of_real, of_fake = -real.mean(), -fake.mean()  # L(x), L(x̄)
+        loss = of_real - self.k * of_fake
+        with torch.no_grad():
+            self.k = (self.k + self.rate * (self.gamma * of_real - of_fake)).clamp(0, 1).to(self.k)
+        return loss
+
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        return -fake.mean()
 
 
 def input_gradients(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

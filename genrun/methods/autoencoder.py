@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from genrun.maths.divergences import mean_discrepancy
 from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.mixtures import ClassMixture, Prior
 from genrun.maths.random_numbers import normal_like
@@ -24,7 +25,8 @@ class Autoencoder(CodePriorMethod):
     r"""Autoencoder with a prior for each class ("Image Generation Using an Autoencoder", sections 2.3 and 2.4).
 
         L = f_enc(X),   F(X) = σ(f_dec(L))                                (2.3.1)
-        loss = E(X) + sparsity · mean |L_j| + decorrelation · Σ_{i≠j} ρ_ij²,
+        loss = E(X) + sparsity · mean |L_j| + decorrelation · Σ_{i≠j} ρ_ij²
+                + code_decay · ½ |L|² + decoder_decay · |θ_dec|² + mmd · MMD²(L, N(0, I)),
             E: mean squared error (1), cross-entropy (2) or squared distance (3)
         P(L | y) = Σ_i π_yi N(L; μ_yi, Σ_yi), fitted to the codes of class y    (4)
 
@@ -45,11 +47,16 @@ class Autoencoder(CodePriorMethod):
         sparsity: weight of the mean |L_j| in the loss, one of the two wishes at the end of the document.
         decorrelation: weight of Σ_{i≠j} ρ_ij², where ρ are the correlations of the code's units over the batch: disentangled codes, up to
             second order, the other wish.
+        code_decay: weight of ½ |L|², which keeps the codes from growing (Ghosh et al., section 4: L_Z).
+        decoder_decay: weight of the sum of the squares of the decoder's weights (Ghosh et al., section 4: RAE-L2).
+        mmd: weight of the squared maximum mean discrepancy between the batch's codes and as many from N(0, I), see
+            `genrun.maths.divergences.mean_discrepancy`; with the prior N(0, I) the autoencoder is then a WAE-MMD.
         schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.
 
     References:
         Ghosh et al., From variational to deterministic autoencoders, 2020 (noise makes the decoder smooth; the prior is fitted afterwards).
         Cogswell et al., Reducing overfitting in deep networks by decorrelating representations, 2016.
+        Tolstikhin et al., Wasserstein auto-encoders, 2018 (WAE-MMD).
     """
 
     def __init__(
@@ -66,12 +73,22 @@ class Autoencoder(CodePriorMethod):
         code_noise: float = 0.0,
         sparsity: float = 0.0,
         decorrelation: float = 0.0,
+        code_decay: float = 0.0,
+        decoder_decay: float = 0.0,
+        mmd: float = 0.0,
         schedule: LearningRateSchedule = "cosine",
     ) -> None:
         super().__init__(image_shape, num_classes)
         if code_size < 1:
             raise ValueError(f"model.code_size: expected at least 1, got {code_size}")
-        for name, value in (("code_noise", code_noise), ("sparsity", sparsity), ("decorrelation", decorrelation)):
+        for name, value in (
+            ("code_noise", code_noise),
+            ("sparsity", sparsity),
+            ("decorrelation", decorrelation),
+            ("code_decay", code_decay),
+            ("decoder_decay", decoder_decay),
+            ("mmd", mmd),
+        ):
             if not 0 <= value < math.inf:
                 raise ValueError(f"model.{name}: expected a finite number, at least 0, got {value}")
         self.encoder = encoder(self.image_shape, code_size)
@@ -80,6 +97,7 @@ class Autoencoder(CodePriorMethod):
         self.prior = prior(max(1, num_classes), code_size)
         self.optimizer, self.code_size, self.code_relu, self.schedule = optimizer, code_size, code_relu, schedule
         self.code_noise, self.sparsity, self.decorrelation = code_noise, sparsity, decorrelation
+        self.code_decay, self.decoder_decay, self.mmd = code_decay, decoder_decay, mmd
 
     # ------------------------------------------------------------------------------------------------------------ training
 
@@ -104,6 +122,15 @@ class Autoencoder(CodePriorMethod):
         if self.decorrelation:
             terms["correlation"] = squared_correlations(gathered(codes))
             loss = loss + self.decorrelation * terms["correlation"]
+        if self.code_decay:
+            terms["code_size"] = codes.square().sum(1).mean() / 2
+            loss = loss + self.code_decay * terms["code_size"]
+        if self.decoder_decay:
+            terms["decoder_size"] = sum(weight.square().sum() for weight in self.decoder.parameters())
+            loss = loss + self.decoder_decay * terms["decoder_size"]
+        if self.mmd and len(whole := gathered(codes)) > 1:  # the last batch of an epoch may be a single image
+            terms["discrepancy"] = mean_discrepancy(whole, gathered(normal_like(codes)))
+            loss = loss + self.mmd * terms["discrepancy"]
         self.track(**terms)
         return loss
 

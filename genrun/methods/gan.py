@@ -21,7 +21,11 @@ class GAN(Method):
 
     The losses of G and D are (27) to (30), or another pair. G ends in tanh, and D sees images on [-1, 1]. A conditional G sees z followed
     by the one-hot class. A conditional D has one output for "real" and one for each class; the logit of an image of class y is the sum of
-    the first output and that of y (a projection on the class, Miyato and Koyama, 2018).
+    the first output and that of y (a projection on the class, Miyato and Koyama, 2018). Or D also learns to classify (AC-GAN): the logit is
+    the first output alone, the others are logits of the classes, and both losses get a term, over real and generated images for D and over
+    generated ones for G,
+
+        C_D + w (-mean log P(y | x) - mean log P(y | x̄)),   C_G - w mean log P(y | x̄)
 
     Args:
         image_shape: (C, H, W).
@@ -32,6 +36,7 @@ class GAN(Method):
         optimizer: makes the optimizer from the parameters of G.
         discriminator_optimizer: makes the optimizer from the parameters of D.
         conditional: learn to draw images of given classes. None: if the data has labels.
+        auxiliary: w, the weight of the classification in both losses (AC-GAN); 0: a conditional D projects on the class.
         code_size: the length of z.
         critic_steps: steps of D in each batch; the last one and the step of G use the same generated images.
         penalty_every: k; if the loss has a gradient penalty, it is added in every k-th batch only, with k times its weight (Karras et al.,
@@ -43,6 +48,7 @@ class GAN(Method):
     References:
         Goodfellow et al., Generative adversarial nets, 2014.
         Brock, Donahue and Simonyan, Large scale GAN training for high fidelity natural image synthesis, 2019, section 3.1.
+        Odena, Olah and Shlens, Conditional image synthesis with auxiliary classifier GANs, 2017, (2) and (3).
         Karras et al., Analyzing and improving the image quality of StyleGAN, 2020, appendix B (the lazy penalty).
         Radford et al., Unsupervised representation learning with deep convolutional GANs, 2016 (DCGAN).
     """
@@ -64,6 +70,7 @@ class GAN(Method):
         penalty_every: int = 1,
         schedule: LearningRateSchedule = "constant",
         truncation: float = 1.0,
+        auxiliary: float = 0.0,
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
         for name, value in (
@@ -75,12 +82,16 @@ class GAN(Method):
                 raise ValueError(f"model.{name}: expected at least 1, got {value}")
         if truncation <= 0:
             raise ValueError(f"model.truncation: expected more than 0, got {truncation}")
+        if auxiliary < 0 or (auxiliary and not self.num_classes):
+            raise ValueError(
+                f"model.auxiliary={auxiliary}: expected at least 0, and model.conditional=true if it is above"
+            )
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)
         self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)
         self.loss, self.code_size, self.schedule = loss, code_size, schedule
         self.critic_steps, self.penalty_every = critic_steps, penalty_every
-        self.truncation = truncation
+        self.truncation, self.auxiliary = truncation, auxiliary
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
 
     # --------------------------------------------------------------------------------------------------- the two networks
@@ -93,10 +104,17 @@ class GAN(Method):
 
     def discriminate(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Return the logits of D, before its sigmoid: images (n, C, H, W) on [-1, 1] → (n,)."""
-        logits = self.discriminator(images)
-        if not self.num_classes:
-            return logits[:, 0]
-        return logits[:, 0] + logits[:, 1:].gather(1, labels.unsqueeze(1))[:, 0]
+        return self.logits(self.discriminator(images), labels)
+
+    def logits(self, outputs: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the logits (n,) from the outputs of D's network (n, 1 [+ num_classes])."""
+        if not self.num_classes or self.auxiliary:
+            return outputs[:, 0]
+        return outputs[:, 0] + outputs[:, 1:].gather(1, labels.unsqueeze(1))[:, 0]
+
+    def class_error(self, outputs: Tensor, labels: Tensor) -> Tensor | float:
+        """Return -w mean log P(y | x) from the outputs of D's network, (n, 1 + num_classes); 0 without the classification."""
+        return self.auxiliary * F.cross_entropy(outputs[:, 1:], labels) if self.auxiliary else 0.0
 
     # ------------------------------------------------------------------------------------------------------------ training
 
@@ -118,7 +136,9 @@ class GAN(Method):
     ) -> Tensor:
         """Train D for one step on real and generated images (B, C, H, W), (29); return its loss."""
         # two separate passes: so a batch norm in D sees only real or only generated images, as in the step of G
-        loss = self.loss.discriminator(self.discriminate(real, labels), self.discriminate(fake, labels))
+        of_real, of_fake = self.discriminator(real), self.discriminator(fake)
+        loss = self.loss.discriminator(self.logits(of_real, labels), self.logits(of_fake, labels))
+        loss = loss + self.class_error(of_real, labels) + self.class_error(of_fake, labels)
         if self.global_step % self.penalty_every == 0:
             penalty = self.loss.penalty(lambda images: self.discriminate(images, labels), real, fake)
             if penalty is not None:
@@ -132,7 +152,8 @@ class GAN(Method):
         """Train G for one step on its images (B, C, H, W), (30), with D as it is after its own step; return the loss."""
         self.discriminator.requires_grad_(False)  # D's gradient is not needed here
         of_real = self.discriminate(real, labels) if self.loss.relativistic else None
-        loss = self.loss.generator(self.discriminate(fake, labels), of_real)
+        outputs = self.discriminator(fake)
+        loss = self.loss.generator(self.logits(outputs, labels), of_real) + self.class_error(outputs, labels)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()

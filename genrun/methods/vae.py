@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from genrun.maths.divergences import kl_divergence
 from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.likelihoods import Likelihood
 from genrun.maths.mixtures import Prior, StandardNormal
@@ -34,13 +35,15 @@ class VAE(CodePriorMethod):
     Args:
         image_shape: (C, H, W).
         num_classes: number of classes of the data.
-        encoder: makes a network (n, C, H, W) on [-1, 1] → (n, 2·code_size) from (image_shape, outputs).
+        encoder: makes a network (n, C, H, W) on [-1, 1] → (n, 2·code_size), or (n, code_size) if σ is not learned, from (image_shape,
+            outputs).
         decoder: makes a network (n, code_size [+ num_classes]) → (n, C, H, W) from (inputs, image_shape).
         likelihood: p(x | z), given the output of the decoder.
         optimizer: makes the optimizer from the parameters of both networks and of the likelihood.
         conditional: learn to draw images of given classes. None: if the data has labels.
         code_size: D, the length of z.
         beta: β; 1 makes -C a lower bound of log p(x).
+        posterior_deviation: σ of q(z | x), the same for every image and unit; None: the encoder learns σ.
         prior: makes the distribution of the codes of samples from (classes, code_size). After training it is fitted to the codes μ of the
             training images, which are only roughly N(0, I). The bounds always use N(0, I).
         schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.
@@ -48,7 +51,7 @@ class VAE(CodePriorMethod):
     References:
         Kingma and Welling, Auto-encoding variational Bayes, 2014.
         Higgins et al., β-VAE, 2017. Burda et al., Importance weighted autoencoders, 2016 (the tighter bound).
-        Ghosh et al., From variational to deterministic autoencoders, 2020 (a prior fitted afterwards).
+        Ghosh et al., From variational to deterministic autoencoders, 2020 (a prior fitted afterwards; section 3, a constant σ: CV-VAE).
     """
 
     def __init__(
@@ -63,18 +66,24 @@ class VAE(CodePriorMethod):
         conditional: bool | None = False,
         code_size: int = 32,
         beta: float = 1.0,
+        posterior_deviation: float | None = None,
         schedule: LearningRateSchedule = "cosine",
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
         for name, value, least in (("code_size", code_size, 1), ("beta", beta, 0)):
             if value < least:
                 raise ValueError(f"model.{name}: expected at least {least}, got {value}")
-        self.encoder = encoder(self.image_shape, 2 * code_size)
+        if posterior_deviation is not None and not 0 < posterior_deviation < math.inf:
+            raise ValueError(
+                f"model.posterior_deviation: expected a finite number above 0, or null, got {posterior_deviation}"
+            )
+        self.encoder = encoder(self.image_shape, code_size if posterior_deviation else 2 * code_size)
         self.decoder = decoder(code_size + self.num_classes, self.image_shape)
         self.likelihood = likelihood
         self.binary = likelihood.binary
         self.prior = prior(max(1, self.num_classes), code_size)
         self.optimizer, self.code_size, self.beta, self.schedule = optimizer, code_size, beta, schedule
+        self.posterior_deviation = posterior_deviation
 
     decodes_by_class = True
 
@@ -83,7 +92,10 @@ class VAE(CodePriorMethod):
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return μ and log σ² of q(z | x), (8): (n, C, H, W) in [0, 1] → (n, D) each."""
         images = images.to(next(self.parameters()))
-        mean, log_variance = self.encoder(2 * images - 1).chunk(2, 1)
+        output = self.encoder(2 * images - 1)
+        if self.posterior_deviation:
+            return output, torch.full_like(output, 2 * math.log(self.posterior_deviation))
+        mean, log_variance = output.chunk(2, 1)
         return mean, log_variance
 
     def decode(self, codes: Tensor, labels: Tensor | None) -> Tensor:
@@ -198,8 +210,3 @@ class VAE(CodePriorMethod):
             terms = (self.likelihood.log_prob(images, output) + weight).double()
             total = torch.logaddexp(total, terms.logsumexp(0))
         return total - math.log(samples)
-
-
-def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(μ, σ²) ‖ N(0, I)), (32), in nats: (n, D) each → (n,)."""
-    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)

@@ -28,9 +28,11 @@ class ConvEncoder(nn.Module):
         hidden: units of a linear layer between the convolutions and the last layer; 0: no such layer.
         activation: after every layer except the last.
         batch_norm: normalise the channels over the batch, after every convolution except the first.
+        hidden_batch_norm: normalise the hidden units over the batch too.
         batch_deviation: the last linear layer also sees the mean standard deviation over the batch, which shows when all images are alike
             (Karras et al., Progressive growing of GANs, 2018).
         spectral_norm: divide every layer's weights by their largest singular value (Miyato et al., 2018).
+        convolutions: number of convolutions; None: as many as lead to 7 pixels or less.
 
     Shape: (n, C, H, W) → (n, outputs).
     """
@@ -45,10 +47,12 @@ class ConvEncoder(nn.Module):
         batch_norm: bool = False,
         batch_deviation: bool = False,
         spectral_norm: bool = False,
+        hidden_batch_norm: bool = False,
+        convolutions: int | None = None,
     ) -> None:
         super().__init__()
         before, *_ = image_shape
-        sizes = halvings(image_shape)
+        sizes = halvings(image_shape, convolutions)
         layers: list[nn.Module] = []
         for place in range(len(sizes) - 1):
             after = width * 2**place
@@ -59,7 +63,9 @@ class ConvEncoder(nn.Module):
         layers.append(nn.Flatten())
         before *= math.prod(sizes[-1])
         if hidden:
-            layers += [with_norm(nn.Linear(before, hidden), spectral_norm), activation_layer(activation)]
+            layers.append(with_norm(nn.Linear(before, hidden), spectral_norm))
+            layers += [nn.BatchNorm1d(hidden)] if hidden_batch_norm else []
+            layers.append(activation_layer(activation))
             before = hidden
         if batch_deviation:
             layers.append(BatchDeviation())
@@ -83,6 +89,9 @@ class ConvDecoder(nn.Module):
         hidden: units of a linear layer at the start; 0: no such layer.
         activation: after every layer except the last.
         batch_norm: normalise the channels over the batch, before every transposed convolution.
+        hidden_batch_norm: normalise the hidden units over the batch too.
+        spectral_norm: divide every layer's weights by their largest singular value (Miyato et al., 2018).
+        convolutions: number of transposed convolutions; None: as many as lead from 7 pixels or less.
 
     Shape: (n, inputs) → (n, C, H, W).
     """
@@ -95,28 +104,78 @@ class ConvDecoder(nn.Module):
         hidden: int = 0,
         activation: Activation = "relu",
         batch_norm: bool = False,
+        hidden_batch_norm: bool = False,
+        spectral_norm: bool = False,
+        convolutions: int | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
-        sizes = halvings(image_shape)
+        sizes = halvings(image_shape, convolutions)
         channels = [width * 2**place for place in reversed(range(len(sizes) - 1))]
         layers: list[nn.Module] = []
         if hidden:
-            layers += [nn.Linear(inputs, hidden), activation_layer(activation)]
+            layers.append(with_norm(nn.Linear(inputs, hidden), spectral_norm))
+            layers += [nn.BatchNorm1d(hidden)] if hidden_batch_norm else []
+            layers.append(activation_layer(activation))
             inputs = hidden
         start = (channels[0], *sizes[-1])
-        layers += [nn.Linear(inputs, math.prod(start)), nn.Unflatten(1, start)]
+        layers += [with_norm(nn.Linear(inputs, math.prod(start)), spectral_norm), nn.Unflatten(1, start)]
         for before, after in pairwise([*channels, None]):
             layers += [nn.BatchNorm2d(before)] if batch_norm else []
-            layers += [
-                activation_layer(activation),
-                StridedConvTranspose2d(before, after or image_shape[0], 4, 2, padding=1),
-            ]
+            grown = StridedConvTranspose2d(before, after or image_shape[0], 4, 2, padding=1)
+            layers += [activation_layer(activation), with_norm(grown, spectral_norm)]
         self.layers = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.layers(codes)[..., : self.image_shape[1], : self.image_shape[2]]
+
+
+class ConvAutoencoder(nn.Module):
+    """A discriminator that is an autoencoder: its only output is minus the mean absolute error of rebuilding an image (BEGAN).
+
+        x ↦ -1/(CHW) Σ_i |x_i - tanh f_dec(f_enc(x))_i|
+
+    Args:
+        image_shape: (C, H, W).
+        outputs: 1.
+        code_size: units between encoder and decoder.
+        width, hidden, activation, batch_norm, hidden_batch_norm, convolutions: of `ConvEncoder` and of `ConvDecoder`.
+
+    Shape: (n, C, H, W) on [-1, 1] → (n, 1).
+
+    Raises:
+        ValueError: more than one output is asked for.
+
+    References:
+        Berthelot, Schumm and Metz, BEGAN: boundary equilibrium generative adversarial networks, 2017, section 3.1.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        outputs: int,
+        code_size: int = 64,
+        width: int = 64,
+        hidden: int = 0,
+        activation: Activation = "leaky_relu",
+        batch_norm: bool = False,
+        hidden_batch_norm: bool = False,
+        convolutions: int | None = None,
+    ) -> None:
+        super().__init__()
+        if outputs != 1:
+            raise ValueError(
+                f"an autoencoder as discriminator has one output and knows no classes, got {outputs} outputs"
+            )
+        options = {"activation": activation, "batch_norm": batch_norm, "hidden_batch_norm": hidden_batch_norm}
+        options |= {"width": width, "hidden": hidden, "convolutions": convolutions}
+        self.encoder = ConvEncoder(image_shape, code_size, **options)
+        self.decoder = ConvDecoder(code_size, image_shape, **options)
+
+    def forward(self, images: Tensor) -> Tensor:
+        error = (images - self.decoder(self.encoder(images)).tanh()).abs()
+        return -error.flatten(1).mean(1, keepdim=True)
 
 
 class BatchDeviation(nn.Module):
@@ -127,10 +186,19 @@ class BatchDeviation(nn.Module):
         return torch.cat([x, deviation.expand(len(x), 1)], 1)
 
 
-def halvings(image_shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Return (H, W) of an image and of each halving, rounded up: at least one halving, until the longer side has 7 pixels or less."""
+def halvings(image_shape: Sequence[int], count: int | None = None) -> list[tuple[int, int]]:
+    """Return (H, W) of an image and of each halving, rounded up: at least one halving, until the longer side has 7 pixels or less.
+
+    Args:
+        count: number of halvings; None: as many as that takes.
+
+    Raises:
+        ValueError: there is no halving.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"convolutions: expected at least 1, got {count}")
     sizes = [tuple(image_shape[1:])]
-    while len(sizes) == 1 or max(sizes[-1]) > SMALLEST_SIDE:
+    while len(sizes) == 1 or (max(sizes[-1]) > SMALLEST_SIDE if count is None else len(sizes) <= count):
         sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
     return sizes
 

@@ -18,6 +18,11 @@ RECIPE_VERSION = 1  # raise it when a change of the code makes the same configur
 NEUTRAL: dict[str, Any] = {
     "model.refine_pixels": 16,
     "model.moved": None,
+    "model.auxiliary": 0.0,
+    "model.posterior_deviation": None,
+    "model.code_decay": 0.0,
+    "model.decoder_decay": 0.0,
+    "model.mmd": 0.0,
     "compile": False,
     "memory_format": "contiguous",
     "data.augment": {"_target_": "genrun.data.augmentation.Augmentation", "flip": False, "shift": 0},

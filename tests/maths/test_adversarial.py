@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Relativistic, Wasserstein
+from genrun.maths.adversarial import (
+    DRAGAN,
+    BoundaryEquilibrium,
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 
 SHAPE = (1, 8, 8)
 LOSSES = {
@@ -108,8 +116,38 @@ def test_r1_and_r2_are_half_the_squared_slopes_at_real_and_at_generated_images()
     assert found.item() == pytest.approx(3.5 * sum(slopes))
 
 
+def test_dragans_penalty_is_that_of_the_slope_near_real_images():
+    real = normal(6, *SHAPE, seed=4)
+    torch.manual_seed(8)
+    found = DRAGAN(3.0).penalty(lambda x: x.square().sum((1, 2, 3)) / 2, real, normal(6, *SHAPE)).item()
+    torch.manual_seed(8)
+    at, u = torch.rand(6, 1, 1, 1, dtype=torch.float64).numpy(), torch.rand(6, *SHAPE, dtype=torch.float64).numpy()
+    values = real.numpy()
+    near = values + at * 0.5 * values.std(ddof=1) * u  # the slope of ½‖x‖² is x
+    assert found == pytest.approx(3 * np.mean((np.linalg.norm(near.reshape(6, -1), axis=1) - 1) ** 2))
+    assert DRAGAN().discriminator(*normal(2, 9)) == NonSaturating().discriminator(*normal(2, 9))
+
+
+def test_began_keeps_its_balance_and_saves_it():
+    loss, k = BoundaryEquilibrium(gamma=0.5, rate=0.1).double(), 0.0
+    for step in range(6):
+        # errors of rebuilding real and generated images: in the first steps the generated ones are too easy, then far off
+        real, fake = 1 + normal(8, seed=step).abs(), (0.1 if step < 4 else 9) * (1 + normal(8, seed=9).abs())
+        assert loss.discriminator(-real, -fake).item() == pytest.approx(real.mean().item() - k * fake.mean().item())
+        assert loss.generator(-fake, None).item() == pytest.approx(fake.mean().item())
+        k = min(1.0, max(0.0, k + 0.1 * (0.5 * real.mean().item() - fake.mean().item())))
+        assert loss.k.item() == pytest.approx(k) and (k > 0 or step > 3)
+    again = BoundaryEquilibrium().double()
+    again.load_state_dict(BoundaryEquilibrium().double().state_dict() | {"k": torch.tensor(0.25, dtype=torch.float64)})
+    assert again.discriminator(-torch.ones(2), -torch.ones(2)).item() == pytest.approx(0.75)
+    with pytest.raises(ValueError, match=r"model\.loss: expected gamma in \(0, 1\]"):
+        BoundaryEquilibrium(gamma=1.5)
+
+
 @pytest.mark.parametrize(
-    "loss", [Wasserstein(), NonSaturating(1.0), Relativistic()], ids=["wasserstein", "r1", "relativistic"]
+    "loss",
+    [Wasserstein(), NonSaturating(1.0), DRAGAN(), Relativistic()],
+    ids=["wasserstein", "r1", "dragan", "relativistic"],
 )
 def test_the_penaltys_gradient_reaches_the_critic(loss):
     critic = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Tanh(), nn.Linear(5, 1)).double()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genrun.maths.divergences import mean_discrepancy
 from genrun.maths.mixtures import ClassMixture
 from genrun.maths.reconstruction import CrossEntropy, MeanSquaredError
 from genrun.methods.autoencoder import Autoencoder, squared_correlations
@@ -107,6 +108,21 @@ def test_sparsity_and_decorrelation_are_added_with_their_weights():
     assert extra == pytest.approx(0.2 * squared_correlations(codes).item(), rel=1e-4)
 
 
+def test_the_terms_of_rae_and_wae_are_added_with_their_weights():
+    plain, method = loss_of(autoencoder()), autoencoder()
+    codes = codes_in(method, images())
+    assert loss_of(autoencoder(code_decay=0.3)) - plain == pytest.approx(0.15 * (codes**2).sum(1).mean(), rel=1e-6)
+    squares = sum((weight.detach().numpy() ** 2).sum() for weight in method.decoder.parameters())
+    assert loss_of(autoencoder(decoder_decay=0.1)) - plain == pytest.approx(0.1 * squares, rel=1e-6)
+    torch.manual_seed(6)
+    others = torch.randn(20, SIZE, dtype=torch.float64)
+    wae = autoencoder(mmd=0.4)
+    torch.manual_seed(6)
+    extra = loss_of(wae) - plain
+    assert extra == pytest.approx(0.4 * mean_discrepancy(torch.from_numpy(codes), others).item(), rel=1e-6)
+    wae.training_step(batch(1), 0)  # the last batch of an epoch may be one image
+
+
 def test_the_decoder_sees_codes_with_noise_in_proportion_to_their_own_spread():
     method = autoencoder(code_noise=0.5)
     with torch.no_grad():
@@ -162,7 +178,7 @@ def test_a_sample_is_decoded_from_its_classs_codes():
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"model\.code_size: expected at least 1, got 0"):
         autoencoder(code_size=0)
-    for name in ("code_noise", "sparsity", "decorrelation"):
+    for name in ("code_noise", "sparsity", "decorrelation", "code_decay", "decoder_decay", "mmd"):
         for value in (-0.1, float("nan")):
             with pytest.raises(ValueError, match=rf"model\.{name}: expected a finite number, at least 0, got {value}"):
                 autoencoder(**{name: value})

@@ -127,6 +127,31 @@ def test_both_steps_descend_the_losses_of_the_same_generated_images(monkeypatch)
         torch.testing.assert_close(a, b)
 
 
+def test_an_auxiliary_classifier_adds_the_cross_entropy_of_the_class_to_both_losses(monkeypatch):
+    monkeypatch.setattr(GAN, "manual_backward", lambda self, loss: loss.backward())
+    networks = {"generator": MLP["generator"], "discriminator": partial(MLPEncoder, hidden=(9, 8))}
+    method = gan(networks, conditional=True, auxiliary=0.7).double()
+    of_g, of_d = (torch.optim.SGD(part.parameters(), lr=0.0) for part in (method.generator, method.discriminator))
+    labels = torch.tensor([2, 0, 1, 1, 2, 2])
+    real, fake = normal(6, *SHAPE).tanh(), method.generate(normal(6, 4, seed=1), labels)
+    outputs = {name: method.discriminator(x).detach().numpy() for name, x in (("real", real), ("fake", fake))}
+
+    def log_sigmoid(x):
+        return -np.log1p(np.exp(-x))
+
+    def class_error(x):
+        classes = x[:, 1:]
+        return np.mean(np.log(np.exp(classes).sum(1)) - classes[np.arange(6), labels.numpy()])
+
+    source = -(log_sigmoid(outputs["real"][:, 0]).mean() + log_sigmoid(-outputs["fake"][:, 0]).mean()) / 2
+    expected = source + 0.7 * (class_error(outputs["real"]) + class_error(outputs["fake"]))
+    assert method.descend_discriminator(of_d, real, fake.detach(), labels).item() == pytest.approx(expected)
+    expected = -log_sigmoid(outputs["fake"][:, 0]).mean() + 0.7 * class_error(outputs["fake"])
+    assert method.descend_generator(of_g, fake, labels).item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match=r"model\.auxiliary=1\.0: expected at least 0, and model\.conditional=true"):
+        gan(auxiliary=1.0)
+
+
 @pytest.mark.parametrize("networks", [MLP, DCGAN], ids=["mlp", "dcgan"])
 def test_a_conditional_discriminator_adds_the_logit_of_the_class(networks):
     method = gan(networks, conditional=True).eval()

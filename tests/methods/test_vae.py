@@ -158,6 +158,29 @@ def test_the_divergence_is_that_of_torch():
     torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
 
 
+def test_with_a_constant_deviation_the_divergence_is_half_the_squared_code_and_a_constant():
+    torch.manual_seed(0)
+    method = VAE(
+        SHAPE,
+        CLASSES,
+        lambda _, outputs: nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, outputs, dtype=torch.float64)),
+        lambda inputs, _: Decoder(inputs),
+        likelihood=Plain(),
+        optimizer=adam,
+        code_size=SIZE,
+        posterior_deviation=0.7,
+    )
+    mean, log_variance = method.posterior(images(8))
+    assert mean.shape == (8, SIZE) and torch.equal(mean, method.encoder(2 * images(8) - 1))
+    torch.testing.assert_close(log_variance, torch.full_like(mean, math.log(0.49)))
+    expected = 0.5 * mean.square().sum(1) - SIZE / 2 * (1 + math.log(0.49) - 0.49)
+    torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
+    with pytest.raises(
+        ValueError, match=r"model\.posterior_deviation: expected a finite number above 0, or null, got 0"
+    ):
+        vae(posterior_deviation=0)
+
+
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_a_step_descends_31_to_33(beta):
     method, x = vae(beta=beta, likelihood=Gaussian().double(), wrong=0.2), images(8)

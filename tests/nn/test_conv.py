@@ -10,7 +10,7 @@ import torch
 from helpers.networks import as_if_trained, every_shape, normal
 from torch import nn
 
-from genrun.nn.conv import ConvDecoder, ConvEncoder, halvings
+from genrun.nn.conv import ConvAutoencoder, ConvDecoder, ConvEncoder, halvings
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
 from genrun.nn.residual import ResidualDecoder, ResidualEncoder
 
@@ -18,12 +18,16 @@ ENCODERS = {
     "conv": partial(ConvEncoder, width=4, hidden=6),
     "conv-spectral": partial(ConvEncoder, width=4, spectral_norm=True),
     "residual": partial(ResidualEncoder, widths=(4, 6), batch_deviation=False),
+    "infogan": partial(ConvEncoder, width=4, hidden=6, batch_norm=True, hidden_batch_norm=True, convolutions=2),
     "mlp": partial(MLPEncoder, hidden=(7, 6), leak=0.2),
 }
 DECODERS = {
     "conv": partial(ConvDecoder, width=4, hidden=6),
     "conv-batch_norm": partial(ConvDecoder, width=4, batch_norm=True),
     "residual": partial(ResidualDecoder, widths=(6, 4)),
+    "infogan": partial(
+        ConvDecoder, width=4, hidden=6, batch_norm=True, hidden_batch_norm=True, spectral_norm=True, convolutions=2
+    ),
     "mlp": partial(MLPDecoder, hidden=(6, 7)),
 }
 
@@ -70,6 +74,9 @@ def test_sides_are_halved_rounding_up_until_seven():
     assert halvings((1, 28, 48)) == [(28, 48), (14, 24), (7, 12), (4, 6)]
     assert halvings((1, 7, 9)) == [(7, 9), (4, 5)]
     assert halvings((1, 5, 5)) == [(5, 5), (3, 3)]  # once at least
+    assert halvings((3, 32, 32), 2) == [(32, 32), (16, 16), (8, 8)]
+    with pytest.raises(ValueError, match="convolutions: expected at least 1, got 0"):
+        halvings((1, 8, 8), 0)
 
 
 def test_an_encoder_of_images_that_halve_evenly_is_plain_convolutions():
@@ -91,6 +98,28 @@ def test_spectral_norm_makes_each_layers_largest_singular_value_one():
     for layer in layers:
         largest = np.linalg.svd(layer.weight.detach().flatten(1).numpy(), compute_uv=False)[0]
         assert largest == pytest.approx(1, abs=1e-3)
+
+
+def test_the_infogan_networks_have_the_papers_layers():
+    """Chen et al., 2016, appendix C.1: weights of each layer of the discriminator and the generator of 28x28 grey images."""
+    options = {"width": 64, "hidden": 1024, "batch_norm": True, "hidden_batch_norm": True, "convolutions": 2}
+    with torch.device("meta"):
+        of_d, of_g = ConvEncoder((1, 28, 28), 1, **options), ConvDecoder(64, (1, 28, 28), **options)
+    shapes = [[tuple(weight.shape) for weight in network.parameters() if weight.ndim > 1] for network in (of_d, of_g)]
+    assert shapes[0] == [(64, 1, 4, 4), (128, 64, 4, 4), (1024, 7 * 7 * 128), (1, 1024)]
+    assert shapes[1] == [(1024, 64), (7 * 7 * 128, 1024), (128, 64, 4, 4), (64, 1, 4, 4)]
+    norms = [[m.num_features for m in network.modules() if hasattr(m, "num_features")] for network in (of_d, of_g)]
+    assert norms == [[128, 1024], [1024, 128, 64]]
+
+
+def test_an_autoencoder_as_discriminator_gives_minus_its_mean_error():
+    network = as_if_trained(ConvAutoencoder((1, 8, 8), 1, code_size=3, width=4, convolutions=2))
+    x = normal(5, 1, 8, 8).tanh()
+    rebuilt = network.decoder(network.encoder(x)).tanh().detach().numpy()
+    expected = -np.abs(x.numpy() - rebuilt).reshape(5, -1).mean(1)
+    np.testing.assert_allclose(network(x).detach()[:, 0], expected)
+    with pytest.raises(ValueError, match="has one output and knows no classes, got 4 outputs"):
+        ConvAutoencoder((1, 8, 8), 4)
 
 
 def test_a_discriminator_can_see_how_much_a_batch_differs():
