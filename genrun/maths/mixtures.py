@@ -247,10 +247,13 @@ class ClassMixture(Prior):
     def sample(self, labels: Tensor, *, generator: Generator | None = None) -> Tensor:
         shape = len(labels), self.size
         noise = torch.randn(shape, generator=generator, device=self.means.device, dtype=self.means.dtype)
-        component = torch.zeros_like(labels)
-        if self.weights.shape[1] > 1:
-            component = torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)
-        return self.placed(noise, labels, component)
+        return self.placed(noise, labels, self.drawn_component(labels, generator))
+
+    def drawn_component(self, labels: Tensor, generator: Generator | None) -> Tensor:
+        """Draw a component of the class of each label: (n,) → (n,)."""
+        if self.weights.shape[1] == 1:
+            return torch.zeros_like(labels)
+        return torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)
 
     def not_from_noise(self) -> None:
         return None
@@ -259,12 +262,15 @@ class ClassMixture(Prior):
         return self.weights.shape[1] > 1
 
     def from_noise(self, noise: Tensor, labels: Tensor, uniform: Tensor | None = None) -> Tensor:
-        component = torch.zeros_like(labels)
-        if uniform is not None:
-            up_to = self.weights[labels].cumsum(1)  # (n, K)
-            # a component without weight has the same sum as the one before, and is not reached
-            component = (uniform.unsqueeze(1) * up_to[:, -1:] > up_to).sum(1)
-        return self.placed(noise, labels, component)
+        return self.placed(noise, labels, self.component_at(labels, uniform))
+
+    def component_at(self, labels: Tensor, uniform: Tensor | None) -> Tensor:
+        """Return the component that a number (n,) in [0, 1) chooses, for labels (n,): (n,)."""
+        if uniform is None:
+            return torch.zeros_like(labels)
+        up_to = self.weights[labels].cumsum(1)  # (n, K)
+        # a component without weight has the same sum as the one before, and is not reached
+        return (uniform.unsqueeze(1) * up_to[:, -1:] > up_to).sum(1)
 
     def placed(self, noise: Tensor, labels: Tensor, component: Tensor) -> Tensor:
         """Move noise (n, D) from N(0, I) to these components (n,) of the classes (n,)."""
@@ -276,16 +282,28 @@ class ClassMixture(Prior):
         result = codes.new_empty(len(codes))
         for label in labels.unique():
             at = labels == label
-            factors = self.covariance_scale**0.5 * self.factors[label]
-            difference = codes[at] - self.means[label].unsqueeze(1)  # (K, n, D)
-            if self.covariance == "diagonal":
-                white, log_det = difference / factors.unsqueeze(1), factors.log().sum(1)
-            else:
-                white = torch.linalg.solve_triangular(factors, difference.mT, upper=False).mT
-                log_det = factors.diagonal(dim1=1, dim2=2).log().sum(1)
-            normal = -0.5 * (white.square().sum(2) + self.size * math.log(2 * math.pi)) - log_det.unsqueeze(1)  # (K, n)
-            result[at] = torch.logsumexp(self.weights[label].log().unsqueeze(1) + normal, 0)
+            result[at] = torch.logsumexp(self.joint_log_prob(codes[at], label), 1)
         return result
+
+    def responsibilities(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """Return p(i | L, y), the probability that code L came from component i of its class: codes (n, D), labels (n,) → (n, K)."""
+        result = codes.new_empty(len(codes), self.weights.shape[1])
+        for label in labels.unique():
+            at = labels == label
+            result[at] = self.joint_log_prob(codes[at], label).softmax(1)
+        return result
+
+    def joint_log_prob(self, codes: Tensor, label: Tensor) -> Tensor:
+        """Return log π_yi N(L; μ_yi, s Σ_yi) of codes (n, D) for each component of one class: (n, K)."""
+        factors = self.covariance_scale**0.5 * self.factors[label]
+        difference = codes - self.means[label].unsqueeze(1)  # (K, n, D)
+        if self.covariance == "diagonal":
+            white, log_det = difference / factors.unsqueeze(1), factors.log().sum(1)
+        else:
+            white = torch.linalg.solve_triangular(factors, difference.mT, upper=False).mT
+            log_det = factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        normal = -0.5 * (white.square().sum(2) + self.size * math.log(2 * math.pi)) - log_det.unsqueeze(1)  # (K, n)
+        return (self.weights[label].log().unsqueeze(1) + normal).T
 
 
 def em(codes: np.ndarray, components: int, kind: str, reg: float, steps: int) -> GaussianMixture:
