@@ -186,7 +186,7 @@ def sampler_of(name: str) -> Any:
         ("euler", 0.75),
         ("heun", 0.75),
         ("dpm_solver", 0.75),
-        ("ddim", 0.75),
+        ("ddim", 0.7),
         ("ancestral", 0.9),
     ],
 )
@@ -207,8 +207,8 @@ def test_no_direction_of_a_gaussian_loses_its_variance(name, least):
             return math.sqrt(1 - bar[t]) * x / (bar[t] * variance + 1 - bar[t])
 
         kept = variance_kept(sampler.path(noise, x, torch.from_numpy(bar), seeded()))
-    print(name, [round(k, 2) for k in kept])
-    assert min(kept[:-1]) > least and max(kept) < 1.2
+    assert min(kept[:-1]) > least and max(kept) < 1.25
+    assert kept[-1] > 0.4  # a deviation of 6 steps of 256
 
 
 # ---------------------------------------------------------------------------------------------------------------- times
