@@ -18,6 +18,7 @@ RECIPE_VERSION = 1  # raise it when a change of the code makes the same configur
 NEUTRAL: dict[str, Any] = {
     "model.refine_pixels": 16,
     "model.moved": None,
+    "model.sigma_data": None,
     "compile": False,
     "memory_format": "contiguous",
 }
