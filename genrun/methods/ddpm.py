@@ -26,6 +26,8 @@ class DDPM(Denoiser):
     With `target: velocity` the output of the network is v̂ = √ᾱ_t ε̂ - √(1 - ᾱ_t) x̂_0 (Salimans and Ho, 2022). Its squared error then
     replaces (34), and ε̂ = √ᾱ_t v̂ + √(1 - ᾱ_t) x_t. So where hardly any of the image is left, the network must predict the image.
 
+    With `sigma_data`, the output of the network is that of EDM, which is the negative of v̂ for images of deviation 1.
+
     The sampler turns x_T ~ N(0, I) into an image (18, 19). Any sampler works with a trained model.
 
     Args:
@@ -51,6 +53,8 @@ class DDPM(Denoiser):
         super().__init__(*positional, **of_denoiser)
         if gradient_weight < 0:
             raise ValueError(f"model.gradient_weight: expected a number of at least 0, got {gradient_weight}")
+        if target == "noise" and self.preconditioning is not None:
+            raise ValueError("model.sigma_data needs model.target=velocity, got noise")
         self.sampler, self.target, self.gradient_weight = sampler, target, gradient_weight
         self.betas = beta_schedule.betas()  # (T,) float64
         self.alpha_bars = torch.cat([self.betas.new_ones(1), (1 - self.betas).cumprod(0)])  # ᾱ_0 = 1 … ᾱ_T
@@ -59,6 +63,14 @@ class DDPM(Denoiser):
         """Return √ᾱ_t and √(1 - ᾱ_t) at times t (n,) in 0 … T: (n, 1, 1, 1) each."""
         of_image, of_noise = self.alpha_bars.sqrt(), (1 - self.alpha_bars).sqrt()
         return of_image.to(like)[t].view(-1, 1, 1, 1), of_noise.to(like)[t].view(-1, 1, 1, 1)
+
+    def levels(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        return self.coefficients(times.long(), times)
+
+    def share_of(self, sigma: Tensor) -> Tensor:
+        sigmas = ((1 - self.alpha_bars) / self.alpha_bars).sqrt().to(sigma)  # rising, of t = 0 … T
+        after = torch.searchsorted(sigmas, sigma).clamp(1, len(self.betas))
+        return (after - 0.5).to(sigma) / len(self.betas)  # `losses` rounds it up to this t
 
     def noised(self, images: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Add noise to images x_0 (n, C, H, W) on [-1, 1]: return x_t at times t (n,), (17)."""
@@ -71,20 +83,30 @@ class DDPM(Denoiser):
         target = noise = normal_like(images, generator)
         if self.target == "velocity":
             of_image, of_noise = self.coefficients(t, images)
-            target = of_image * noise - of_noise * images
-        error = (self.network(self.noised(images, t, noise), t.to(images), labels) - target).float()
+            if self.preconditioning is not None:
+                target = self.preconditioning.target(images, noise, of_image, of_noise)
+            else:
+                target = of_image * noise - of_noise * images
+        error = (self.output(self.noised(images, t, noise), t.to(images), labels) - target).float()
         terms = {self.target: error.square().mean()}  # (34)
         if self.gradient_weight:
             terms["gradient"] = self.gradient_weight * sum(error.diff(dim=d).square().mean() for d in (3, 2))  # (35)
         return terms
+
+    def of_noise(self, t: int) -> tuple[float, float]:
+        """Return the factors of x_t and of the output of the network in ε̂."""
+        of_image, of_noise = self.alpha_bars[t].item() ** 0.5, (1 - self.alpha_bars[t].item()) ** 0.5
+        if self.preconditioning is not None:
+            return self.preconditioning.of_noise(of_image, of_noise)
+        return (of_noise, of_image) if self.target == "velocity" else (0.0, 1.0)
 
     def noise_in(self, x: Tensor, t: int, labels: Tensor | None) -> Tensor:
         """Return ε̂ for images x_t (n, C, H, W) that all have the same time t."""
         out = self.predict(x, t, labels)
         if self.target == "noise":
             return out
-        alpha_bar = self.alpha_bars[t].item()
-        return alpha_bar**0.5 * out + (1 - alpha_bar) ** 0.5 * x
+        of_x, of_output = self.of_noise(t)
+        return of_output * out + of_x * x
 
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
         return self.sampler.path(lambda x, t: self.noise_in(x, t, labels), x, self.alpha_bars, generator)
@@ -93,8 +115,7 @@ class DDPM(Denoiser):
         steps = self.sampler.linear_steps(self.alpha_bars)
         if self.target == "noise":
             return steps
-        bars = self.alpha_bars.tolist()  # ε̂ of `noise_in`
-        return [step.of_other_output(step.time, (1 - bars[step.time]) ** 0.5, bars[step.time] ** 0.5) for step in steps]
+        return [step.of_other_output(step.time, *self.of_noise(step.time)) for step in steps]
 
     # ---------------------------------------------------------------------------------------------------- from images to noise
 

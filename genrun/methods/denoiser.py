@@ -11,11 +11,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from genrun.maths.learning_rates import LearningRateSchedule
 from genrun.maths.linear_steps import LinearStep
+from genrun.maths.preconditioning import LOG_SIGMA_DEVIATION, LOG_SIGMA_MEAN, Preconditioning
 from genrun.maths.random_numbers import normal_like, uniform_each
 from genrun.methods.method import Method
 from genrun.types import Batch, Program
 
-Times = Literal["uniform", "logit_normal"]
+Times = Literal["uniform", "logit_normal", "log_normal"]
 
 
 class Denoiser(Method):
@@ -37,9 +38,11 @@ class Denoiser(Method):
         label_dropout: share of the labels that are left out in training.
         guidance: w; 1 uses out(x_t, t, y) unchanged.
         times: how training draws times, as shares of the path: `uniform`, or `logit_normal`, which is σ(N(0, 1)) and most often in the
-            middle, where it is decided what an image shows (Esser et al., Scaling rectified flow transformers, 2024).
+            middle, where it is decided what an image shows (Esser et al., Scaling rectified flow transformers, 2024); or `log_normal`: the
+            noise in units of the image is σ = exp(N(-1.2, 1.2²)), as in EDM.
         schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.
         halve_after: halve the learning rate when the mean loss of an epoch has not fallen for more than this many epochs; None: never.
+        sigma_data: the deviation of the pixels on [-1, 1], by which the network is preconditioned; None: it is not. See `Preconditioning`.
 
     References:
         Ho and Salimans, Classifier-free diffusion guidance, 2021.
@@ -57,6 +60,7 @@ class Denoiser(Method):
         times: Times = "uniform",
         schedule: LearningRateSchedule = "cosine",
         halve_after: int | None = None,
+        sigma_data: float | None = None,
     ) -> None:
         super().__init__(image_shape, self.classes(num_classes, conditional))
         if not 0 <= label_dropout <= 1:
@@ -71,6 +75,7 @@ class Denoiser(Method):
         self.optimizer, self.label_dropout, self.guidance = optimizer, label_dropout, guidance
         self.times, self.schedule, self.halve_after = times, schedule, halve_after
         self.plateau: ReduceLROnPlateau | None = None
+        self.preconditioning = None if sigma_data is None else Preconditioning(sigma_data)
 
     # --------------------------------------------------------------------------------------- what a subclass implements
 
@@ -82,10 +87,21 @@ class Denoiser(Method):
         """Yield the state after each step, from noise x (n, C, H, W) to images on [-1, 1]."""
         raise NotImplementedError
 
+    def levels(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shares a of the image and b of the noise in x_t at times (n,), as the network is told them: (n, 1, 1, 1) each."""
+        raise NotImplementedError
+
+    def share_of(self, sigma: Tensor) -> Tensor:
+        """Return the time at which b/a is σ, as a share of the path in [0, 1]: (n,) → (n,)."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------------------------------------------------------ training
 
     def draw_times(self, images: Tensor, generator: Generator | None) -> Tensor:
         """Draw a time for each image, as a share of the path in [0, 1]: (n,)."""
+        if self.times == "log_normal":
+            normal = normal_like(images[:, 0, 0, 0], generator)
+            return self.share_of((LOG_SIGMA_MEAN + LOG_SIGMA_DEVIATION * normal).exp())
         if self.times == "logit_normal":
             return normal_like(images[:, 0, 0, 0], generator).sigmoid()
         return uniform_each(images, generator, images.dtype)
@@ -138,13 +154,19 @@ class Denoiser(Method):
 
     # ---------------------------------------------------------------------------------------------------------- generation
 
+    def output(self, x: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the output of the network for x_t at times (n,), preconditioned if `sigma_data` is given."""
+        if self.preconditioning is not None:
+            x, times = self.preconditioning.inputs(x, *self.levels(times))
+        return self.network(x, times, labels)
+
     def predict(self, x: Tensor, time: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the output of the network at one time for all images, guided if there are labels: (n, C, H, W) → the same."""
         times = time.expand(x.shape[0]) if isinstance(time, Tensor) else x.new_full((len(x),), time)
         if labels is None or self.guidance == 1:
-            return self.network(x, times, labels)
+            return self.output(x, times, labels)
         none = torch.full_like(labels, self.num_classes)
-        without, with_label = self.network(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
+        without, with_label = self.output(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
         return torch.lerp(without, with_label, self.guidance)
 
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:

@@ -23,6 +23,8 @@ class FlowMatching(Denoiser):
         C = mean (v(x_t, t) - (x_1 - ε))²                                                    (Liu et al., (1))
         dx/dt = v(x, t) from x_0 = ε to an image x_1
 
+    With `sigma_data`, the output of the network is that of EDM, from which v follows, and whose error is the loss.
+
     Args:
         positional, of_denoiser: image_shape, num_classes, network, optimizer and the options of `Denoiser`.
         sampler: how to follow dx/dt.
@@ -37,18 +39,44 @@ class FlowMatching(Denoiser):
         super().__init__(*positional, **of_denoiser)
         self.sampler = sampler
 
+    def levels(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        t = (times / TIME_SCALE).view(-1, 1, 1, 1)
+        return t, 1 - t
+
+    def share_of(self, sigma: Tensor) -> Tensor:
+        return 1 / (1 + sigma)
+
     def losses(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> dict[str, Tensor]:
         t = self.draw_times(images, generator)
         noise = normal_like(images, generator)
         x = torch.lerp(noise, images, t.view(-1, 1, 1, 1))
-        error = self.network(x, TIME_SCALE * t, labels) - (images - noise)
+        target = images - noise
+        if self.preconditioning is not None:
+            target = self.preconditioning.target(images, noise, *self.levels(TIME_SCALE * t))
+        error = self.output(x, TIME_SCALE * t, labels) - target
         return {"velocity": error.float().square().mean()}
 
+    def of_velocity(self, t: float) -> tuple[float, float]:
+        """Return the factors of x_t and of the output of the network in v = x̂_1 - ε̂."""
+        if self.preconditioning is None:
+            return 0.0, 1.0
+        image, noise = self.preconditioning.of_image(t, 1 - t), self.preconditioning.of_noise(t, 1 - t)
+        return image[0] - noise[0], image[1] - noise[1]
+
+    def velocity_in(self, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+        """Return v for images x_t (n, C, H, W) that all have the same time t."""
+        out = self.predict(x, TIME_SCALE * t, labels)
+        if self.preconditioning is None:
+            return out
+        of_x, of_output = self.of_velocity(t)
+        return of_output * out + of_x * x
+
     def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
-        return self.sampler.path(lambda x, t: self.predict(x, TIME_SCALE * t, labels), x, generator)
+        return self.sampler.path(lambda x, t: self.velocity_in(x, t, labels), x, generator)
 
     def linear_steps(self) -> list[LinearStep]:
-        return [step.of_other_output(TIME_SCALE * step.time, 0.0, 1.0) for step in self.sampler.linear_steps()]
+        steps = self.sampler.linear_steps()
+        return [step.of_other_output(TIME_SCALE * step.time, *self.of_velocity(step.time)) for step in steps]
 
     # ---------------------------------------------------------------------------------------------------- from images to noise
 

@@ -15,7 +15,7 @@ from genrun.maths.samplers import Euler
 from genrun.methods.flow_matching import TIME_SCALE, FlowMatching
 from genrun.types import Batch
 
-TIMES_TOLD = 100.0  # the network is told times so many times as large; larger numbers make its derivative rough
+TIMES_TOLD = 10.0  # the network is told times so many times as large; larger numbers make its derivative rough
 LEAST_ERROR = 1e-3  # c of (22)
 LEAST_STEP = 1e-5  # between two times of a sampler
 
@@ -37,8 +37,10 @@ class MeanFlow(FlowMatching):
     w v_t + (1 - w) u_θ(x_t, t, t, ∅), so that a step of a sample evaluates the network once.
 
     Args:
-        positional, of_denoiser: image_shape, num_classes, network, optimizer and the options of `Denoiser`. `times` is how both ends of an
-            interval are drawn; the network is told t and r - t.
+        image_shape: (C, H, W).
+        num_classes: number of classes of the data.
+        network: see `Denoiser`; its times are (n, 2), t and r - t.
+        positional, of_denoiser: optimizer and the other options of `Denoiser`. Both ends of an interval are drawn as `times` says.
         sampler: the times of a sample's steps, each of which evaluates the network once.
         intervals: share of the images with r ≠ t.
         tangent: which v du/dt follows: `drawn`, that of the image's own line, as published, or `predicted`, u_θ(x_t, t, t), which all lines

@@ -23,6 +23,7 @@ NEUTRAL: dict[str, Any] = {
     "model.code_decay": 0.0,
     "model.decoder_decay": 0.0,
     "model.mmd": 0.0,
+    "model.sigma_data": None,
     "compile": False,
     "memory_format": "contiguous",
     "data.augment": {"_target_": "genrun.data.augmentation.Augmentation", "flip": False, "shift": 0},

@@ -187,6 +187,8 @@ def test_options_out_of_range_are_refused():
         ddpm(label_dropout=2)
     with pytest.raises(ValueError, match=r"model\.halve_after=5 needs model\.schedule=constant, got cosine"):
         ddpm(halve_after=5, schedule="cosine")
+    with pytest.raises(ValueError, match=r"model\.sigma_data needs model\.target=velocity, got noise"):
+        ddpm(sigma_data=0.5)
 
 
 def test_the_velocity_is_the_noise_and_the_image_turned_by_an_angle():
@@ -208,6 +210,41 @@ def test_the_velocity_is_the_noise_and_the_image_turned_by_an_angle():
         answer = method.network(angle.cos() * x + angle.sin() * noise, drawn.double())
     expected = (answer - (angle.cos() * noise - angle.sin() * x)).square().mean().item()
     assert method.losses(x, None, seeded(3))["velocity"].item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("sigma_data", [1.0, 0.3])
+def test_the_preconditioned_output_leads_to_the_noise(sigma_data):
+    """F = (x_0 - c_skip x)/c_out of EDM's x = x_t/√ᾱ_t; at σ_data = 1 it is the negative velocity."""
+    method = ddpm(target="velocity", sigma_data=sigma_data)
+    x, noise, t = normal(5, *SHAPE), normal(5, *SHAPE, seed=1), torch.tensor([1, 2, 4, 6, 7])
+    bar = torch.from_numpy(bars(Linear(7, 0.01, 0.4))[t.numpy()]).view(-1, 1, 1, 1)
+    noised, sigma = method.noised(x, t, noise), ((1 - bar) / bar).sqrt()
+    total = sigma**2 + sigma_data**2
+    output = (x - sigma_data**2 / total * noised / bar.sqrt()) / (sigma * sigma_data / total.sqrt())
+    if sigma_data == 1:
+        torch.testing.assert_close(output, (1 - bar).sqrt() * x - bar.sqrt() * noise)
+    answers = []
+    for k in range(5):
+        method.predict = lambda x, time, labels, k=k: output[k : k + 1]
+        answers.append(method.noise_in(noised[k : k + 1], int(t[k]), None))
+    torch.testing.assert_close(torch.cat(answers), noise)
+    del method.predict
+    method.predict(noised[:1], 4, None)
+    ((seen, told, _),) = method.network.asked
+    bar = bars(Linear(7, 0.01, 0.4))[4]
+    torch.testing.assert_close(seen, noised[:1] / math.sqrt(bar * sigma_data**2 + 1 - bar))
+    assert told.item() == pytest.approx(100 * math.log(math.sqrt((1 - bar) / bar)) / 4)
+
+
+def test_log_normal_times_are_those_next_to_the_noise_of_edm():
+    method = ddpm(times="log_normal", beta_schedule=Linear(200, 1e-4, 0.05))
+    method.losses(normal(20_000, 1, 1, 1), None, seeded(5))
+    _, asked, _ = method.network.asked[-1]
+    found = torch.bincount(asked.long(), minlength=201)[1:].cumsum(0) / len(asked)
+    bar = torch.from_numpy(bars(Linear(200, 1e-4, 0.05)))[1:]
+    below = torch.special.ndtr((((1 - bar) / bar).sqrt().log() + 1.2) / 1.2)
+    below[-1] = 1
+    torch.testing.assert_close(found.double(), below, rtol=0, atol=0.012)
 
 
 @pytest.mark.parametrize("times", ["uniform", "logit_normal"])

@@ -89,6 +89,42 @@ def test_the_exact_velocity_has_the_least_loss():
     assert losses[1] < min(losses[0], losses[2])
 
 
+class Nothing(nn.Module):
+    """An output of zero, which a preconditioned network starts with."""
+
+    def __init__(self, image_shape, num_classes: int) -> None:
+        super().__init__()
+        self.zero = nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.zero * x
+
+
+def test_a_preconditioned_network_of_output_zero_is_right_for_gaussian_images():
+    """Their velocity is exact, so that the samples are that Gaussian, also by the steps as numbers, and no gradient is left."""
+    method = FlowMatching(SHAPE, 0, Nothing, sgd, sampler=Heun(100), schedule="constant", sigma_data=S)
+    noise = normal(50, *SHAPE)
+    for t in (0.0, 0.3, 0.9):
+        exact = velocity_of_a_gaussian(noise + t * M, t) - M  # of mean 0
+        torch.testing.assert_close(method.velocity_in(noise, t, None), exact, rtol=0, atol=1e-12)
+    *_, last = method.states(noise, None, None)
+    torch.testing.assert_close(last, S * noise, rtol=0, atol=1e-3)
+    method.losses(S * normal(100_000, *SHAPE), None, seeded(1))["velocity"].backward()
+    assert method.network.zero.grad.abs().item() < 0.01
+    method.sampler, x = Euler(3), noise
+    for step in method.linear_steps():
+        x = step.keep * x + step.add * (step.of_x * x)
+    *_, last = method.states(noise, None, None)
+    torch.testing.assert_close(x, last)
+
+
+def test_log_normal_times_have_the_noise_of_edm():
+    """ln σ ~ N(-1.2, 1.2²), σ = (1-t)/t."""
+    method = flow((1, 1, 1), times="log_normal")
+    t = method.draw_times(torch.zeros(20_000, 1, 1, 1, dtype=torch.float64), seeded())
+    assert stats.kstest((((1 - t) / t).log().numpy() + 1.2) / 1.2, "norm").pvalue > 0.01
+
+
 # ------------------------------------------------------------------------------------------------------------- samplers
 
 
