@@ -26,7 +26,7 @@ genrun compare [RUN …] [--out table.md]           the leaderboard: mean ± dev
 genrun rm RUN … | prune RUN …                     delete runs, or only what finished runs no longer need
 genrun export RUN [--license mit]                 a folder for others: weights, ONNX, plain torch, a model card
 genrun import FOLDER                              a run of such a folder; no code of it is run
-genrun figures RUN [--only tsne …] [--list]       draw a run's figures again
+genrun figures RUN [--only tsne …] [--pairs 3,8]  draw a run's figures again
 genrun explain model=vae [trainer.max_epochs …]   every option with its comment, value and type
 genrun doctor                                     what is there, missing with the command that gets it, and wrong
 genrun report RUNS… -o report.html                one HTML page about some runs, that one can mail
