@@ -104,7 +104,9 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None = Non
         return Refused(chosen)
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        return Refused(f"{group}={choice}: no such choice{there_are(group, choice, error.options or [], config_dir)}")
+        group, choice = without_folder(group, choice)
+        options = group_choices(config_dir)[group] if group == "experiment" else error.options or []
+        return Refused(f"{group}={choice}: no such choice{there_are(group, choice, options, config_dir)}")
     if isinstance(error, ConfigCompositionException):
         if text.startswith("Could not override"):
             key = text.split("'")[1].split("@")[0]
@@ -172,10 +174,16 @@ def group_choices(config_dir: str | None = None) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for folder in folders:
         for group, choice in choices_below(folder):
-            if group.startswith("experiment/"):  # its folders sort experiments, and are no groups
-                group, choice = "experiment", f"{group.removeprefix('experiment/')}/{choice}"
+            group, choice = without_folder(group, choice)
             found.setdefault(group, set()).add(choice)
     return {group: sorted(found[group]) for group in sorted(found)}
+
+
+def without_folder(group: str, choice: str) -> tuple[str, str]:
+    """Return the group and its choice; folders of experiments only sort them: ("experiment", "baselines/vae")."""
+    if not group.startswith("experiment/"):
+        return group, choice
+    return "experiment", f"{group.removeprefix('experiment/')}/{choice}"
 
 
 def there_are(group: str, choice: str, options: list[str], config_dir: str | None) -> str:

@@ -74,7 +74,7 @@ class DRAGAN(NonSaturating):
         weight: λ.
 
     References:
-        Kodali et al., On convergence and stability of GANs, 2017, section 2.3 and algorithm 1.
+        Kodali et al., On convergence and stability of GANs, 2017 (arXiv 1705.07215), the objective of DRAGAN.
     """
 
     def __init__(self, weight: float = 5.0) -> None:

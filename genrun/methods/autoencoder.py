@@ -47,8 +47,8 @@ class Autoencoder(CodePriorMethod):
         sparsity: weight of the mean |L_j| in the loss, one of the two wishes at the end of the document.
         decorrelation: weight of Σ_{i≠j} ρ_ij², where ρ are the correlations of the code's units over the batch: disentangled codes, up to
             second order, the other wish.
-        code_decay: weight of ½ |L|², which keeps the codes from growing (Ghosh et al., section 4: L_Z).
-        decoder_decay: weight of the sum of the squares of the decoder's weights (Ghosh et al., section 4: RAE-L2).
+        code_decay: weight of ½ |L|², which keeps the codes from growing (Ghosh et al.: L_Z).
+        decoder_decay: weight of the sum of the squares of the decoder's weights (Ghosh et al.: L_REG of RAE-L2).
         mmd: weight of the squared maximum mean discrepancy between the batch's codes and as many from N(0, I), see
             `genrun.maths.divergences.mean_discrepancy`; with the prior N(0, I) the autoencoder is then a WAE-MMD.
         schedule: how the learning rate changes over the training; if it falls, the first 2 % are a warm-up.

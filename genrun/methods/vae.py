@@ -51,7 +51,7 @@ class VAE(CodePriorMethod):
     References:
         Kingma and Welling, Auto-encoding variational Bayes, 2014.
         Higgins et al., β-VAE, 2017. Burda et al., Importance weighted autoencoders, 2016 (the tighter bound).
-        Ghosh et al., From variational to deterministic autoencoders, 2020 (a prior fitted afterwards; section 3, a constant σ: CV-VAE).
+        Ghosh et al., From variational to deterministic autoencoders, 2020 (a prior fitted afterwards; a constant σ: CV-VAE).
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from conftest import ROOT
 from rich.console import Console
 
 from genrun.config.compose import compose, group_choices
+from genrun.errors import Refused
 from genrun.parts import build_method
 from genrun.run import run
 from genrun.runs.open import open_run
@@ -21,9 +22,11 @@ def test_one_word_names_all_of_them():
     assert len(NAMES) == 15
     jobs = expand(["experiment=glob(baselines/*)", "seed=0,1"])
     assert jobs == [[f"experiment=baselines/{name}", f"seed={seed}"] for name in NAMES for seed in (0, 1)]
-    assert set(NAMES) == {
-        one.removeprefix("baselines/") for one in group_choices()["experiment"] if one.startswith("baselines/")
-    }
+    assert {f"baselines/{name}" for name in NAMES} < set(group_choices()["experiment"])
+    with pytest.raises(
+        Refused, match=r"experiment=baselines/ns_gna: no such choice \(did you mean 'baselines/ns_gan'\?\)"
+    ):
+        compose(["experiment=baselines/ns_gna"])
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
