@@ -18,6 +18,11 @@ RECIPE_VERSION = 1  # raise it when a change of the code makes the same configur
 NEUTRAL: dict[str, Any] = {
     "model.refine_pixels": 16,
     "model.moved": None,
+    "model.code_start": "noise",
+    "model.basis": 0,
+    "model.place_hidden": [256],
+    "model.place_octaves": 0,
+    "model.output": "linear",
     "compile": False,
     "memory_format": "contiguous",
 }
