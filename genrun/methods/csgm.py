@@ -11,10 +11,12 @@ from torch.nn import functional as F
 
 from genrun.maths.learning_rates import rate_share, warm_up
 from genrun.maths.mixtures import ClassMixture, Prior
+from genrun.maths.principal import scores_within_classes
 from genrun.maths.row_adam import RowAdam
 from genrun.maths.whitening import class_means, whitened
 from genrun.methods.code_prior import CodePriorMethod
-from genrun.nn.mlp import MLP, Init, pixel_centres
+from genrun.nn.coordinates import BasisNetwork, JointNetwork
+from genrun.nn.mlp import Init, pixel_centres
 from genrun.types import Batch
 
 Ramp = Literal["visit", "training", "contrast"]
@@ -47,11 +49,19 @@ class CSGM(CodePriorMethod):
         train_size: N, the number of training images and of their codes.
         optimizer: makes the optimizer from the weights; its learning rate is η, for the gradient summed over the B·P pixels of a step.
         code_rate: η_L, the learning rate of the codes, for each code's gradient summed over its own P pixels.
+        code_start: codes start as `noise` from N(0, I), or as the `principal` components of the images within their class, so that
+            similar images have similar codes from the start.
         code_adam: move codes by Adam, with moments for each code that change only when its image is visited; False: by (3.4).
         code_size: D, the length of L.
         code_noise: σ; in training the network sees L + σε, ε ~ N(0, I). None: 18/√N, but at most ½; codes of few images must be wide.
-        hidden: widths of the hidden layers.
-        pixels: P, number of random pixels of each image in a step.
+        hidden: widths of the hidden layers; with a basis, of those that see S and L.
+        basis: K. 0: one perceptron for S, L and A, as in the document (`JointNetwork`); else d and g are combinations of K functions of
+            A, whose weights depend on S and L (`BasisNetwork`). Then all pixels of an image cost less than a few of them otherwise.
+        place_hidden: widths of the hidden layers that see A, with a basis.
+        place_octaves: how many octaves of sines and cosines of A the network sees, too.
+        output: g is `linear`, or a `sigmoid`, which is exactly black or white where it should be. Its error is the cross-entropy of the
+            pixels instead of half the squared error.
+        pixels: P, number of random pixels of each image in a step; None: all pixels.
         visit_steps: number of steps of one visit to a batch of images (N of Algorithm 1).
         ramp: the target m of d. `visit`: it rises evenly from 0 in the first step of a visit to 1 in the last one (Algorithm 1);
             `training`: it rises from 0 to 1 once over the training (the document's text); `contrast`: 1 on the stored codes and 0 on
@@ -91,8 +101,13 @@ class CSGM(CodePriorMethod):
         code_adam: bool = True,
         code_size: int = 20,
         code_noise: float | None = None,
+        code_start: Literal["noise", "principal"] = "noise",
         hidden: Sequence[int] = (300, 150, 100, 50),
-        pixels: int = 16,
+        basis: int = 0,
+        place_hidden: Sequence[int] = (256,),
+        place_octaves: int = 0,
+        output: Literal["linear", "sigmoid"] = "linear",
+        pixels: int | None = 16,
         visit_steps: int = 1,
         ramp: Ramp = "contrast",
         d_weight: float = 1.0,
@@ -112,11 +127,17 @@ class CSGM(CodePriorMethod):
         encode_steps: int = 100,
     ) -> None:
         super().__init__(image_shape, num_classes)
-        counts = {"code_size": code_size, "pixels": pixels, "visit_steps": visit_steps, "fresh_pixels": fresh_pixels}
+        counts = {"code_size": code_size, "visit_steps": visit_steps, "fresh_pixels": fresh_pixels}
+        counts |= {} if pixels is None else {"pixels": pixels}
         counts |= {"mean_of": mean_of, "refine_pixels": refine_pixels, "encode_steps": encode_steps}
         for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"model.{name}: expected at least 1, got {count}")
+        for name, count in {"basis": basis, "place_octaves": place_octaves}.items():
+            if count < 0:
+                raise ValueError(f"model.{name}: expected at least 0, got {count}")
+        if basis and leaky_output:
+            raise ValueError("model.leaky_output=true is for a network without a basis (model.basis=0)")
         if refine_steps < 0 or (code_noise is not None and not 0 <= code_noise < 1):
             raise ValueError(
                 f"expected model.refine_steps ≥ 0 and 0 ≤ model.code_noise < 1, got {refine_steps} and {code_noise}"
@@ -129,7 +150,7 @@ class CSGM(CodePriorMethod):
         self.optimizer = optimizer
         self.code_rate, self.code_adam = code_rate, code_adam
         self.code_noise = min(0.5, 18 / train_size**0.5) if code_noise is None else code_noise
-        self.pixels, self.visit_steps = pixels, visit_steps
+        self.pixels, self.visit_steps, self.output, self.code_start = pixels, visit_steps, output, code_start
         self.steps_per_batch = visit_steps
         self.ramp, self.d_weight, self.fresh_pixels = ramp, d_weight, fresh_pixels
         self.whiten, self.schedule = whiten, schedule
@@ -137,16 +158,23 @@ class CSGM(CodePriorMethod):
         self.refine_steps, self.refine_rate = refine_steps, refine_rate
         self.refine_pixels, self.refine_order = refine_pixels, refine_order
         self.encode_steps = encode_steps
-        self.network = MLP(
-            (num_classes + code_size + 2, *hidden, 1 + self.image_shape[0]), leaky_output=leaky_output, init=init
-        )
+        inputs, outputs = num_classes + code_size, 1 + self.image_shape[0]
+        if basis:
+            self.network = BasisNetwork(
+                inputs, outputs, hidden, basis, place_hidden, place_octaves, init=init, place_scale=place_scale
+            )
+        else:
+            self.network = JointNetwork(
+                inputs, outputs, hidden, place_octaves, leaky_output=leaky_output, init=init, place_scale=place_scale
+            )
         with torch.no_grad():
-            self.network[0].weight[:, num_classes : num_classes + code_size] *= code_scale
-            self.network[0].weight[:, -2:] *= place_scale
+            self.network.first.weight[:, self.code_columns(code_size)] *= code_scale
         self.register_buffer("codes", torch.randn(train_size, code_size))  # L_i ~ N(0, I)
         self.register_buffer("labels", torch.zeros(train_size, dtype=torch.long))
         self.register_buffer("places", pixel_centres(self.image_shape[1:]), persistent=False)  # (H·W, 2)
         self.prior = prior(max(1, num_classes), code_size)
+        if code_start == "principal":
+            self.register_buffer("started", torch.tensor(False))  # whether the codes are no longer noise
         self.visited = 0  # number of images since the codes were last whitened
         self.code_moments = RowAdam(train_size, code_size)
 
@@ -165,10 +193,18 @@ class CSGM(CodePriorMethod):
         Returns:
             d (n, P) and g (n, P, C).
         """
+        d, g = self.outputs(codes, labels, places)
+        return d, g.sigmoid() if self.output == "sigmoid" else g
+
+    def outputs(self, codes: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return d and what g is made of: g itself, or its logits if g is a sigmoid; shapes as in `forward`."""
         of_image = torch.cat([F.one_hot(labels, self.num_classes).to(codes), codes], 1) if self.num_classes else codes
-        many = codes.shape[0], places.shape[-2], -1
-        out = self.network(torch.cat([of_image.unsqueeze(1).expand(many), places.expand(many)], 2))
+        out = self.network(of_image, places)
         return out[..., 0], out[..., 1:]
+
+    def code_columns(self, code_size: int) -> slice:
+        """Return which inputs of the network's first layer are L."""
+        return slice(self.num_classes, self.num_classes + code_size)
 
     # ------------------------------------------------------------------------------------------ algorithm 1, training
 
@@ -177,15 +213,14 @@ class CSGM(CodePriorMethod):
         pixels = batch.image.flatten(2).transpose(1, 2)  # (B, H·W, C)
         optimizer = self.optimizers()
         for n in range(self.visit_steps):
-            at = torch.randint(len(self.places), (len(pixels), self.pixels), device=self.device)  # <p, q>, (B, P)
-            target = pixels.gather(1, at.unsqueeze(2).expand(-1, -1, pixels.shape[2]))
+            places, target = self.visited_places(pixels)
             codes = self.codes[batch.index].requires_grad_()  # (B, D)
             seen = codes + self.code_noise * torch.randn_like(codes) if self.code_noise else codes
-            d, g = self(seen, batch.label, self.places[at])
+            d, g = self.outputs(seen, batch.label, places)
             error_d = (self.target_of_d(n) - d).square().sum()
             if self.ramp == "contrast":
                 error_d = error_d + self.error_on_fresh_codes(batch.label)
-            error_g = (target - g).square().sum()
+            error_g, squared = self.errors_of_g(g, target)
             weight_share, code_share = self.rate_shares()
             self.set_rates(optimizer, weight_share)
             optimizer.zero_grad()
@@ -194,17 +229,34 @@ class CSGM(CodePriorMethod):
             )  # one pass: both gradients at the same weights
             optimizer.step()  # (3.3)
             self.move_codes(batch.index, codes.grad, code_share * self.code_rate)  # (3.4)
-            self.track(d=error_d / d.numel(), g=error_g / g.numel())
+            self.track(d=error_d / d.numel(), g=squared / g.numel())
         self.visited += len(batch.index)
         if self.whiten and self.visited >= len(self.codes):
             self.whiten_codes()
             self.visited = 0
 
+    def visited_places(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose the places of a step for images (B, H·W, C); return them, (B, P, 2) or (H·W, 2), and the pixels there."""
+        if self.pixels is None:
+            return self.places, pixels
+        at = torch.randint(len(self.places), (len(pixels), self.pixels), device=self.device)  # <p, q>, (B, P)
+        return self.places[at], pixels.gather(1, at.unsqueeze(2).expand(-1, -1, pixels.shape[2]))
+
+    def errors_of_g(self, g: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the error of g of which half is minimised, and its squared error, both summed; with a sigmoid, from its logits."""
+        if self.output == "linear":
+            error = (target - g).square().sum()
+            return error, error
+        return 2 * F.binary_cross_entropy_with_logits(g, target, reduction="sum"), (target - g.sigmoid()).square().sum()
+
     def error_on_fresh_codes(self, labels: Tensor) -> Tensor:
         """Return the squared error of d, whose target is 0, on codes from N(0, I), at a few pixels with the weight of P pixels."""
         codes = torch.randn(len(labels), self.codes.shape[1], device=self.device, dtype=self.codes.dtype)
-        at = torch.randint(len(self.places), (len(labels), self.fresh_pixels), device=self.device)
-        return self(codes, labels, self.places[at])[0].square().sum() * (self.pixels / self.fresh_pixels)
+        # where all images are seen at the same places, so are these
+        some = (self.fresh_pixels,) if self.pixels is None else (len(labels), self.fresh_pixels)
+        at = torch.randint(len(self.places), some, device=self.device)
+        weight = (self.pixels or len(self.places)) / self.fresh_pixels
+        return self(codes, labels, self.places[at])[0].square().sum() * weight
 
     def target_of_d(self, n: int) -> float:
         """Return m, the target of d, in step n of a visit."""
@@ -238,15 +290,16 @@ class CSGM(CodePriorMethod):
         give W_S'S + W_L'L' = W_S S + W_L L. The moments of the optimizers do not change. With their noise σ, the codes then have the same
         mean and covariance as N(0, I), from which Algorithm 2 starts, so d must learn the other differences.
         """
-        first, width = self.network[0], self.num_classes
+        first, width = self.network.first, self.num_classes
+        of_codes = self.code_columns(self.codes.shape[1])
         labels = self.labels if width else torch.zeros_like(self.labels)
         codes, mean, root = whitened(self.codes, labels, max(1, width), variance=1 - self.code_noise**2)
-        of_code = first.weight[:, width:-2].clone()  # W_L
+        of_code = first.weight[:, of_codes].clone()  # W_L
         if width:
             first.weight[:, :width] += of_code @ mean.T
         else:
             first.bias += of_code @ mean[0]
-        first.weight[:, width:-2] = of_code @ root
+        first.weight[:, of_codes] = of_code @ root
         self.codes.copy_(codes)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -254,6 +307,16 @@ class CSGM(CodePriorMethod):
 
     def on_fit_start(self) -> None:
         self.code_moments.to(self.codes)
+
+    @torch.no_grad()
+    def on_train_start(self) -> None:
+        if self.code_start == "principal" and not self.started:
+            self.started.fill_(True)
+            train = self.trainer.datamodule.train
+            labels = self.classes_of(train.labels.to(self.device))
+            scores = scores_within_classes(train.images, labels, max(1, self.num_classes), self.codes.shape[1])
+            codes = torch.cat([scores.to(self.codes), self.codes[:, scores.shape[1] :]], 1)
+            self.codes.copy_(whitened(codes, labels, max(1, self.num_classes), variance=1 - self.code_noise**2)[0])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

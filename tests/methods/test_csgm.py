@@ -39,6 +39,11 @@ def csgm(shape=(1, 4, 5), classes=3, train_size=6, seed=0, **options) -> CSGM:
     return method
 
 
+def feedforward(method: CSGM, entry: Tensor) -> Tensor:
+    """All layers on [S, L, A], one after the other."""
+    return torch.nn.Sequential.forward(method.network, entry)
+
+
 class Batches:
     """A loader: a list would be taken for several loaders."""
 
@@ -140,7 +145,7 @@ def test_a_batch_sums_the_gradients_of_its_images_and_pixels():
     for i in range(2):
         for place in at[i]:
             entry = torch.cat([torch.eye(3).double()[visit.label[i]], stored[i], method.places[place]])
-            d, g = twin.network(entry)
+            d, g = feedforward(twin, entry)
             loss = loss + ((0 - d) ** 2 + (visit.image[i].flatten()[place] - g) ** 2) / 2
     gradients = torch.autograd.grad(loss, [*twin.network.parameters(), stored])
     for weight, old, gradient in zip(method.network.parameters(), before, gradients, strict=False):
@@ -161,7 +166,7 @@ def test_feedforward_is_the_network_on_s_l_and_a(classes):
     for i in range(5):
         for j in range(3):
             s = torch.eye(3).double()[labels[i]] if classes else torch.zeros(0).double()
-            whole = method.network(torch.cat([s, method.codes[i], places[i, j]]))
+            whole = feedforward(method, torch.cat([s, method.codes[i], places[i, j]]))
             torch.testing.assert_close(torch.cat([d[i, j : j + 1], g[i, j]]), whole, rtol=1e-12, atol=1e-14)
 
 
@@ -254,7 +259,7 @@ def test_refinement_is_lines_3_to_8_of_algorithm_2(order):
         for places in looked_at:
             code.requires_grad_()
             entries = [torch.cat([torch.eye(3).double()[labels[i]], code, place.double()]) for place in places]
-            error = sum((1 - method.network(entry)[0]) ** 2 / 2 for entry in entries) / len(entries)
+            error = sum((1 - feedforward(method, entry)[0]) ** 2 / 2 for entry in entries) / len(entries)
             code = (code - 0.7 * torch.autograd.grad(error, code)[0]).detach()
         torch.testing.assert_close(refined[i], code, rtol=1e-10, atol=1e-12)
 
