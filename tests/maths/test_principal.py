@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from genrun.maths.principal import principal_components
+from genrun.maths.principal import principal_components, scores_within_classes
 
 
 @pytest.mark.parametrize(("n", "size"), [(60, 5), (4, 9)])
@@ -34,3 +34,24 @@ def test_equal_codes_have_no_variance():
 def test_what_has_no_components_is_refused(codes):
     with pytest.raises(ValueError, match="codes must be"):
         principal_components(codes)
+
+
+def test_scores_within_classes_are_those_of_scikit_learn():
+    images = torch.rand(90, 2, 4, 3, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 25).view(2, 4, 3)
+    labels = torch.arange(90) % 3
+    images += 10 * labels.view(-1, 1, 1, 1)
+    found = scores_within_classes(lambda index: images[index], labels, 3, 5, chunk=40)
+    centred = torch.cat([images[labels == y] - images[labels == y].mean(0) for y in range(3)]).flatten(1)
+    truth = PCA(5, svd_solver="full").fit_transform(centred.double().numpy())
+    order = torch.cat([(labels == y).nonzero().flatten() for y in range(3)])
+    assert found.shape == (90, 5)
+    assert np.allclose(np.abs(found[order]), np.abs(truth), atol=1e-3)
+
+
+def test_large_images_are_scaled_down_before_their_scores():
+    small = torch.rand(30, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    labels = torch.zeros(30, dtype=torch.long)
+    ours, theirs = (scores_within_classes(lambda i, x=x: x[i], labels, 1, 20, side=4) for x in (large, small))
+    assert ours.shape == (30, 16)
+    torch.testing.assert_close(ours, theirs)

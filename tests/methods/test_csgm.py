@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -10,6 +12,7 @@ from conftest import TINY
 from torch import Tensor
 
 from genrun.config.compose import compose
+from genrun.maths.principal import scores_within_classes
 from genrun.methods.csgm import CSGM
 from genrun.nn.mlp import pixel_centres
 from genrun.run import run
@@ -187,6 +190,50 @@ def test_whitening_changes_no_image_and_gives_the_moments_of_the_fresh_codes(cla
         assert method.codes[method.labels == label].mean(0).abs().max() < 1e-12
     covariance = method.codes.T @ method.codes / 600
     torch.testing.assert_close(covariance, (1 - noise**2) * torch.eye(4).double(), rtol=1e-9, atol=1e-9)
+
+
+def test_whitening_changes_no_image_of_a_basis():
+    method = csgm(train_size=60, code_noise=0.3, basis=5, place_hidden=(6,), place_octaves=1)
+    method.codes.copy_(2 * method.codes + 1)
+    before = method(method.codes, method.labels, method.places)
+    method.whiten_codes()
+    torch.testing.assert_close(method(method.codes, method.labels, method.places), before, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("output", ["linear", "sigmoid"])
+def test_the_error_of_g_is_the_likelihood_of_its_output(output):
+    """Half of it is minimised: half a squared error, or the cross-entropy of all pixels."""
+    method = csgm(output=output, pixels=None, basis=5)
+    visit = batch(method, [0, 3])
+    pixels = visit.image.flatten(2).transpose(1, 2)
+    places, target = method.visited_places(pixels)
+    assert torch.equal(places, method.places) and torch.equal(target, pixels)
+    raw = method.outputs(method.codes[visit.index], visit.label, places)[1]
+    g = method(method.codes[visit.index], visit.label, places)[1]
+    error, squared = method.errors_of_g(raw, target)
+    torch.testing.assert_close(squared, (g - pixels).square().sum())
+    entropy = -(pixels * g.log() + (1 - pixels) * (1 - g).log()).sum() if output == "sigmoid" else squared / 2
+    torch.testing.assert_close(error / 2, entropy)
+    assert output == "linear" or 0 < g.min() < g.max() < 1
+
+
+def test_codes_start_as_components_once():
+    """They are whitened scores; a run that goes on, whose weights are loaded, keeps its codes."""
+    images = torch.rand(60, 1, 4, 5, generator=torch.Generator().manual_seed(0)).double()
+    labels = torch.arange(60) % 3
+    train = SimpleNamespace(images=lambda index: images[index], labels=labels)
+    method = csgm(train_size=60, code_start="principal", code_noise=0.6)
+    method._trainer = SimpleNamespace(datamodule=SimpleNamespace(train=train))
+    method.on_train_start()
+    codes = method.codes.clone()
+    torch.testing.assert_close(codes.T @ codes / 60, 0.64 * torch.eye(4).double(), rtol=1e-5, atol=1e-5)
+    scores = scores_within_classes(train.images, labels, 3, 4).double()
+    torch.testing.assert_close(codes, 0.8 * scores / scores.square().mean(0).sqrt(), rtol=1e-3, atol=1e-3)
+    goes_on = csgm(train_size=60, code_start="principal", code_noise=0.6, seed=1)
+    goes_on.load_state_dict(method.state_dict() | {"codes": codes + 1})
+    goes_on._trainer = method._trainer
+    goes_on.on_train_start()
+    assert torch.equal(goes_on.codes, codes + 1)
 
 
 def test_codes_move_by_adam_with_moments_of_their_own():
