@@ -2,7 +2,9 @@ r"""Denoising diffusion: a network learns which noise was added to images; new i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -116,6 +118,47 @@ class DDPM(Denoiser):
         if self.target == "noise":
             return steps
         return [step.of_other_output(step.time, *self.of_noise(step.time)) for step in steps]
+
+    # ---------------------------------------------------------------------------------------------------------- likelihood
+
+    likelihoods_at_most = 200
+
+    @torch.no_grad()
+    def elbo(self, images: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
+        r"""Return a lower bound of log p(x) of images in [0, 1], in nats: (n, C, H, W) → (n,).
+
+            log p(x_0) ≥ -L_T - Σ_{t=2}^T L_{t-1} - L_0                                          (Ho et al., (5))
+            L_T = KL(q(x_T | x_0) ‖ N(0, I)),   L_{t-1} = ½ (SNR_{t-1} - SNR_t) ‖x_0 - x̂_0(x_t)‖²,   SNR_t = ᾱ_t/(1 - ᾱ_t)
+            L_0 = -log N(x_0; x̂_0(x_1), I/SNR_1)
+
+        for steps with the variance of `Ancestral`, whatever the sampler, by one x_t for each t. A conditional method is asked without
+        labels; the values are NaN if it never was in training.
+
+        Args:
+            samples: number of estimates, whose mean is taken: it is more precise, not tighter.
+
+        References:
+            Kingma et al., Variational diffusion models, 2021, (13) and (14) (the form of L_{t-1}).
+        """
+        x = 2 * images.to(next(self.network.parameters())) - 1
+        if self.never_without_label():
+            return torch.full_like(x[:, 0, 0, 0], math.nan)
+        return torch.stack([self.bound(x, generator) for _ in range(samples)]).mean(0) + x[0].numel() * math.log(2)
+
+    def bound(self, x: Tensor, generator: Generator | None) -> Tensor:
+        """Return one estimate of the bound for images x_0 (n, C, H, W) on [-1, 1]: (n,); see `elbo`."""
+        bars, size = self.alpha_bars.tolist(), x[0].numel()
+        snr = [bar / (1 - bar) for bar in bars[1:]]  # of t = 1 … T
+        left = bars[-1]
+        total = 0.5 * (left * x.flatten(1).square().sum(1) - size * (left + math.log1p(-left)))  # L_T
+        total = total + 0.5 * size * math.log(2 * math.pi / snr[0])  # of L_0
+        for t, (before, now) in enumerate(
+            pairwise([2 * snr[0], *snr]), start=1
+        ):  # at t = 1 the factor is SNR_1, of L_0
+            noised = self.noised(x, torch.full((len(x),), t, device=x.device), normal_like(x, generator))
+            image = (noised - (1 - bars[t]) ** 0.5 * self.noise_in(noised, t, None)) / bars[t] ** 0.5
+            total = total + 0.5 * (before - now) * (image - x).flatten(1).square().sum(1)  # L_{t-1}
+        return -total
 
     # ---------------------------------------------------------------------------------------------------- from images to noise
 

@@ -169,6 +169,10 @@ class Denoiser(Method):
         without, with_label = self.output(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
         return torch.lerp(without, with_label, self.guidance)
 
+    def never_without_label(self) -> bool:
+        """Return whether the network was trained with labels only, so that it says nothing of images whose label is not known."""
+        return bool(self.num_classes) and not self.label_dropout
+
     def sample(self, n: int, labels: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
         self.check_labels(n, labels)
         x = self.noise(n, generator)

@@ -71,6 +71,8 @@ class MeanFlow(FlowMatching):
             raise ValueError(f"model.power: expected a number of at least 0, got {power}")
         self.intervals, self.tangent, self.power = intervals, tangent, power
 
+    log_prob = None  # the density of its flow is not that of its samples, which take large steps
+
     def not_compiled(self) -> str | None:
         return "the derivative over time (model.intervals) is taken forwards, which torch.compile does not support"
 

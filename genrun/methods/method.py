@@ -34,6 +34,7 @@ class Method(LightningModule):
 
     Attributes:
         binary: whether the likelihood is for images that are 0 or 1; then `log_prob` and `elbo` are log masses.
+        likelihoods_at_most: number of test images whose likelihood the judge asks for at most, if it takes long; None: as many as it likes.
         best_by: the metric whose lowest value decides which weights `best.ckpt` holds.
         steps_per_batch: optimizer steps in one batch.
         schedule: the schedule of the learning rate over the training.
@@ -42,6 +43,7 @@ class Method(LightningModule):
     """
 
     binary = False
+    likelihoods_at_most: int | None = None
     best_by = "val/score"
     steps_per_batch = 1
     schedule: LearningRateSchedule = "constant"

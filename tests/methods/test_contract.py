@@ -39,7 +39,8 @@ every_model = pytest.mark.parametrize(
 OF_CSGM = {"Continuous", "Decodes", "Diagnoses", "Encodes", "Exports", "KeepsCodes", "Reconstructs", "Refits"}
 OF_AUTOENCODER = {"Decodes", "Encodes", "Exports", "Reconstructs", "Refits"}
 OF_VAE = {"Bounded", "Decodes", "Encodes", "Exports", "Reconstructs", "Refits"}
-OF_DIFFUSION = {"Exports", "Noises", "Trajectory"}
+OF_FLOW = {"Exports", "Noises", "Trajectory"}
+OF_DIFFUSION = {"Bounded", *OF_FLOW}
 OF_REGENE = {"Calibrates", "Classifies", "Combines", "Decodes", "Encodes", "Exports", "Reconstructs", "Refits"}
 OF_NOTA = {"MovesParticles", "Trajectory"}
 OF_MONOTONE_NOTA = {"Decodes", "Density", "Encodes", "MovesParticles", "Trajectory"}
@@ -54,10 +55,10 @@ CAPABILITIES = {
     "ddpm": OF_DIFFUSION,
     "ddpm_paper": OF_DIFFUSION,
     "ddpm_paper_linear": OF_DIFFUSION,
-    "flow_matching": OF_DIFFUSION,
+    "flow_matching": {"Density", *OF_FLOW},
     "gan": {"Decodes", "Exports"},
     "gan_paper": {"Decodes", "Exports"},
-    "mean_flow": OF_DIFFUSION,
+    "mean_flow": OF_FLOW,
     "nota": OF_MONOTONE_NOTA,
     "nota_linear": OF_NOTA,
     "nota_poster": OF_NOTA,
@@ -111,7 +112,7 @@ SMALL = {
     "vae": ["model.prior.components=2"],
     "rbm": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
-    "ddpm": ["model.network.widths=[8,16]"],
+    "ddpm": ["model.network.widths=[8,16]", "model.beta_schedule.steps=20"],
     "flow_matching": ["model.network.widths=[8,16]"],
     "mean_flow": ["model.network.widths=[8,16]", "model.sampler.steps=4"],
     "ddpm_paper": ["model.network.width=8", "model.beta_schedule.steps=20"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -118,6 +119,64 @@ def test_guidance_goes_from_no_label_past_the_label(guidance):
         with_label, without = method.network(x, times, labels), method.network(x, times, none)
         found = method.predict(x, 3, labels)
     torch.testing.assert_close(found, without + guidance * (with_label - without))
+
+
+# ----------------------------------------------------------------------------------------------------------- likelihood
+
+M, S = 0.2, 0.25  # images of N(m, s²) on [-1, 1]
+
+
+class Exact(Known):
+    """The best ε̂ for these images: b/V (x - a m), V = a² s² + b²."""
+
+    def __init__(self, image_shape, num_classes: int, schedule: Linear) -> None:
+        super().__init__(image_shape, num_classes)
+        self.bars = torch.from_numpy(bars(schedule))
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
+        bar = self.bars[times.long()].view(-1, 1, 1, 1)
+        return (1 - bar).sqrt() / (bar * S**2 + 1 - bar) * (x - bar.sqrt() * M)
+
+
+def log_normal(x: Tensor, mean: float, variance: float) -> Tensor:
+    return torch.distributions.Normal(mean, math.sqrt(variance)).log_prob(x).flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("steps", [2, 5, 60])
+def test_the_bound_of_gaussian_images_is_what_5_of_ho_et_al_gives(steps):
+    """Term by term from its expectation; below the density of what the ancestral sampler draws, which is a Gaussian."""
+    schedule = Linear(steps, 1e-3, min(0.9, 12 / steps))
+    network, drawn = partial(Exact, schedule=schedule), normal(2000, *SHAPE)
+    x = M + S * (drawn - drawn.mean()) / drawn.std()  # of these moments exactly
+    method = DDPM(SHAPE, 0, network, sgd, beta_schedule=schedule, sampler=Ancestral(), target="noise")
+    found = method.elbo((x + 1) / 2, generator=seeded(1)).mean().item() - x[0].numel() * math.log(2)
+    bar = bars(schedule)
+    a, b, beta = np.sqrt(bar), np.sqrt(1 - bar), 1 - bar[1:] / bar[:-1]  # beta[t - 1] is β_t
+    v = bar * S**2 + b**2
+    error = S**2 * b**2 / v  # E (x_0 - x̂_0)²
+    expected = 0.5 * (bar[-1] * (M**2 + S**2) - bar[-1] - math.log(1 - bar[-1]))
+    mean, variance = 0.0, 1.0  # of x_T, x_{T-1}, … as drawn
+    for t in range(steps, 0, -1):
+        before = bar[t - 1]
+        of_image = np.sqrt(before) * beta[t - 1] / (1 - bar[t])
+        of_x = np.sqrt(1 - beta[t - 1]) * (1 - before) / (1 - bar[t])
+        fresh = (1 - before) / (1 - bar[t]) * beta[t - 1] if t > 1 else b[1] ** 2 / bar[1]
+        if t > 1:  # KL of two Gaussians of the variance `fresh`, whose means differ by of_image (x_0 - x̂_0)
+            expected += of_image**2 * error[t] / (2 * fresh)
+        else:
+            expected += 0.5 * math.log(2 * math.pi * fresh) + error[1] / (2 * fresh)
+        slope = a[t] * S**2 / v[t]  # x̂_0 = m + slope (x - a m)
+        mean = of_x * mean + of_image * (M + slope * (mean - a[t] * M))
+        variance = (of_x + of_image * slope) ** 2 * variance + fresh
+    size = x[0].numel()
+    assert found / size == pytest.approx(-expected, rel=0.005, abs=0.005)
+    assert -expected < log_normal(x, mean, variance).mean().item() / size + 0.005
+
+
+def test_the_bound_of_a_conditional_model_is_that_without_labels_which_it_must_have_seen():
+    images = torch.rand(3, *SHAPE, dtype=torch.float64)
+    assert ddpm(conditional=True).elbo(images, generator=seeded()).isfinite().all()
+    assert ddpm(conditional=True, label_dropout=0.0).elbo(images).isnan().all()
 
 
 # -------------------------------------------------------------------------------------------------------- of the method

@@ -210,6 +210,13 @@ def test_guidance_goes_from_no_label_past_the_label(guidance):
     torch.testing.assert_close(found, x + without + guidance * (with_label - without))
 
 
+def test_the_density_of_gaussian_images_is_theirs_on_0_to_1():
+    x = M + S * normal(10, *SHAPE, seed=4)
+    exact = torch.distributions.Normal((M + 1) / 2, S / 2).log_prob((x + 1) / 2).sum((1, 2, 3))
+    torch.testing.assert_close(flow().log_prob((x + 1) / 2), exact, rtol=0, atol=0.1)  # of 24 values, by 50 steps
+    assert flow(conditional=True, label_dropout=0.0).log_prob(x).isnan().all()
+
+
 def test_the_way_to_noise_is_the_line_back():
     method, images = flow(), torch.rand(2, *SHAPE, generator=seeded(), dtype=torch.float64)
     frames = method.noise_trajectory(images, frames=5, generator=seeded(6))

@@ -75,13 +75,15 @@ def likelihood_rows(
     Args:
         method: the trained method.
         data: the data set.
-        most: test images at most; 0: no rows.
+        most: test images at most, fewer if the method says so; 0: no rows.
         chunk: images at a time.
         seed: seed of the noise.
         importance: samples per image for a tighter bound of binarised images; 1: without this bound.
     """
     if not most or not isinstance(method, Density | Bounded):
         return []
+    if method.likelihoods_at_most is not None:
+        most = min(most, method.likelihoods_at_most)
     test = data.test.take(shuffled(len(data.test))[:most])
     if method.binary:
         return nats_rows(method, test, chunk, seed, importance)
@@ -94,7 +96,7 @@ def likelihood_rows(
     if isinstance(method, Bounded):
         noise = seeded(seed, device=method.device)
         bits = bits_per_dimension(method, lambda images: method.elbo(images, generator=noise), test, chunk, seed)
-        note = "from the evidence lower bound"
+        note = "from the evidence lower bound" if math.isfinite(bits) else "the method has no bound for some images"
         rows.append(Row("bits per dimension, upper bound", bits, count=count, protocol=protocol, note=note, best="low"))
     return rows
 

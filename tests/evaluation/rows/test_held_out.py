@@ -22,6 +22,7 @@ class Uniform:
     """Density 1 everywhere on [0, 1]^D."""
 
     image_shape, device, num_classes, binary = (1, 8, 8), torch.device("cpu"), 0, False
+    likelihoods_at_most = None
 
     def log_prob(self, images: Tensor) -> Tensor:
         return torch.zeros(len(images))
@@ -37,7 +38,7 @@ class Darker(Uniform):
 class Bound:
     """A bound one nat below the density of `Uniform`."""
 
-    image_shape, device, binary = (1, 8, 8), torch.device("cpu"), False
+    image_shape, device, binary, likelihoods_at_most = (1, 8, 8), torch.device("cpu"), False, None
 
     def elbo(self, images: Tensor, *, samples: int = 1, generator: torch.Generator | None = None) -> Tensor:
         return torch.full((len(images),), -1.0)
