@@ -33,7 +33,9 @@ def test_the_source_says_what_the_imported_class_says(target):
 
 def test_types_are_in_the_words_of_yaml():
     vae, judge = arguments_of("genrun.methods.vae.VAE"), arguments_of("genrun.evaluation.judge.Judge")
-    assert vae["conditional"].type == "true | false | null" and vae["code_size"] == Argument("int", "D, the length of z.")
+    assert vae["conditional"].type == "true | false | null" and vae["code_size"] == Argument(
+        "int", "D, the length of z."
+    )
     assert vae["schedule"].type == "constant | linear | cosine"  # a name of another module
     assert judge["neighbours"].type == "int | null" and judge["mixed_training"].type == "list of float | null"
     assert arguments_of("genrun.config.schema.Run")["keep_checkpoints"].type == "all | last | best | none"
