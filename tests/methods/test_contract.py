@@ -110,6 +110,7 @@ SMALL = {
     "autoencoder_paper_1": ["model.prior.components=2"],
     "autoencoder_paper_5": ["model.prior.components=2"],
     "vae": ["model.prior.components=2"],
+    "csgm": ["model.prior.components=2"],
     "rbm": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "ddpm": ["model.network.widths=[8,16]", "model.beta_schedule.steps=20"],
