@@ -70,6 +70,9 @@ def test_another_model_is_too_far():
         ("ddpm", ("model.conditional=true", "model.guidance=2")),
         ("flow_matching", ()),
         ("flow_matching", ("model/sampler=heun",)),
+        ("flow_matching", ("model.sigma_data=0.5",)),
+        ("ddpm", ("model.sigma_data=0.5",)),
+        ("mean_flow", ()),
     ],
 )
 def test_the_steps_of_a_sampler_draw_what_the_method_draws(model, asked):

@@ -57,6 +57,12 @@ class Coins(Bound):
         return self.log_prob(images) - 1 / samples
 
 
+def test_a_method_may_limit_the_images_of_its_likelihood():
+    method, data = Bound(), data_of(torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8))
+    method.likelihoods_at_most = 20
+    assert [likelihood_rows(method, data, most, 30, 0)[0].count for most in (40, 10)] == [20, 10]
+
+
 def test_a_uniform_density_needs_eight_bits_for_each_value():
     data = data_of(torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8))
     (row,) = likelihood_rows(Uniform(), data, most=40, chunk=15, seed=0)
