@@ -89,6 +89,14 @@ def cache(shared) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_wait_for_the_disk():
+    """The files of a test need not survive a power cut: a tiny run would wait some seventy times for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def torch_as_it_was():
     """A run sets deterministic algorithms for its process; a test must not find them set."""
