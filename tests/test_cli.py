@@ -251,3 +251,12 @@ def test_version_is_that_of_genrun_and_needs_no_library():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "genrun 0.1.0\n", "")
+
+
+def test_a_configuration_may_read_what_hydra_knows(here, monkeypatch, capsys):
+    (here / "own" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nrun: {name: '${hydra:runtime.choices.model}'}\n"
+    (here / "own" / "experiment" / "named.yaml").write_text(text)
+    words = ["experiment=named", "--config-dir", "own", *TINY, "--dry-run"]
+    assert genrun(*words, monkeypatch=monkeypatch) == 0
+    assert "csgm-digits/csgm" in capsys.readouterr().out
