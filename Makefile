@@ -32,11 +32,14 @@ install: .venv/.installed  ## make .venv and install genrun in it
 demo: install  ## train CSGM on scikit-learn's digits, two to three minutes, no download
 	$(GENRUN)
 
+# Each library is compiled once, not in each of the many processes that the tests start
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: .venv/.testable lint  ## the suite that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -rfEs -n 2 --dist worksteal
+	$(PYTEST) -m 'not slow' -rfEs
 
 test-all: .venv/.testable lint  ## the longer suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	$(PYTEST)
 
 bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machine
 	$(BIN)/python scripts/bench.py

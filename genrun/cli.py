@@ -75,11 +75,15 @@ def dispatch(arguments: list[str], *, debug: bool) -> int:
         if complete(os.environ.get("COMP_LINE", "")):
             return 0
     asks_hydra = parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    sys.argv = [sys.argv[0], *(word for word in arguments if word not in parsed.overrides), *parsed.overrides]
     if parsed.multirun and not asks_hydra:
         from genrun.sweeps.sweep import sweep
 
         return sweep(parsed.overrides, parsed.config_dir)
-    return run_hydra(arguments, parsed, debug=debug)
+    other_root = parsed.config_name or parsed.config_path or parsed.experimental_rerun
+    if asks_hydra or other_root or any(word.lstrip("+~").startswith("hydra") for word in parsed.overrides):
+        return run_hydra(parsed, debug=debug)
+    return run_words(parsed)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -124,7 +128,36 @@ def check_words(words: list[str]) -> None:
         )
 
 
-def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) -> int:
+def run_words(parsed: argparse.Namespace) -> int:
+    """Compose a configuration once, which Hydra's own main function does twice, and run it.
+
+    Returns:
+        The exit status.
+    """
+    from genrun.config.compose import compose
+    from genrun.config.container import plain
+
+    cfg = compose(parsed.overrides, parsed.config_dir, hydra=True)
+
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from genrun.run import run
+
+    current = HydraConfig.instance()
+    before = current.cfg
+    current.set_config(cfg)  # what ${hydra:…} reads
+    words = plain(cfg.hydra.overrides.task)
+    with open_dict(cfg):
+        del cfg.hydra
+    try:
+        run(cfg, words)
+    finally:
+        current.cfg = before
+    return 0
+
+
+def run_hydra(parsed: argparse.Namespace, *, debug: bool) -> int:
     """Let Hydra show its help, the configuration or a completion, or compose a configuration and run it.
 
     Returns:
@@ -150,7 +183,6 @@ def run_hydra(arguments: list[str], parsed: argparse.Namespace, *, debug: bool) 
 
         status = guarded(work, debug=debug)
 
-    sys.argv = [sys.argv[0], *(word for word in arguments if word not in parsed.overrides), *parsed.overrides]
     try:
         hydra.main(config_path="pkg://genrun.conf", config_name="config", version_base="1.3")(job)()
     except SystemExit as leave:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -62,12 +63,38 @@ QUICK = ("data.limit=null", "sample.n=200", *SHORT, "evaluation.epoch_samples=15
 GENRUN = [sys.executable, "-m", "genrun"]
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """A folder for all processes of a test session."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def run_once(folder: Path, *every: str) -> RunFolder:
+    """Do a run in a folder of `shared`: the first process that needs it trains, the others wait and find it done."""
+    folder.mkdir(exist_ok=True)
+    every = (*every, f"paths.outputs={folder / 'outputs'}")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return run(compose([*every]), [*every], Console(quiet=True))
+
+
 @pytest.fixture(autouse=True, scope="session")
-def cache(tmp_path_factory) -> Path:
+def cache(shared) -> Path:
     """Facts and classifiers of a test session go to a folder of its own."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared / "cache"
     os.environ["GENRUN_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_wait_for_the_disk():
+    """The files of a test need not survive a power cut: a tiny run would wait some seventy times for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -135,11 +162,9 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def finished(shared) -> Path:
     """A finished tiny run."""
-    folder = tmp_path_factory.mktemp("finished")
-    subprocess.run([*GENRUN, *TINY, "run.name=it"], check=True, cwd=folder, capture_output=True)
-    return folder / "outputs" / "csgm-digits" / "it"
+    return run_once(shared / "finished", *TINY, "run.name=it").path
 
 
 @pytest.fixture(scope="session")
@@ -164,10 +189,9 @@ def shapes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judged_run(tmp_path_factory) -> RunFolder:
+def judged_run(shared) -> RunFolder:
     """A finished tiny run that was judged in full."""
-    every = [*TINY, "evaluation=full", *QUICK, "run.figures=true", f"paths.outputs={tmp_path_factory.mktemp('run')}"]
-    return run(compose(every), every, Console(quiet=True))
+    return run_once(shared / "judged", *TINY, "evaluation=full", *QUICK, "run.figures=true")
 
 
 @pytest.fixture(scope="module")

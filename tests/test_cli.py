@@ -125,15 +125,25 @@ def test_a_name_that_holds_another_run_is_refused_with_the_keys_that_differ(here
     assert "holds a run that differs in model.pixels, seed" in capsys.readouterr().err
 
 
-def test_a_folder_that_another_process_holds_is_refused(here, monkeypatch, capsys):
-    from genrun.runs.folder import RunFolder
+def test_a_folder_that_another_process_holds_is_refused(here, monkeypatch, capfd):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, "outputs/csgm-digits/held"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    status = genrun(*TINY, "run.name=held", monkeypatch=monkeypatch)
+    holder.communicate()
+    error = capfd.readouterr().err
+    assert status == 2 and f"is being run by process {holder.pid}" in error and error.count("\n") == 1
 
-    with RunFolder(Path("outputs/csgm-digits/held")).lock():
-        child = subprocess.run(
-            [*GENRUN, *TINY, "run.name=held"], capture_output=True, text=True, check=False, cwd=here, timeout=120
-        )
-    assert child.returncode == 2
-    assert f"is being run by process {os.getpid()}" in child.stderr and child.stderr.count("\n") == 1
+
+HOLD = """
+import sys
+from pathlib import Path
+from genrun.runs.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_deleted_current_folder_is_said_in_one_line(tmp_path, monkeypatch, capsys):
@@ -156,7 +166,7 @@ def test_the_first_interrupt_stops_at_a_batch_and_says_so(here):
     assert error == "genrun: stopped by Ctrl-C; the same command goes on from here\n"
 
 
-def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpoint_whole(here):
+def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpoint_whole(here, monkeypatch):
     script = (
         "import resource, sys; sys.argv = ['genrun', *sys.argv[1:]]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
@@ -171,7 +181,7 @@ def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpo
     folder = here / "outputs" / "csgm-digits" / "limited"
     torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert json.loads((folder / "status.json").read_text())["state"] == "failed"
-    assert subprocess.run([*GENRUN, *arguments], capture_output=True, check=False, cwd=here).returncode == 0
+    assert genrun(*arguments, monkeypatch=monkeypatch) == 0
 
 
 def test_debug_shows_the_traceback_and_log_txt_keeps_it(here):
@@ -241,3 +251,12 @@ def test_version_is_that_of_genrun_and_needs_no_library():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "genrun 0.1.0\n", "")
+
+
+def test_a_configuration_may_read_what_hydra_knows(here, monkeypatch, capsys):
+    (here / "own" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nrun: {name: '${hydra:runtime.choices.model}'}\n"
+    (here / "own" / "experiment" / "named.yaml").write_text(text)
+    words = ["experiment=named", "--config-dir", "own", *TINY, "--dry-run"]
+    assert genrun(*words, monkeypatch=monkeypatch) == 0
+    assert "csgm-digits/csgm" in capsys.readouterr().out

@@ -45,25 +45,23 @@ def checkout_of(package: Path) -> Checkout | None:
     """
     try:
         git("ls-files", "--error-unmatch", "__init__.py", folder=package)
-        return Checkout(
-            commit=git("rev-parse", "HEAD", folder=package).decode().strip(),
-            dirty=bool(git("status", "--porcelain", folder=package)),
-            patch=uncommitted_changes(package),
-        )
+        commit, top = git("rev-parse", "HEAD", "--show-toplevel", folder=package).decode().rstrip("\n").split("\n", 1)
+        dirty = bool(git("status", "--porcelain", "--untracked-files=normal", folder=package))
+        return Checkout(commit, dirty, patch=uncommitted_changes(package, Path(top)) if dirty else b"")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def uncommitted_changes(package: Path) -> bytes:
+def uncommitted_changes(package: Path, top: Path) -> bytes:
     """Return the changes of the code since its commit, as a patch for `git apply`: of all tracked files, and new files of the code.
 
     Args:
         package: the folder of the code. New files are those in it and in the folder `conf` beside it.
+        top: the folder of the checkout.
 
     Raises:
         OSError, subprocess.SubprocessError: git does not answer.
     """
-    top = Path(git("rev-parse", "--show-toplevel", folder=package).decode().rstrip("\n"))
     plain = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
     patch = git("diff", "HEAD", *plain, folder=top)
     code = [str(place) for place in (package, package.parent / "conf") if place.is_dir()]

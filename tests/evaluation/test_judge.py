@@ -111,6 +111,7 @@ def test_images_of_64_pixels_in_colour_that_stream_are_judged_in_full(tmp_path, 
         noisy = (tint + generator.normal(0, 0.05, (n, 64, 64, 3))).clip(0, 1)
         np.savez(tmp_path / f"{split}.npz", images=(noisy * 255).astype(np.uint8), labels=np.arange(n) % 2)
     words = [*options(tmp_path), "data.validation=150", "data.memory_limit=0", "evaluation.at_infinity=true"]
+    words += [f"evaluation.{part}=10" for part in ("classifier.steps", "observer.steps", "train_on_generated")]
     asked = ["evaluate", str(tmp_path / "test.npz"), *words, "--out", str(tmp_path / "table.json")]
     assert genrun(*asked, monkeypatch=monkeypatch) == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "table.json").read_text())["rows"]}

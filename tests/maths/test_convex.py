@@ -54,15 +54,15 @@ def test_the_spread_is_kept_or_shrinks_by_the_squared_weights(n, weights):
     mean, covariance = torch.tensor([3.0, -1.0], dtype=torch.float64), torch.tensor([[2.0, 0.5], [0.5, 1.0]]).double()
     codes = mean + torch.randn(4000, 2, generator=seeded(), dtype=torch.float64) @ torch.linalg.cholesky(covariance).T
     prior = fitted(codes, torch.zeros(4000, dtype=torch.int64), 1, n=n, weights=weights, sources=4000)
-    asked = torch.zeros(60_000, dtype=torch.int64)
+    asked = torch.zeros(15_000, dtype=torch.int64)
     kept = prior.combine(asked, generator=seeded(1))
     torch.testing.assert_close(kept.mean(0), mean, rtol=0, atol=0.06)
     torch.testing.assert_close(kept.T.cov(), codes.T.cov(), rtol=0.04, atol=0.04)
     averaged = prior.combine(asked, spread="averaged", generator=seeded(1))
-    theta = prior.draw_weights(60_000, seeded(1))
+    theta = prior.draw_weights(15_000, seeded(1))
     share = theta.square().sum(1).mean()
     torch.testing.assert_close(averaged.T.cov(), share * codes.T.cov(), rtol=0.05, atol=0.04)
-    torch.testing.assert_close(theta.sum(1), torch.ones(60_000, dtype=torch.float64))
+    torch.testing.assert_close(theta.sum(1), torch.ones(15_000, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("concentration", [2.0, 0.5, 0.02, 0.001])

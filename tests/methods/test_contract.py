@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -105,6 +107,8 @@ SMALL = {
     ],
     "nota_poster": ["model.particles=100", f"model.layers=[{SMALL_POSTER}]"],
     "nota_tiled": ["model.particles=200", f"model.layers=[{TILED}, slices: 4, optimised: true}},{TILED}}}]"],
+    "csgm": ["model.encode_steps=10"],
+    "csgm_paper": ["model.encode_steps=10"],
     "autoencoder": ["model.prior.components=2"],
     "autoencoder_paper": ["model.prior.components=2"],
     "autoencoder_paper_1": ["model.prior.components=2"],
@@ -125,9 +129,15 @@ KINDS = {
 SHAPES = [((1, 8, 8), 10), ((3, 32, 32), 3), ((3, 8, 12), 0)]
 
 
+@cache
+def composed(*words: str):
+    """The configuration of these words; copy it before changing it."""
+    return compose([*words])
+
+
 def build(model: str, asked=(), shape=(1, 8, 8), classes=10):
     torch.manual_seed(2)
-    cfg = compose([f"model={model}", *SMALL.get(model, []), *asked])
+    cfg = deepcopy(composed(f"model={model}", *SMALL.get(model, []), *asked))
     cfg.data.facts = {"image_shape": shape, "num_classes": classes, "class_names": [], "train_size": 40, "checksum": ""}
     method = build_method(cfg).eval()
     with torch.no_grad():  # as if trained: outputs that differ
@@ -149,7 +159,7 @@ def build(model: str, asked=(), shape=(1, 8, 8), classes=10):
 
 def one_epoch(model: str) -> list[str]:
     """The options for an epoch of training, or of each phase."""
-    phases = compose([f"model={model}"]).model.get("phases")
+    phases = composed(f"model={model}").model.get("phases")
     return [f"model.phases.{phase}.max_epochs=1" for phase in phases] if phases else ["trainer.max_epochs=1"]
 
 

@@ -34,6 +34,12 @@ def test_a_clean_checkout_has_no_patch(package):
     assert checkout.to_dict() == {"commit": checkout.commit, "dirty": False, "patch": None}
 
 
+def test_a_new_file_counts_whatever_git_shows_by_default(package):
+    git(package, "config", "status.showUntrackedFiles", "no")
+    (package / "new.py").write_text("new = True\n")
+    assert checkout_of(package).dirty and b"new = True" in checkout_of(package).patch
+
+
 def test_the_patch_makes_the_same_code_from_the_commit(package, tmp_path):
     git(package, "config", "diff.noprefix", "true")
     git(package, "config", "color.ui", "always")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,14 +38,16 @@ def wait_for_epoch(folder: runs.RunFolder, epoch: int, process: subprocess.Popen
     raise TimeoutError(f"epoch {epoch} was not reached")
 
 
+def to_its_end(outputs: Path) -> RunFolder:
+    """The run, begun or resumed in this process."""
+    every = [*LONGER, f"paths.outputs={outputs}"]
+    return run(compose(every), every, Console(quiet=True))
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The same run without any disturbance, in a process of its own, and its folder's name."""
-    outputs = tmp_path_factory.mktemp("undisturbed")
-    process = command(*LONGER, f"paths.outputs={outputs}")
-    assert process.wait() == 0, process.stderr.read()
-    (path,) = (outputs / "csgm-digits").iterdir()
-    return runs.RunFolder(path)
+def undisturbed(tmp_path_factory) -> RunFolder:
+    """The same run without any disturbance."""
+    return to_its_end(tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_killed_between_checkpoints_it_ends_as_if_nothing_had_happened(undisturbed, tmp_path):
@@ -56,8 +59,7 @@ def test_killed_between_checkpoints_it_ends_as_if_nothing_had_happened(undisturb
     process.kill()
     process.wait()
     assert folder.status()["state"] == "running"  # nobody was left to say otherwise
-    again = command(*arguments)
-    assert again.wait() == 0, again.stderr.read()
+    to_its_end(tmp_path)
     assert outcome(folder) == outcome(undisturbed)
     assert [attempt["state"] for attempt in folder.status()["attempts"]] == ["interrupted", "done"]
 
@@ -74,8 +76,7 @@ def test_ended_in_the_middle_of_an_epoch_it_goes_on_there(undisturbed, tmp_path)
     assert folder.status()["state"] == "interrupted"
     progress = torch.load(folder.last, weights_only=True)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
     assert 0 < progress["processed"] <= 6 * 41  # in the middle; on a busy machine sometimes at the last batch
-    again = command(*arguments)
-    assert again.wait() == 0, again.stderr.read()
+    to_its_end(tmp_path)
     assert outcome(folder) == outcome(undisturbed)
 
 

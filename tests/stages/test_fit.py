@@ -45,6 +45,12 @@ def train(outputs: Path, *overrides: str) -> RunFolder:
     return run(compose(every, CONF), every, Console(quiet=True))
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> dict[str, bytes]:
+    """What an undisturbed short run comes to."""
+    return outcome(train(tmp_path_factory.mktemp("expected")))
+
+
 def started(*overrides: str):
     return command("--config-dir", CONF, *LONG, *overrides, env=WITH_TESTS)
 
@@ -154,7 +160,7 @@ class Stop(Callback):
 
 @pytest.mark.parametrize(("how", "error"), [("signal", Interrupted), ("crash", RuntimeError)])
 @pytest.mark.parametrize("phase", ["classifier", "decoder"])
-def test_a_run_that_was_ended_in_either_phase_goes_on_there(tmp_path, phase, how, error):
+def test_a_run_that_was_ended_in_either_phase_goes_on_there(expected, tmp_path, phase, how, error):
     every = [*SHORT, f"paths.outputs={tmp_path / 'stopped'}"]
     with pytest.raises(error):
         run(compose(every, CONF), every, Console(quiet=True), callbacks=[Stop(phase, how)])
@@ -163,7 +169,7 @@ def test_a_run_that_was_ended_in_either_phase_goes_on_there(tmp_path, phase, how
     progress = torch.load(RunFolder(path).checkpoints / phase / "last.ckpt", weights_only=True)
     seen = progress["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["processed"]
     assert seen == (4 if how == "signal" else 7)  # in the middle of its second epoch, or at the end of its first
-    assert outcome(train(tmp_path / "stopped")) == outcome(train(tmp_path / "undisturbed"))
+    assert outcome(train(tmp_path / "stopped")) == expected
 
 
 @pytest.mark.slow
@@ -185,7 +191,7 @@ def test_a_process_that_was_ended_in_either_phase_goes_on_there(undisturbed, tmp
     assert outcome(folder) == outcome(undisturbed)
 
 
-def test_a_run_that_was_ended_between_the_phases_goes_on_with_the_second(tmp_path, monkeypatch):
+def test_a_run_that_was_ended_between_the_phases_goes_on_with_the_second(expected, tmp_path, monkeypatch):
     enter = RunContext.enter
 
     def stop(context, phase, weights=None):
@@ -197,7 +203,7 @@ def test_a_run_that_was_ended_between_the_phases_goes_on_with_the_second(tmp_pat
         patch.setattr(RunContext, "enter", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "stopped")
-    assert outcome(train(tmp_path / "stopped")) == outcome(train(tmp_path / "undisturbed"))
+    assert outcome(train(tmp_path / "stopped")) == expected
 
 
 # ---------------------------------------------------------------------------------------------- one phase done again
@@ -239,13 +245,12 @@ def test_the_key_of_a_phase_hangs_on_the_phases_before_it():
         assert all(changed[stage] != base[stage] for stage in base), override
 
 
-def test_a_phase_whose_weights_are_gone_is_done_again(tmp_path):
-    reference = outcome(train(tmp_path / "reference"))
+def test_a_phase_whose_weights_are_gone_is_done_again(expected, tmp_path):
     folder = train(tmp_path / "runs")
     (folder.checkpoints / "classifier" / "weights.safetensors").unlink()
-    assert outcome(train(tmp_path / "runs")) == reference
+    assert outcome(train(tmp_path / "runs")) == expected
     (folder.checkpoints / "classifier" / "weights.safetensors").unlink()
-    assert outcome(train(tmp_path / "runs", "run.resume=never")) == reference
+    assert outcome(train(tmp_path / "runs", "run.resume=never")) == expected
 
 
 def test_a_phase_with_damaged_weights_is_not_taken_over_and_names_the_file_in_its_own_run(tmp_path):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import genrun
-from helpers.sweeps import finished, sweep
+from conftest import TINY, genrun
+from helpers.sweeps import sweep
 
 from genrun.sweeps.grid import expand
 
 
-def test_the_listing_of_a_sweep_writes_nothing(tmp_path):
-    printed = finished(process := sweep(tmp_path, "seed=0,1", "data=digits,digit", "--dry-run"))
-    assert process.returncode == 1
+def test_the_listing_of_a_sweep_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert genrun("-m", *TINY, "seed=0,1", "data=digits,digit", "--dry-run", monkeypatch=monkeypatch) == 1
+    printed = capsys.readouterr().out
     assert printed.count(" new") == 2 and printed.count("cannot run: data=digit: no such choice") == 2
     assert not list(tmp_path.iterdir())
 
@@ -57,12 +58,24 @@ def test_a_glob_chooses_from_the_users_own_groups(here):
             ["hydra/launcher=submitit_local", "hydra.launcher.minutes=1"],
             r"expected more than the 90 s of hydra.launcher.warning",
         ),
-        (["hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:1"], r"expected the host:port of a Ray cluster \("),
-        (["hydra/launcher=ray", "hydra.launcher.gpus=64"], r"a job needs 1 CPUs and 64(.0)? GPUs, the cluster has"),
     ],
 )
-def test_an_engine_that_cannot_be_is_refused_in_one_line(tmp_path, overrides, why):
-    process = sweep(tmp_path, "seed=0,1", *overrides)
+def test_an_engine_that_cannot_be_is_refused_in_one_line(tmp_path, overrides, why, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert genrun("-m", *TINY, "seed=0,1", *overrides, monkeypatch=monkeypatch) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and re.search(why, error), error
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("hydra.launcher.address=127.0.0.1:1", r"expected the host:port of a Ray cluster \("),
+        ("hydra.launcher.gpus=64", r"a job needs 1 CPUs and 64(.0)? GPUs, the cluster has"),
+    ],
+)
+def test_a_ray_cluster_that_cannot_be_is_refused_in_one_line(tmp_path, word, why):
+    """In a process of its own, which Ray's threads and servers end with."""
+    process = sweep(tmp_path, "seed=0,1", "hydra/launcher=ray", word)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 2 and error.count("\n") == 1, error
-    assert re.search(why, error), error
+    assert process.returncode == 2 and error.count("\n") == 1 and re.search(why, error), error

@@ -33,6 +33,14 @@ def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
     assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
 
 
+def test_the_content_is_on_the_disk_before_the_name_and_then_the_name_is(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr(os, "replace", lambda *names: done.append("renamed") or replace(*names))
+    write_atomic(tmp_path / "file.json", "content")
+    assert len(done) == 3 and ".file.json." in done[0] and done[1:] == ["renamed", str(tmp_path)]
+
+
 def test_only_files_of_the_folder_are_read(tmp_path):
     folder = tmp_path / "run"
     (folder / "samples").mkdir(parents=True)
