@@ -98,7 +98,9 @@ class RealImages:
             features = self.features(space, split, binary)[:n]
             return Neighbours(*nearest(features, features, k, same=True))._asdict()
 
-        return Neighbours(**self.statistics(f"{space.hash[:16]}-among-{n}-{split}-{k}{'-binary' if binary else ''}", make))
+        return Neighbours(
+            **self.statistics(f"{space.hash[:16]}-among-{n}-{split}-{k}{'-binary' if binary else ''}", make)
+        )
 
     def distances_to_train(self, space: Space, binary: bool = False) -> DistancesToTrain:
         """Return the distances of real images to their nearest training image, in a space."""

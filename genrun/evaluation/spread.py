@@ -34,7 +34,9 @@ def resampled(statistic: Callable[[Tensor], float | None], count: int, n: int) -
         statistic: indices (n,) → its value.
     """
     generator = seeded(0)
-    found = deviation([statistic(torch.randint(count, (n,), generator=generator)) for _ in range(DRAWS)]) if count else None
+    found = (
+        deviation([statistic(torch.randint(count, (n,), generator=generator)) for _ in range(DRAWS)]) if count else None
+    )
     return math.nan if found is None else found
 
 

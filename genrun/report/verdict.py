@@ -38,7 +38,8 @@ SHARES = {  # recall or coverage, of that of real images, about
     0: "hardly any of the variety",
 }
 GREY, BLURRED = FLAWS = "samples with a grey background", "blurred samples"  # shares of samples
-BEYOND_REAL = "samples with a twin", "feature likelihood divergence", "generalisation gap"  # of real images about 0
+INDEPENDENT, TWINS = "independent samples", "samples with a twin"
+BEYOND_REAL = TWINS, "feature likelihood divergence", "generalisation gap"  # of real images about 0
 BACKED = 0.25  # of the samples have a background at all: with fewer, it is not worth a word
 FAINT = 20  # of 255: a grey background that is darker than this is seen only barely
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
@@ -145,7 +146,10 @@ def verdict(results: Mapping[str, Any]) -> str:
     else:
         if flaws:  # what is in fog or blurred is not clean, however right its shapes are
             fidelity = fidelity.replace("clean", "well-shaped")
-        parts = [fidelity, *flaws, variety_part(rows), missing_part(rows), copying, *label_parts(rows)]
+        elif cannot_be_told(rows):
+            fidelity = f"{kind} as good as real ones"
+        varied = [variety_part(rows), missing_part(rows), *dependence_parts(rows)]
+        parts = [fidelity, *flaws, *varied, copying, *label_parts(rows)]
     return ", ".join(part for part in parts if part)
 
 
@@ -156,14 +160,22 @@ def kind_of(title: str, rows: Mapping[str, Any]) -> str:
     return f"black-and-white {kind}" if any(name.endswith("binarised)") for name in rows) else kind
 
 
+def rows_of(rows: Mapping[str, Any], metric: str) -> list[Mapping[str, Any]]:
+    """Return the rows of a metric, one for each feature space; of binary samples the one beside binarised real images."""
+    found = (rows.get(f"{metric} ({space}, binarised)", rows.get(f"{metric} ({space})")) for space in SPACES)
+    return [row for row in found if row is not None]
+
+
 def shares(rows: Mapping[str, Any], *metrics: str) -> list[float]:
-    """Return metrics in every feature space, each divided by that of real images; binary samples beside binarised real images."""
-    found = []
-    for metric in metrics:
-        for space in SPACES:
-            row = rows.get(f"{metric} ({space}, binarised)", rows.get(f"{metric} ({space})"))
-            found.append(None if row is None else relative(row))
+    """Return metrics in every feature space, each divided by that of real images."""
+    found = [relative(row) for metric in metrics for row in rows_of(rows, metric)]
     return [share for share in found if share is not None]
+
+
+def cannot_be_told(rows: Mapping[str, Any]) -> bool:
+    """Return whether the distance and the precision of the samples are those of real images, in every feature space."""
+    each = [rows_of(rows, metric) for metric in ("Fréchet distance", "precision")]
+    return all(found and all(map(as_real, found)) for found in each)
 
 
 def fidelity_part(rows: Mapping[str, Any], kind: str) -> str:
@@ -211,6 +223,16 @@ def missing_part(rows: Mapping[str, Any]) -> str:
         return ""
     missing = sum(count < ABSENT * even for count in counts)
     return f"{missing} of {len(counts)} classes missing" if missing else ""
+
+
+def dependence_parts(rows: Mapping[str, Any]) -> list[str]:
+    """Say how many independent samples these are worth, and how many have a twin, where that is bad."""
+    parts, alike = [], rows.get(INDEPENDENT, {"name": INDEPENDENT})
+    if mark(alike) == "bad" and (count := number_in(alike, "count")) is not None:
+        parts.append(f"worth {max(1, round(alike['value'] * count)):,} independent ones")
+    if mark(rows.get(TWINS, {"name": TWINS})) == "bad":
+        parts.append(f"{rows[TWINS]['value']:.0%} with a twin".replace("%", " %"))
+    return parts
 
 
 def copying_part(rows: Mapping[str, Any]) -> str:

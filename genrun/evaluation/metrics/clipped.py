@@ -48,7 +48,9 @@ def clipped_coverage(around_real: Tensor, n_samples: int, k: int) -> float:
         Salvy, Talbot and Thirion, 2025 (arXiv 2507.01761).
     """
     covered = (around_real.double() / k).clamp_max(1).mean().item()
-    return float(np.interp(covered, expected_coverage(len(around_real), n_samples, k), np.linspace(0, 1, n_samples + 1)))
+    return float(
+        np.interp(covered, expected_coverage(len(around_real), n_samples, k), np.linspace(0, 1, n_samples + 1))
+    )
 
 
 def expected_coverage(n: int, m: int, k: int) -> np.ndarray:

@@ -73,9 +73,7 @@ def serial_dependence(features: Tensor, labels: Tensor | None = None, *, generat
         return Dependence(1.0)
     first = int((found / pairs.sqrt()).argmax())
     inflation = 1 + 2 * (found / n)[remarkable].sum().item()
-    return Dependence(
-        1 / inflation, first + 1, (found / pairs)[first].item(), (most / pairs[first].sqrt()).item()
-    )
+    return Dependence(1 / inflation, first + 1, (found / pairs)[first].item(), (most / pairs[first].sqrt()).item())
 
 
 def products(z: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Feature likelihood: how probable real images are under a mixture of Gaussians around the samples.
 
-The Gaussians are fitted to the training images. Around a copy of a training image the Gaussian becomes so narrow that it explains that image
-alone: the training images are probable, and test images are not.
+The Gaussians are fitted to the training images. Around a copy of a training image the Gaussian becomes so narrow that it explains
+that image alone: the training images are probable, and test images are not.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def feature_likelihood(samples: Tensor, train: Tensor, test: Tensor) -> Likeliho
     samples, train, test = ((part - mean) / deviation for part in (samples, train, test))
     near_train = nearest_samples(train, samples)
     variance = fitted(near_train, train)
-    return Likelihood(*(hundredths(near, variance, samples.shape[1]) for near in (near_train, nearest_samples(test, samples))))
+    return Likelihood(
+        *(hundredths(near, variance, samples.shape[1]) for near in (near_train, nearest_samples(test, samples)))
+    )
 
 
 class Near(NamedTuple):

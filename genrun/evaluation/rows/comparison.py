@@ -73,13 +73,14 @@ class Comparison:
         )
 
         def of_draws() -> dict[str, Tensor]:
-            say(real.console, f"measuring how much the metrics of real images spread in {space.name} features, once for this data")
+            say(
+                real.console,
+                f"measuring how much the metrics of real images spread in {space.name} features, once for this data",
+            )
             return as_tensors(self.spreads(n, test, train))
 
         spreads = real.statistics(f"{name}-spread", of_draws)
-        ours = self.metrics(
-            samples, test, train, to_train=samples, among_samples=among_samples, among_real=known
-        )
+        ours = self.metrics(samples, test, train, to_train=samples, among_samples=among_samples, among_real=known)
         where = f" ({space.name}{', binarised' if binary else ''})"
         few = f"too few: {n:,} samples, {len(test):,} test and {len(train):,} training images"
         rows = []
@@ -170,7 +171,9 @@ class Comparison:
             each = cell_statistics(samples, test, draws=CELL_DRAWS, cells=cells, generator=seeded(self.seed))
             result[CELLS], result[f"±{CELLS}"] = each.mean().item(), each.std().item()
         if self.neighbours and same > self.neighbours:
-            if among_real is not None and len(among_real.distances) != same:  # real images in place of the samples are fewer
+            if (
+                among_real is not None and len(among_real.distances) != same
+            ):  # real images in place of the samples are fewer
                 among_real = None
             found = manifold(samples[:same], test[:same], self.neighbours, among_samples, among_real)
             result |= dict(zip(BY_NEIGHBOURS, found, strict=True))
@@ -183,9 +186,7 @@ class Comparison:
         mean; that of a Fréchet distance falls faster, so it is not underestimated.
         """
         of_train, of_test = parts_of(train, n), parts_of(test, n)
-        each = [
-            self.metrics(part, test, train, to_train=other) for part, other in zip(of_train, of_test, strict=True)
-        ]
+        each = [self.metrics(part, test, train, to_train=other) for part, other in zip(of_train, of_test, strict=True)]
         result = {}
         for key in self.metric_names():
             if (found := deviation([values.get(key) for values in each])) is None:

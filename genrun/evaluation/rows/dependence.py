@@ -42,7 +42,9 @@ def dependence_rows(
 
     def of_real() -> dict[str, Tensor]:
         test = serial_dependence(real.features(space, "test", binary)[:n], generator=seeded(0)).share
-        of_train, of_test = (real.among(space, split, compared, 1, binary).distances[:, 0] for split in ("train", "test"))
+        of_train, of_test = (
+            real.among(space, split, compared, 1, binary).distances[:, 0] for split in ("train", "test")
+        )
         least = of_train.quantile(CLOSE).item()
         return as_tensors({"share": test, "least": least, "twins": (of_test < least).double().mean().item()})
 
@@ -64,7 +66,9 @@ def dependence_rows(
             ((nearest < known["least"]) | (nearest == 0)).double().mean().item(),
             known["twins"],
             count=compared,
-            protocol=f"among {compared:,}, nearer to another one than {1 - CLOSE:.0%} of training images".replace("%", " %"),
+            protocol=f"among {compared:,}, nearer to another one than {1 - CLOSE:.0%} of training images".replace(
+                "%", " %"
+            ),
             note=f"{repeated:,} exact repetitions" if (repeated := repetitions(images)) else "none is repeated exactly",
             best="low",
             floor_spread=of_share(known["twins"], compared),

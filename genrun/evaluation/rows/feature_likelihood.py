@@ -1,4 +1,4 @@
-"""Rows of the feature likelihood divergence and its generalisation gap: quality, variety and novelty in one number, and copying in another."""
+"""Rows of the feature likelihood divergence (quality, variety and novelty in one number) and its generalisation gap (copying)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,19 @@ def likelihood_divergence_rows(real: RealImages, space: Space, samples: Tensor, 
     m = min(len(samples), SAMPLES, len(train) // PARTS)
     names = [f"{name} ({space.name}{', binarised' if binary else ''})" for name in (DIVERGENCE, GAP)]
     if m < LEAST:
-        return [Row(name, None, note=f"too few: {len(samples):,} samples, {len(train):,} training images") for name in names]
+        return [
+            Row(name, None, note=f"too few: {len(samples):,} samples, {len(train):,} training images") for name in names
+        ]
 
     def of_real() -> dict[str, Tensor]:
-        say(real.console, f"measuring the feature likelihood of real images in {space.name} features, once for this data")
-        found = []
-        for k, part in enumerate(parts_of(train, m)):
-            found.append(feature_likelihood(part, cat([train[: k * m], train[(k + 1) * m :]]), test))
+        say(
+            real.console,
+            f"measuring the feature likelihood of real images in {space.name} features, once for this data",
+        )
+        found = [
+            feature_likelihood(part, cat([train[: k * m], train[(k + 1) * m :]]), test)
+            for k, part in enumerate(parts_of(train, m))
+        ]
         gaps = [gap(one) for one in found]
         return as_tensors(
             {

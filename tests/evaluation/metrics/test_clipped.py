@@ -1,4 +1,4 @@
-"""Clipped density and coverage against the papers' sums over all pairs, and their calibration on sets with a known share of good samples."""
+"""Clipped density and coverage against the paper's sums over all pairs, and their calibration."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_both_are_the_share_of_good_samples(share):
 def test_an_outlier_among_real_images_does_not_hold_bad_samples():
     real, samples = torch.randn(600, 4, generator=seeded(1)), torch.randn(600, 4, generator=seeded(2))
     real[:10] *= 30
-    samples[:300] = 20 * torch.nn.functional.normalize(samples[:300], dim=1)  # far off, but in the balls of the outliers
+    samples[:300] = 20 * torch.nn.functional.normalize(
+        samples[:300], dim=1
+    )  # far off, but in the balls of the outliers
     found = manifold(samples, real)
     assert found.density > 0.75 and found.clipped_density == pytest.approx(0.5, abs=0.06)
 
