@@ -39,7 +39,10 @@ SHARES = {  # recall or coverage, of that of real images, about
 }
 GREY, BLURRED = FLAWS = "samples with a grey background", "blurred samples"  # shares of samples
 INDEPENDENT, TWINS = "independent samples", "samples with a twin"
-BEYOND_REAL = TWINS, "feature likelihood divergence", "generalisation gap"  # of real images about 0
+BEYOND_REAL = (
+    "feature likelihood divergence",
+    "generalisation gap",
+)  # in hundredths of a nat, beyond those of real images
 BACKED = 0.25  # of the samples have a background at all: with fewer, it is not worth a word
 FAINT = 20  # of 255: a grey background that is darker than this is seen only barely
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
@@ -71,7 +74,7 @@ LIMITS = {  # metric, or which value is the best one → limits; most are of val
     "PQMass chi-square": Limits((-INF, 2), (-INF, 10)),
     "feature likelihood divergence": Limits((-INF, 1), (-INF, 5)),
     "samples with a twin": Limits((-INF, 0.05), (-INF, 0.25)),
-    "generalisation gap": Limits((-1, INF), (-3, INF)),
+    "generalisation gap": Limits((-1, INF), (-5, INF)),
     "nearest-neighbour ratio": Limits((0.9, 1.15), (0.75, INF)),
     "authenticity": Limits((0.9, 1.4), (0.7, INF)),
     "copying statistic C_T": Limits((COPIED, -COPIED), (COPIED, INF)),
@@ -104,15 +107,19 @@ def relative(row: Mapping[str, Any]) -> float | None:
     """Return the value of a row relative to that of real images; None if either is missing.
 
     It is value / floor but for C_T, which is relative by itself, the kernel distance (whose floor is about 0: standard deviations
-    above it), the entropy (numbers of equally frequent classes), and what real images have almost nothing of, such as flaws (their
-    difference).
+    above it), the entropy (numbers of equally frequent classes), and what real images have almost nothing of: flaws, twins, a feature
+    likelihood divergence (their difference).
     """
     value, floor, spread = (number_in(row, key) for key in ("value", "floor", "spread"))
     if value is None or floor is None:
         return None
     if is_of(row["name"], "copying statistic C_T"):
         return value
-    if any(is_of(row["name"], name) for name in (*FLAWS, *BEYOND_REAL)):
+    if any(
+        is_of(row["name"], name) for name in BEYOND_REAL
+    ):  # where there are few real images, chance alone is larger than 1
+        return (value - floor) / max(1.0, number_in(row, "floor_spread") or 0.0)
+    if row["name"] in (*FLAWS, TWINS):
         return value - floor
     if is_of(row["name"], "kernel distance"):
         return (value - max(floor, 0.0)) / spread if spread else None

@@ -80,9 +80,7 @@ def test_blur_and_constant_images_are_far_off(told):
 
 
 def test_each_new_witness_has_its_control(told):
-    real, copies, noisy = (
-        told[name] for name in ("held-out real images", "copies of training images", "copies with noise of 0.05")
-    )
+    real, copies = told["held-out real images"], told["copies of training images"]
     less, half, chains = (told[name] for name in ("one class less", "the plainer half", "chains of 10 states"))
     density, coverage, cells = (
         f"{name} (observer)" for name in ("clipped density", "clipped coverage", "PQMass chi-square")
@@ -91,14 +89,13 @@ def test_each_new_witness_has_its_control(told):
     for name in (density, coverage, cells, divergence, gap, "independent samples", "samples with a twin"):
         assert mark(real[name].to_dict()) in ("real", "good"), name
     assert real[density].value > 0.85 and real[coverage].value > 0.75
-    assert copies[gap].value < -1000 and noisy[gap].value < real[gap].value - 3 and mark(noisy[gap].to_dict()) == "bad"
+    assert copies[gap].value < -1000 and mark(copies[gap].to_dict()) == "bad"
     assert copies[coverage].value > 0.75  # quality and variety do not tell copies
+    assert less[coverage].value < 0.85 and less[density].value > 0.95
     for poor in (less, half):
-        assert poor[coverage].value < 0.85 * real[coverage].value and poor[density].value > 0.9 * real[density].value
-        assert poor[cells].value > 2 * real[cells].value and poor[divergence].value > real[divergence].value + 1
-        assert abs(poor[gap].value - real[gap].value) < 3
-    for row in (chains["independent samples"], chains["samples with a twin"]):
-        assert mark(row.to_dict()) == "bad"
+        assert poor[cells].value > 2 * poor[cells].floor and poor[divergence].value > real[divergence].value + 3
+        assert mark(poor[gap].to_dict()) != "bad"
+    assert mark(chains["independent samples"].to_dict()) == "bad"
     assert chains["independent samples"].value < 0.2 and "alike 70 places apart" in chains["independent samples"].note
     assert all(rows["independent samples"].value == 1 for rows in (real, copies, less, half))
 

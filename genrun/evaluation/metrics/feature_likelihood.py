@@ -35,7 +35,7 @@ def feature_likelihood(samples: Tensor, train: Tensor, test: Tensor) -> Likeliho
     the fit: it explains training images that lie near no sample. The feature likelihood divergence is the value of test images less
     that of real images in place of the samples; the generalisation gap is `train` - `test`, and far below 0 if the samples are copies.
 
-    Expectation maximisation fits σ, from σ_j² = min_i |x_i - y_j|² / d. Of the samples only the 8 nearest to a training image may explain
+    Expectation maximisation fits σ, from σ_j² = min_i |x_i - y_j|² / d. In it only the 8 samples nearest to a training image may explain
     it, so that a step costs no more than a pass over 8 N numbers.
 
     Args:
@@ -48,11 +48,8 @@ def feature_likelihood(samples: Tensor, train: Tensor, test: Tensor) -> Likeliho
     mean, deviation = test.mean(0), test.std(0)
     deviation[deviation == 0] = 1
     samples, train, test = ((part - mean) / deviation for part in (samples, train, test))
-    near_train = nearest_samples(train, samples)
-    variance = fitted(near_train, train)
-    return Likelihood(
-        *(hundredths(near, variance, samples.shape[1]) for near in (near_train, nearest_samples(test, samples)))
-    )
+    variance = fitted(nearest_samples(train, samples), train)
+    return Likelihood(hundredths(train, samples, variance), hundredths(test, samples, variance))
 
 
 class Near(NamedTuple):
@@ -71,13 +68,19 @@ class Near(NamedTuple):
 
 def nearest_samples(images: Tensor, samples: Tensor) -> Near:
     """Find the samples nearest to each image, given features (n, d) and (m, d) float32."""
-    squares, k = samples.square().sum(1), min(NEAR, len(samples))
+    k = min(NEAR, len(samples))
     least, found = torch.full((len(samples),), torch.inf), []
     for part in images.split(AT_ONCE):
-        squared = torch.addmm(squares, part, samples.T, alpha=-2).add_(part.square().sum(1, keepdim=True)).clamp_min_(0)
+        squared = squares_between(part, samples)
         least = torch.minimum(least, squared.amin(0))
         found.append(squared.topk(k, dim=1, largest=False, sorted=False))
     return Near(torch.cat([one.values for one in found]), torch.cat([one.indices for one in found]), least)
+
+
+def squares_between(images: Tensor, samples: Tensor) -> Tensor:
+    """Return the squared distances (n, m) between features (n, d) and (m, d)."""
+    found = torch.addmm(samples.square().sum(1), images, samples.T, alpha=-2)
+    return found.add_(images.square().sum(1, keepdim=True)).clamp_min_(0)
 
 
 def fitted(near: Near, train: Tensor) -> Tensor:
@@ -109,6 +112,14 @@ def log_normal(squared: Tensor, variance: Tensor, d: int) -> Tensor:
     return -squared / (2 * variance) - d / 2 * torch.log(2 * math.pi * variance)
 
 
-def hundredths(near: Near, variance: Tensor, d: int) -> float:
-    """Return the mean negative log-likelihood of images in hundredths of a nat per feature."""
-    return -100 / d * log_terms(near, variance, d).logsumexp(1).double().mean().item()
+def hundredths(images: Tensor, samples: Tensor, variance: Tensor) -> float:
+    """Return the mean negative log-likelihood of images (n, d) in hundredths of a nat per feature.
+
+    All samples count, because where the nearest ones are copies, with narrow Gaussians, an image owes its likelihood to others.
+    """
+    d, total = samples.shape[1], 0.0
+    weights = -d / 2 * torch.log(2 * math.pi * variance) - math.log(len(variance))
+    for part in images.split(AT_ONCE):
+        log_densities = squares_between(part, samples).div_(-2 * variance).add_(weights)
+        total += log_densities.logsumexp(1).double().sum().item()
+    return -100 / d * total / len(images)

@@ -56,7 +56,7 @@ def likelihood_divergence_rows(real: RealImages, space: Space, samples: Tensor, 
             }
         )
 
-    name = f"{space.hash[:16]}-feature-likelihood-{m}{'-binary' if binary else ''}"
+    name = f"{space.hash[:16]}-likelihood-divergence-{m}{'-binary' if binary else ''}"
     known = {key: value.item() for key, value in real.statistics(name, of_real).items()}
     found = feature_likelihood(samples[:m], train, test)
     protocol = f"{m:,} samples, {len(train):,} training and {len(test):,} test images"
