@@ -14,7 +14,7 @@ from genrun.system.console import say
 
 DIVERGENCE, GAP = "feature likelihood divergence", "generalisation gap"
 SAMPLES = 2000  # at most that have a Gaussian each: the time grows with their number
-LEAST = 50  # samples
+LEAST = 50  # samples, and test images
 
 
 def likelihood_divergence_rows(real: RealImages, space: Space, samples: Tensor, binary: bool = False) -> list[Row]:
@@ -32,9 +32,14 @@ def likelihood_divergence_rows(real: RealImages, space: Space, samples: Tensor, 
     test, train = (real.features(space, split, binary) for split in ("test", "train"))
     m = min(len(samples), SAMPLES, len(train) // PARTS)
     names = [f"{name} ({space.name}{', binarised' if binary else ''})" for name in (DIVERGENCE, GAP)]
-    if m < LEAST:
+    if min(m, len(test)) < LEAST:
         return [
-            Row(name, None, note=f"too few: {len(samples):,} samples, {len(train):,} training images") for name in names
+            Row(
+                name,
+                None,
+                note=f"too few: {len(samples):,} samples, {len(test):,} test and {len(train):,} training images",
+            )
+            for name in names
         ]
 
     def of_real() -> dict[str, Tensor]:
