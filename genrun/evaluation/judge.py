@@ -14,13 +14,15 @@ from genrun.errors import Refused
 from genrun.evaluation.classifier import LEAST_STEPS, Recipe
 from genrun.evaluation.inception import Inception, Unavailable
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
-from genrun.evaluation.metrics.neighbours import nearest
+from genrun.evaluation.metrics.neighbours import Neighbours, nearest
 from genrun.evaluation.metrics.predictions import class_counts, entropy
 from genrun.evaluation.observer import ObserverRecipe
 from genrun.evaluation.real import RealImages, is_binary
 from genrun.evaluation.rows.comparison import Comparison
 from genrun.evaluation.rows.copying import copying_rows
+from genrun.evaluation.rows.dependence import dependence_rows
 from genrun.evaluation.rows.equivalents import in_words
+from genrun.evaluation.rows.feature_likelihood import likelihood_divergence_rows
 from genrun.evaluation.rows.flaws import flaw_rows
 from genrun.evaluation.rows.mixed_training import check_shares
 from genrun.evaluation.rows.recognition import logits_of, recognition_rows, training_rows
@@ -53,7 +55,7 @@ class Judge(FeatureSpaces):
         kernel_draws: number of subsets for the kernel distance.
         kernel_size: images in a subset.
         at_infinity: add the Fréchet distance extrapolated to infinitely many samples.
-        memorisation: whether to look for copies of training images.
+        memorisation: whether to look for copies of training images, and for samples that depend on each other.
         plain_words: say which blur and which fog of real images each Fréchet distance equals, and count flawed samples.
         sliced: number of random directions of the sliced Wasserstein distance of pixels; 0: without it.
         train_on_generated: training steps of a classifier that is trained on samples and tested on real images; 0: none.
@@ -206,9 +208,17 @@ class Judge(FeatureSpaces):
         which = (
             [False, True] if is_binary(images) and not is_binary(self.real.images("test").decoded().array) else [False]
         )
+        among = self.among(features[spaces[0].name]) if spaces else None
         for space in spaces:
             for binary in which:
-                rows += self.comparison.rows(self.real, space, features[space.name], binary)
+                known = among if space is spaces[0] else None
+                rows += self.comparison.rows(self.real, space, features[space.name], binary, known)
+        if self.memorisation and among:
+            in_order = torch.empty_like(order)
+            in_order[order] = torch.arange(len(order))
+            ordered = [images[in_order], features[spaces[0].name][in_order]]
+            ordered.append(None if labels is None else labels[in_order])
+            rows += dependence_rows(self.real, spaces[0], *ordered, among, which[-1])
         if self.plain_words:
             rows = in_words(rows, self.real, spaces) + flaw_rows(self.real, images)
         if self.sliced:
@@ -220,9 +230,21 @@ class Judge(FeatureSpaces):
             of_samples = features["random"] if self.random else self.random_space(images)
             for binary in which:
                 rows += copying_rows(self.real, self.random_space, of_samples, binary)
+                if spaces:
+                    rows += likelihood_divergence_rows(self.real, spaces[0], features[spaces[0].name], binary)
         if self.inception:
             rows += self.by_inception(images)
         return rows
+
+    def among(self, features: Tensor) -> Neighbours | None:
+        """Return the nearest neighbours of samples among each other, as far as they are compared by neighbours; None: not needed.
+
+        Args:
+            features: (n, d), of the samples.
+        """
+        k = self.comparison.neighbours or int(self.memorisation)
+        some = features[: len(self.real.features(self.headline, "test"))]
+        return Neighbours(*nearest(some, some, k, same=True)) if 0 < k < len(some) else None
 
     def by_inception(self, images: Tensor) -> list[Row]:
         """Return rows of distances in Inception features, as in the literature, or a row that says why there are none."""

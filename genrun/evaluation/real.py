@@ -14,7 +14,7 @@ from torch import Tensor
 from genrun.data.images import Images, shuffled
 from genrun.evaluation.cache import cached
 from genrun.evaluation.features import CHUNK, Space
-from genrun.evaluation.metrics.neighbours import nearest
+from genrun.evaluation.metrics.neighbours import Neighbours, nearest
 from genrun.system.console import say
 from genrun.types import Facts
 
@@ -90,6 +90,17 @@ class RealImages:
             }
 
         return self.statistics("labels", make)[split]
+
+    def among(self, space: Space, split: str, n: int, k: int, binary: bool = False) -> Neighbours:
+        """Return the k nearest neighbours of each of the first n images of a split among these images, in the order of `features`."""
+
+        def make() -> dict[str, Tensor]:
+            features = self.features(space, split, binary)[:n]
+            return Neighbours(*nearest(features, features, k, same=True))._asdict()
+
+        return Neighbours(
+            **self.statistics(f"{space.hash[:16]}-among-{n}-{split}-{k}{'-binary' if binary else ''}", make)
+        )
 
     def distances_to_train(self, space: Space, binary: bool = False) -> DistancesToTrain:
         """Return the distances of real images to their nearest training image, in a space."""

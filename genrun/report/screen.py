@@ -13,7 +13,7 @@ from rich.text import Text
 
 GAP = 2  # columns of the screen between two columns of a table
 LEAST_NAME, LEAST_NOTE = 20, 24  # columns of the screen: names and notes are not folded at less
-COLOURS = {"good": "green", "bad": "red"}  # of cells among the values that are such a word
+COLOURS = {"real": "green", "good": "green", "bad": "red"}  # of cells among the values that are such a word
 LONG_WORD = 14  # longer words of headings and names may be folded
 
 

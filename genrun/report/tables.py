@@ -62,7 +62,7 @@ def results_markdown(results: dict[str, Any]) -> str:
 
 
 def lines(rows: Sequence[dict[str, Any]], named: Callable[[str], str] = str) -> list[list[str]]:
-    """Format rows of results.json as texts: name, value ± spread, the floor (value of real images), good or bad, notes.
+    """Format rows of results.json as texts: name, value ± spread, the floor (value of real images) ± its spread, mark, notes.
 
     Args:
         named: returns the text for a name.
@@ -71,7 +71,7 @@ def lines(rows: Sequence[dict[str, Any]], named: Callable[[str], str] = str) -> 
     for row in rows:
         fewer = f"real: {row['floor_count']:,} images" if "floor_count" in row else ""
         note = "; ".join(part for part in (row.get("protocol"), fewer, row["note"]) if part)
-        floor = number(row["floor"]) if "floor" in row else ""
+        floor = with_deviation(row["floor"], row.get("floor_spread")) if "floor" in row else ""
         name = f"{named(row['name'])} {BEST.get(row.get('best', ''), '')}".rstrip()
         made.append([name, with_deviation(row["value"], row.get("spread")), floor, mark(row), note])
     return made

@@ -1,4 +1,4 @@
-"""What the results of a run say: each metric good or bad beside that of real images, and all of them in one sentence.
+"""What the results of a run say: each metric as that of real images, good or bad, and all of them in one sentence.
 
 The limits come from images for which the right verdict is known, and from runs of all methods (docs/judging.md).
 """
@@ -38,12 +38,18 @@ SHARES = {  # recall or coverage, of that of real images, about
     0: "hardly any of the variety",
 }
 GREY, BLURRED = FLAWS = "samples with a grey background", "blurred samples"  # shares of samples
+INDEPENDENT, TWINS = "independent samples", "samples with a twin"
+BEYOND_REAL = (
+    "feature likelihood divergence",
+    "generalisation gap",
+)  # in hundredths of a nat, beyond those of real images
 BACKED = 0.25  # of the samples have a background at all: with fewer, it is not worth a word
 FAINT = 20  # of 255: a grey background that is darker than this is seen only barely
 COPIED = -3  # C_T, in standard deviations: below, samples are nearer to training images than unseen real images are
 MOST, SOME = 0.3, 0.5  # of the authenticity of real images: below, most samples are copies, or some of them
 OF_CLASSES = ("label accuracy", "class entropy")  # rows of the reference classifier
 IN_ITS_FEATURES = ("classifier)", "classifier, binarised)")  # ends of the names of rows
+BY_CHANCE = 3  # deviations of real images' values, which come from five draws only: nearer, samples cannot be told from real images
 LEAST = 20  # samples a class: with fewer, a class may be missing by chance
 EVEN = 0.9  # of the classes are equally frequent among real images: otherwise a rare class is not missed
 ABSENT = 0.1  # of the even share of a class: with fewer samples it is missing
@@ -65,6 +71,10 @@ LIMITS = {  # metric, or which value is the best one → limits; most are of val
     "variety within a class": Limits((0.9, 1.15), (0.75, 1.5)),
     "samples with a grey background": Limits((-INF, 0.05), (-INF, 0.25)),
     "blurred samples": Limits((-INF, 0.05), (-INF, 0.25)),
+    "PQMass chi-square": Limits((-INF, 2), (-INF, 10)),
+    "feature likelihood divergence": Limits((-INF, 1), (-INF, 5)),
+    "samples with a twin": Limits((-INF, 0.05), (-INF, 0.25)),
+    "generalisation gap": Limits((-1, INF), (-5, INF)),
     "nearest-neighbour ratio": Limits((0.9, 1.15), (0.75, INF)),
     "authenticity": Limits((0.9, 1.4), (0.7, INF)),
     "copying statistic C_T": Limits((COPIED, -COPIED), (COPIED, INF)),
@@ -72,7 +82,9 @@ LIMITS = {  # metric, or which value is the best one → limits; most are of val
 
 
 def mark(row: Mapping[str, Any]) -> str:
-    """Return `good` or `bad` for a row of results.json, beside the value of real images; empty if it is neither or unknown."""
+    """Return `real` for a row of results.json that real images could have, else `good` or `bad`; empty if it is neither or unknown."""
+    if as_real(row):
+        return "real"
     value, best = relative(row), row.get("best", "")
     limits = next((limits for name, limits in LIMITS.items() if is_of(row["name"], name)), LIMITS.get(best))
     if value is None or limits is None:
@@ -82,19 +94,32 @@ def mark(row: Mapping[str, Any]) -> str:
     return "" if limits.fair[0] <= value <= limits.fair[1] else "bad"
 
 
+def as_real(row: Mapping[str, Any]) -> bool:
+    """Return whether the value of a row is as good as that of real images: not worse by more than three of its deviations among them."""
+    value, floor, spread = (number_in(row, key) for key in ("value", "floor", "floor_spread"))
+    if value is None or floor is None or spread is None or spread < 0:
+        return False
+    worse = {"high": floor - value, "low": value - floor, "real": abs(value - floor)}.get(row.get("best", ""), INF)
+    return worse <= BY_CHANCE * spread
+
+
 def relative(row: Mapping[str, Any]) -> float | None:
     """Return the value of a row relative to that of real images; None if either is missing.
 
     It is value / floor but for C_T, which is relative by itself, the kernel distance (whose floor is about 0: standard deviations
-    above it), the entropy (numbers of equally frequent classes) and the flaws (shares, of which real images have almost none: their
-    difference).
+    above it), the entropy (numbers of equally frequent classes), and what real images have almost nothing of: flaws, twins, a feature
+    likelihood divergence (their difference).
     """
     value, floor, spread = (number_in(row, key) for key in ("value", "floor", "spread"))
     if value is None or floor is None:
         return None
     if is_of(row["name"], "copying statistic C_T"):
         return value
-    if row["name"] in FLAWS:
+    if any(
+        is_of(row["name"], name) for name in BEYOND_REAL
+    ):  # where there are few real images, chance alone is larger than 1
+        return (value - floor) / max(1.0, number_in(row, "floor_spread") or 0.0)
+    if row["name"] in (*FLAWS, TWINS):
         return value - floor
     if is_of(row["name"], "kernel distance"):
         return (value - max(floor, 0.0)) / spread if spread else None
@@ -128,7 +153,10 @@ def verdict(results: Mapping[str, Any]) -> str:
     else:
         if flaws:  # what is in fog or blurred is not clean, however right its shapes are
             fidelity = fidelity.replace("clean", "well-shaped")
-        parts = [fidelity, *flaws, variety_part(rows), missing_part(rows), copying, *label_parts(rows)]
+        elif cannot_be_told(rows):
+            fidelity = f"{kind} as good as real ones"
+        varied = [variety_part(rows), missing_part(rows), *dependence_parts(rows)]
+        parts = [fidelity, *flaws, *varied, copying, *label_parts(rows)]
     return ", ".join(part for part in parts if part)
 
 
@@ -139,14 +167,22 @@ def kind_of(title: str, rows: Mapping[str, Any]) -> str:
     return f"black-and-white {kind}" if any(name.endswith("binarised)") for name in rows) else kind
 
 
+def rows_of(rows: Mapping[str, Any], metric: str) -> list[Mapping[str, Any]]:
+    """Return the rows of a metric, one for each feature space; of binary samples the one beside binarised real images."""
+    found = (rows.get(f"{metric} ({space}, binarised)", rows.get(f"{metric} ({space})")) for space in SPACES)
+    return [row for row in found if row is not None]
+
+
 def shares(rows: Mapping[str, Any], *metrics: str) -> list[float]:
-    """Return metrics in every feature space, each divided by that of real images; binary samples beside binarised real images."""
-    found = []
-    for metric in metrics:
-        for space in SPACES:
-            row = rows.get(f"{metric} ({space}, binarised)", rows.get(f"{metric} ({space})"))
-            found.append(None if row is None else relative(row))
+    """Return metrics in every feature space, each divided by that of real images."""
+    found = [relative(row) for metric in metrics for row in rows_of(rows, metric)]
     return [share for share in found if share is not None]
+
+
+def cannot_be_told(rows: Mapping[str, Any]) -> bool:
+    """Return whether the distance and the precision of the samples are those of real images, in every feature space."""
+    each = [rows_of(rows, metric) for metric in ("Fréchet distance", "precision")]
+    return all(found and all(map(as_real, found)) for found in each)
 
 
 def fidelity_part(rows: Mapping[str, Any], kind: str) -> str:
@@ -194,6 +230,16 @@ def missing_part(rows: Mapping[str, Any]) -> str:
         return ""
     missing = sum(count < ABSENT * even for count in counts)
     return f"{missing} of {len(counts)} classes missing" if missing else ""
+
+
+def dependence_parts(rows: Mapping[str, Any]) -> list[str]:
+    """Say how many independent samples these are worth, and how many have a twin, where that is bad."""
+    parts, alike = [], rows.get(INDEPENDENT, {"name": INDEPENDENT})
+    if mark(alike) == "bad" and (count := number_in(alike, "count")) is not None:
+        parts.append(f"worth {max(1, round(alike['value'] * count)):,} independent ones")
+    if mark(rows.get(TWINS, {"name": TWINS})) == "bad":
+        parts.append(f"{rows[TWINS]['value']:.0%} with a twin".replace("%", " %"))
+    return parts
 
 
 def copying_part(rows: Mapping[str, Any]) -> str:

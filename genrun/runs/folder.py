@@ -25,7 +25,9 @@ from genrun.system.locks import hold
 from genrun.types import Phase
 
 FORMAT = 1  # version of the run folder's layout
-TABLE = 3  # version of the table of metrics: raise it when the same samples would get another one (see genrun.stages.keys.EARLIER)
+# version of the table of metrics: raise it when a row of the same samples would have another value (see genrun.stages.keys.EARLIER);
+# rows that are added change no others: tables with and without them are of one version, and finished runs keep theirs
+TABLE = 3
 log = logging.getLogger("genrun")
 FILES = {".json", ".yaml", ".txt", ".csv", ".md", ".npz", ".png", ".gif", ".ckpt", ".safetensors", ".patch"}
 

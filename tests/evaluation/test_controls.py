@@ -13,6 +13,7 @@ from genrun.errors import Refused
 from genrun.evaluation.controls import judged
 from genrun.evaluation.rows.row import Row
 from genrun.parts import build_data, build_judge
+from genrun.report.verdict import mark
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,27 @@ def test_blur_and_constant_images_are_far_off(told):
     constant = told["constant images"]
     assert constant["precision (random)"].value < 0.3 and constant["label accuracy"].value < 0.6
     assert constant["copying statistic C_T"].value > 3
+
+
+def test_each_new_witness_has_its_control(told):
+    real, copies = told["held-out real images"], told["copies of training images"]
+    less, half, chains = (told[name] for name in ("one class less", "the plainer half", "chains of 10 states"))
+    density, coverage, cells = (
+        f"{name} (observer)" for name in ("clipped density", "clipped coverage", "PQMass chi-square")
+    )
+    divergence, gap = (f"{name} (observer)" for name in ("feature likelihood divergence", "generalisation gap"))
+    for name in (density, coverage, cells, divergence, gap, "independent samples", "samples with a twin"):
+        assert mark(real[name].to_dict()) in ("real", "good"), name
+    assert real[density].value > 0.85 and real[coverage].value > 0.75
+    assert copies[gap].value < -1000 and mark(copies[gap].to_dict()) == "bad"
+    assert copies[coverage].value > 0.75  # quality and variety do not tell copies
+    assert less[coverage].value < 0.85 and less[density].value > 0.95
+    for poor in (less, half):
+        assert poor[cells].value > 2 * poor[cells].floor and poor[divergence].value > real[divergence].value + 3
+        assert mark(poor[gap].to_dict()) != "bad"
+    assert mark(chains["independent samples"].to_dict()) == "bad"
+    assert chains["independent samples"].value < 0.2 and "alike 70 places apart" in chains["independent samples"].note
+    assert all(rows["independent samples"].value == 1 for rows in (real, copies, less, half))
 
 
 def test_fewer_samples_than_features_are_refused_in_words(told):

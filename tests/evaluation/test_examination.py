@@ -62,7 +62,7 @@ def test_too_few_images_are_refused_at_once(shapes):
 
 
 def test_each_criterion_names_the_steps_that_fail_it():
-    good, spread = Manifold(0.9, 0.9, 1.0, 0.9), Manifold(0.9, 0.5, 1.0, 0.5)
+    good, spread = Manifold(0.9, 0.9, 1.0, 0.9, 0.9, 0.9), Manifold(0.9, 0.5, 1.0, 0.5, 0.9, 0.5)
 
     def step(ladder, spoils, amount, mark, distance, neighbours=good, accuracy=0.9) -> Seen:
         return Seen(ladder, spoils, amount, mark, {"s": distance}, {"s": neighbours}, accuracy)
@@ -72,7 +72,7 @@ def test_each_criterion_names_the_steps_that_fail_it():
         step("fog, even", "image", 0.01, "invisible", 2.5),
         step("fog, even", "image", 0.1, "plain", 30.0),
         step("blur", "image", 0.5, "barely", 5.0),
-        step("blur", "image", 1, "plain", 2.0, Manifold(0.5, 0.5, 1.0, 0.5)),
+        step("blur", "image", 1, "plain", 2.0, Manifold(0.5, 0.5, 1.0, 0.5, 0.5, 0.5)),
         step("missing classes", "variety", 1, "plain", 1.0, spread),
         step("copies", "variety", 5, "plain", 1.0),
         step("wrong labels", "labels", 0.1, "plain", 1.0, accuracy=0.8),
@@ -87,7 +87,7 @@ def test_each_criterion_names_the_steps_that_fail_it():
         ["copies 5"],
         ["wrong labels 0.5"],
     ]
-    assert not loses_variety(Manifold(0.8, 0.5, 1.0, 0.5), good)
+    assert not loses_variety(Manifold(0.8, 0.5, 1.0, 0.5, 0.8, 0.5), good)
 
 
 @pytest.mark.slow

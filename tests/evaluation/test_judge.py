@@ -27,6 +27,7 @@ def test_every_figure_carries_count_protocol_seed_and_floor(shapes, tmp_path, mo
     assert len(valued) >= 20
     for row in valued:
         assert row["count"] == 400 and row["seed"] == 3 and row["floor"] is not None, row
+        assert row.get("floor_spread", -1) >= 0 or row["name"] == "independent samples", row
         assert row.get("protocol") or row["note"], row
         assert np.isfinite([row["value"], row["floor"], row.get("spread", 0)]).all()
     shown = capsys.readouterr().out

@@ -12,6 +12,7 @@ from rich.console import Console
 import genrun
 from genrun.evaluation.rows.combinations import SHOWN
 from genrun.evaluation.rows.comparison import Comparison
+from genrun.evaluation.rows.feature_likelihood import DIVERGENCE, GAP
 from genrun.report.groups import GROUPS, METHOD, group_of, groups, not_measured, short_name
 from genrun.report.tables import show_results
 
@@ -31,6 +32,8 @@ WRITTEN = {
     "train on generated, test on real",
     "train on real, test on generated",
     "samples with a grey background",
+    "independent samples",
+    "samples with a twin",
     "blurred samples",
     "sliced Wasserstein distance",
     "nearest-neighbour ratio",
@@ -63,6 +66,7 @@ NAMES = [
     *(f"{name} ({space})" for name in COMPARED for space in SPACES),
     *(f"{name} (binarised)" for name in ("nearest-neighbour ratio", "authenticity", "copying statistic C_T")),
     *(f"fitted particles: {name} ({space})" for name in COMPARED for space in ("observer", "classifier")),
+    *(f"{name} ({space})" for name in (DIVERGENCE, GAP) for space in SPACES),
     "fitted particles: label accuracy",
     *(f"{setting}: {metric}" for setting, metrics in SHOWN.items() for metric in metrics),
 ]

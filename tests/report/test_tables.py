@@ -49,6 +49,19 @@ def test_brackets_in_a_name_are_shown_as_they_are():
     assert markdown("x", headings, lines(rows)).splitlines()[-1].count("|") == 6
 
 
+def test_the_value_of_real_images_has_its_deviation():
+    row = {
+        "name": "precision (random)",
+        "value": 0.945,
+        "floor": 0.95,
+        "floor_spread": 0.004,
+        "best": "high",
+        "note": "p",
+    }
+    assert lines([row]) == [["precision (random) ↑", "0.945", "0.950 ± 0.004", "real", "p"]]
+    assert lines([{**row, "floor_spread": None}]) == [["precision (random) ↑", "0.945", "0.95", "good", "p"]]
+
+
 def test_results_on_the_screen():
     assert shown(RESULTS).splitlines() == [
         "vae on mnist, 1",

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genrun.evaluation.metrics.clipped import clipped_coverage, clipped_density
+
 ENTRIES = 2**25  # distances in a block: 256 MiB
 SAME = 1e-12  # times |x|²: rounding may give two equal points a squared distance up to this
 RIM = 1 + 1e-6  # factor on squared radii: a ball includes its boundary, and radii were rounded to 32 bits
@@ -74,9 +76,24 @@ class Manifold(NamedTuple):
     recall: float
     density: float
     coverage: float
+    clipped_density: float
+    clipped_coverage: float
 
 
-def manifold(samples: Tensor, real: Tensor, k: int = 5) -> Manifold:
+class Neighbours(NamedTuple):
+    """Distances (n, k) of points to their k nearest others, ascending, and the indices (n, k) of these."""
+
+    distances: Tensor
+    indices: Tensor
+
+
+def manifold(
+    samples: Tensor,
+    real: Tensor,
+    k: int = 5,
+    among_samples: Neighbours | None = None,
+    among_real: Neighbours | None = None,
+) -> Manifold:
     r"""Measure how many samples lie among real images, and how many real images among samples.
 
     For samples y_j and real images x_i, R_k(x) is the distance of x to its k-th neighbour in its own set:
@@ -85,24 +102,38 @@ def manifold(samples: Tensor, real: Tensor, k: int = 5) -> Manifold:
         density   = 1/(k m) Σ_j #{i: |y_j - x_i| ≤ R_k(x_i)}                coverage = share of x_i with |y_j - x_i| ≤ R_k(x_i)
                                                                                         for some j
 
+    For the clipped density and the clipped coverage see `genrun.evaluation.metrics.clipped`.
+
     Args:
         samples, real: features (m, d) and (n, d). Use m = n, otherwise recall and precision are not comparable.
+        among_samples, among_real: the k nearest neighbours of each within its own set, if they are known.
 
     References:
         Kynkäänniemi et al., Improved precision and recall metric for assessing generative models, 2019.
         Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, equations 3 to 6.
     """
-    around_real = nearest(real, real, k, same=True)[0][:, -1].double().square() * RIM  # (n,)
-    around_samples = nearest(samples, samples, k, same=True)[0][:, -1].double().square() * RIM  # (m,)
-    inside = precise = recalled = 0
-    nearest_sample = torch.full((len(real),), torch.inf, dtype=torch.float64, device=real.device)
+    among_real = among_real or Neighbours(*nearest(real, real, k, same=True))
+    among_samples = among_samples or Neighbours(*nearest(samples, samples, k, same=True))
+    around_real, around_samples = (
+        known.distances[:, k - 1].double().square() * RIM for known in (among_real, among_samples)
+    )  # (n,), (m,)
+    narrow = around_real.clamp_max(around_real.quantile(0.5))
+    count = torch.zeros(len(real), dtype=torch.int64, device=real.device)  # of samples in the ball of a real image
     is_recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    precise, near = 0, []
     for start, squared in squared_distances(samples, real):
-        among_real = squared <= around_real
-        inside += among_real.sum().item()
-        precise += among_real.any(1).sum().item()
-        nearest_sample = torch.minimum(nearest_sample, squared.amin(0))
+        inside = squared <= around_real
+        precise += inside.any(1).sum().item()
+        count += inside.sum(0)
+        near.append((squared <= narrow).sum(1))
         is_recalled |= (squared <= around_samples[start : start + len(squared), None]).any(0)
-    recalled = is_recalled.double().mean().item()
-    coverage = (nearest_sample <= around_real).double().mean().item()
-    return Manifold(precise / len(samples), recalled, inside / (k * len(samples)), coverage)
+    held = among_real.distances[:, :k].double().square() <= narrow[:, None]  # neighbours within the narrow balls
+    within = torch.bincount(among_real.indices[:, :k][held], minlength=len(real))
+    return Manifold(
+        precise / len(samples),
+        is_recalled.double().mean().item(),
+        count.sum().item() / (k * len(samples)),
+        (count > 0).double().mean().item(),
+        clipped_density(torch.cat(near), within, k),
+        clipped_coverage(count, len(samples), k),
+    )

@@ -14,6 +14,7 @@ from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.comparison import TO_TEST
 from genrun.evaluation.rows.row import Row
 from genrun.inference import seeded
+from genrun.report.verdict import as_real
 from genrun.system.console import say
 
 IMAGES = 1000  # training images at most that are spoilt
@@ -46,7 +47,8 @@ def equivalents(row: Row, real: RealImages, space: Space) -> dict[str, tuple[flo
     """Return for each ladder the amount at which real images are as far from test images as the samples.
 
     The distance of the same images without damage is subtracted from the distances of the ladder, and the floor of the row from its
-    value, because both grow when there are fewer images. Between two steps the root of the distance is taken as linear.
+    value, because both grow when there are fewer images. Between two steps the root of the distance is taken as linear. Samples that
+    cannot be told from real images by this distance are not further off.
 
     Returns:
         ladder → amount, and whether the samples are even further than the last step; empty if the distance or its floor is missing.
@@ -54,7 +56,7 @@ def equivalents(row: Row, real: RealImages, space: Space) -> dict[str, tuple[flo
     if row.value is None or row.floor is None:
         return {}
     curves = curves_of(real, space)
-    excess, found = max(row.value - row.floor, 0.0) ** 0.5, {}
+    excess, found = 0.0 if as_real(row._asdict()) else max(row.value - row.floor, 0.0) ** 0.5, {}
     for name, (amounts, distances) in curves.items():
         further = excess > distances[-1]
         found[name] = (float(np.interp(excess, distances, amounts)), bool(further))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genrun.evaluation.metrics.neighbours import Manifold
 from genrun.evaluation.rows.comparison import TO_TEST
 from genrun.evaluation.rows.recognition import logits_of
 from genrun.evaluation.rows.row import Row
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from genrun.evaluation.judge import Judge
     from genrun.methods.method import Method
 
-COMPARED = (TO_TEST, Manifold._fields[-1])
+COMPARED = (TO_TEST, "coverage")
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from genrun.evaluation.cache import as_tensors
 from genrun.evaluation.ladders import has_background
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.row import Row
+from genrun.evaluation.spread import of_share
 from genrun.runs.identity import digest
 
 TRAIN = 10_000  # training images at most that say what is real
@@ -64,6 +65,7 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
                 protocol=f"more than {100 * known['most']:.2g} % of the pixels of the background above {BLACK} of 255",
                 note=grey_note(level, known["level"], seen, count),
                 best="low",
+                floor_spread=of_share(known["grey"], seen) if seen else None,
                 detail=[level, seen / count] if seen else None,
             )
         )
@@ -75,6 +77,7 @@ def flaw_rows(real: RealImages, images: Tensor) -> list[Row]:
             count=count,
             protocol=f"less fine detail than {100 - 100 * RARE:g} % of training images",
             best="low",
+            floor_spread=of_share(known["blurred"], count),
         )
     )
     return rows

@@ -12,6 +12,7 @@ from genrun.evaluation.classifier import Recipe, accuracy
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.recognition import classifier_of_real
 from genrun.evaluation.rows.row import Row
+from genrun.evaluation.spread import of_share
 
 NAME = "mixed training, accuracy"
 
@@ -89,5 +90,6 @@ def mixed_training(
         protocol=f"{last['originals']:,} originals and {last['generations']:,} generations, {steps} steps",
         note="real: originals alone" if alone is not None else "",
         best="high",
+        floor_spread=None if alone is None else of_share(alone, len(test)),
     )
     return [row], table

@@ -16,6 +16,7 @@ from genrun.evaluation.features import Space
 from genrun.evaluation.metrics.predictions import accuracy_by_class, class_counts, entropy, inception_score
 from genrun.evaluation.real import RealImages
 from genrun.evaluation.rows.row import Row
+from genrun.evaluation.spread import of_share, resampled
 from genrun.runs.identity import digest
 from genrun.types import Classifies
 
@@ -50,19 +51,53 @@ def recognition_rows(
         value, spread_out = (predicted == labels).double().mean().item(), variety(real, images, labels)
         note = weakest(by_class, names)
         rows += [
-            Row("label accuracy", value, known, count=len(labels), note=note, best="high", detail=by_class),
-            Row("variety within a class", spread_out, 1.0, count=len(labels), note="0: one image a class", best="real"),
+            Row(
+                "label accuracy",
+                value,
+                known,
+                count=len(labels),
+                note=note,
+                best="high",
+                detail=by_class,
+                floor_spread=of_share(known, len(labels)),
+            ),
+            Row(
+                "variety within a class",
+                spread_out,
+                1.0,
+                count=len(labels),
+                note="0: one image a class",
+                best="real",
+                floor_spread=variety_spread(real, len(labels)),
+            ),
         ]
     counts = class_counts(predicted, classes)
     note = f"{min(counts):,} to {max(counts):,} a class; even: {math.log(classes):.4f} nats"
     floor = entropy(class_counts(real_predicted, classes))
-    rows.append(Row("class entropy", entropy(counts), floor, count=len(logits), note=note, best="real", detail=counts))
+    of_draws = resampled(
+        lambda some: entropy(class_counts(real_predicted[some], classes)), len(real_predicted), len(logits)
+    )
+    rows.append(
+        Row(
+            "class entropy",
+            entropy(counts),
+            floor,
+            count=len(logits),
+            note=note,
+            best="real",
+            detail=counts,
+            floor_spread=of_draws,
+        )
+    )
     same = min(len(logits), len(real_logits))  # the score falls with the number of images in a part
     if same >= 2 * SPLITS:
         mean, deviation = inception_score(logits[:same], SPLITS)
-        floor, _ = inception_score(real_logits[:same], SPLITS)
+        floor, of_real = inception_score(real_logits[:same], SPLITS)
+        of_real /= math.sqrt(SPLITS)  # of the mean of the parts
         protocol = f"{SPLITS} parts of {same // SPLITS:,}"
-        rows.append(Row("inception score", mean, floor, None, deviation, same, protocol, best="real"))
+        rows.append(
+            Row("inception score", mean, floor, None, deviation, same, protocol, best="real", floor_spread=of_real)
+        )
     return rows
 
 
@@ -80,6 +115,18 @@ def variety(real: RealImages, images: Tensor, labels: Tensor) -> float | None:
 
     ours, theirs = spread(images, labels), real.statistics("spread", of_test)["spread"].item()
     return ours / theirs if ours is not None and theirs else None
+
+
+def variety_spread(real: RealImages, n: int) -> float:
+    """Return the deviation of the variety of n test images, drawn with replacement."""
+
+    def of_draws() -> dict[str, Tensor]:
+        images, labels = real.images("test").decoded().array, real.labels("test")
+        whole = spread(images, labels)
+        found = resampled(lambda some: spread(images[some], labels[some]), len(images), n) if whole else math.nan
+        return as_tensors({"spread": found / whole if whole else math.nan})
+
+    return real.statistics(f"variety-spread-{n}", of_draws)["spread"].item()
 
 
 def spread(images: Tensor, labels: Tensor) -> float | None:
@@ -114,8 +161,17 @@ def training_rows(
     floor, protocol = accuracy(by_real, test), f"{steps} steps at most, {len(test):,} test images"
     values, stand_in = (accuracy(by_samples, test), accuracy(by_real, samples)), min(n, real.facts.train_size)
     return [
-        Row(name, value, floor, None if stand_in == n else stand_in, count=n, protocol=protocol, best="high")
-        for name, value in zip(names, values, strict=True)
+        Row(
+            name,
+            value,
+            floor,
+            None if stand_in == n else stand_in,
+            count=n,
+            protocol=protocol,
+            best="high",
+            floor_spread=of_share(floor, tested),
+        )
+        for name, value, tested in zip(names, values, (len(test), n), strict=True)
     ]
 
 

@@ -19,6 +19,7 @@ class Row(NamedTuple):
         protocol: what the samples were compared with, and how.
         best: the best value: `high`, `low`, or `real` (the value of real images).
         detail: data that the table does not show, such as a value for each class.
+        floor_spread: standard deviation of the value of as many real images, from draw to draw (see `genrun.evaluation.spread`).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     note: str = ""
     best: str = ""
     detail: list | None = None
+    floor_spread: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row for JSON: NaN and infinity become None, empty fields are left out except name, value and note."""

@@ -145,7 +145,7 @@ class ReportedRun:
 
 
 def metric_line(row: dict[str, Any]) -> dict[str, str]:
-    """Format a row of results.json: name, value, floor, `good` or `bad`, notes."""
+    """Format a row of results.json: name, value, floor, mark, notes."""
     ((_, value, floor, mark, note),) = lines([row])
     best = BEST.get(row.get("best", ""), "")
     return {"name": short_name(row["name"]), "best": best, "value": value, "floor": floor, "mark": mark, "note": note}
