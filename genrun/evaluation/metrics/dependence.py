@@ -52,7 +52,7 @@ def serial_dependence(features: Tensor, labels: Tensor | None = None, *, generat
     n = len(features)
     if n < 2 * LEAST_PAIRS:
         return Dependence(1.0)
-    z, order = features.double(), torch.zeros(n, dtype=torch.int64) if labels is None else labels
+    z, order = features.to(torch.float64, copy=True), torch.zeros(n, dtype=torch.int64) if labels is None else labels
     members = [(order == k).nonzero()[:, 0] for k in order.unique()]
     for one in members:
         z[one] -= z[one].mean(0)
