@@ -40,9 +40,11 @@ class MeanFlow(FlowMatching):
         image_shape: (C, H, W).
         num_classes: number of classes of the data.
         network: see `Denoiser`; its times are (n, 2), t and r - t.
-        positional, of_denoiser: optimizer and the other options of `Denoiser`. Both ends of an interval are drawn as `times` says.
+        positional, of_denoiser: optimizer and the other options of `Denoiser`. `times` is how ends of intervals are drawn.
         sampler: the times of a sample's steps, each of which evaluates the network once.
         intervals: share of the images with r ≠ t.
+        ends: where the intervals end: `any`, both ends are drawn, as published; or `image`, r = 1, since one step only needs averages up to
+            the image, and (8) joins them to each other.
         tangent: which v du/dt follows: `drawn`, that of the image's own line, as published, or `predicted`, u_θ(x_t, t, t), which all lines
             through x_t share (Geng et al., "Improved mean flows", arXiv 2512.02012).
         power: p; 0 is the plain squared error.
@@ -56,6 +58,7 @@ class MeanFlow(FlowMatching):
         *positional: Any,
         sampler: Euler,
         intervals: float = 0.25,
+        ends: Literal["image", "any"] = "image",
         tangent: Literal["drawn", "predicted"] = "predicted",
         power: float = 1.0,
         **of_denoiser: Any,
@@ -69,7 +72,7 @@ class MeanFlow(FlowMatching):
             raise ValueError(f"model.intervals: expected 0 to 1, got {intervals}")
         if power < 0:
             raise ValueError(f"model.power: expected a number of at least 0, got {power}")
-        self.intervals, self.tangent, self.power = intervals, tangent, power
+        self.intervals, self.ends, self.tangent, self.power = intervals, ends, tangent, power
 
     log_prob = None  # the density of its flow is not that of its samples, which take large steps
 
@@ -83,11 +86,15 @@ class MeanFlow(FlowMatching):
     # ------------------------------------------------------------------------------------------------------------ training
 
     def draw_intervals(self, images: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw t ≤ r for each image, (n,) each, and return the places of those with t < r."""
-        one, other = self.draw_times(images, generator), self.draw_times(images, generator)
+        """Draw t ≤ r for each image, (n,) each, and return the places of those with an interval."""
+        t = self.draw_times(images, generator)
+        if self.ends == "image":
+            r = torch.ones_like(t)
+        else:
+            other = self.draw_times(images, generator)
+            t, r = torch.minimum(t, other), torch.maximum(t, other)
         apart = uniform_each(images, generator) < self.intervals
-        t = torch.minimum(one, other)
-        return t, torch.where(apart, torch.maximum(one, other), t), apart.nonzero().squeeze(1)
+        return t, torch.where(apart, r, t), apart.nonzero().squeeze(1)
 
     def errors(self, images: Tensor, labels: Tensor | None, generator: Generator | None = None) -> Tensor:
         """Return ‖u_θ - sg(u_tgt)‖² of each image, at random times: images (n, C, H, W) on [-1, 1] → (n,)."""

@@ -89,10 +89,10 @@ def test_the_loss_is_the_squared_error_to_the_target_of_the_drawn_line():
     torch.testing.assert_close(errors.detach().double(), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("tangent", "power"), [("drawn", 0.0), ("predicted", 1.0)])
-def test_the_gradient_of_the_exact_average_velocity_is_zero(tangent, power):
+@pytest.mark.parametrize(("ends", "tangent", "power"), [("any", "drawn", 0.0), ("image", "predicted", 1.0)])
+def test_the_gradient_of_the_exact_average_velocity_is_zero(ends, tangent, power):
     """The exact u scaled by 0.9 is drawn up, by 1.1 down, itself not at all, whatever the weight."""
-    method = mean_flow((1, 2, 2), intervals=0.5, tangent=tangent, power=power)
+    method = mean_flow((1, 2, 2), intervals=0.5, ends=ends, tangent=tangent, power=power)
     images = (M + S * normal(40_000, 1, 2, 2, seed=5) + 1) / 2
     slopes = []
     for scale in (0.9, 1.0, 1.1):
@@ -102,6 +102,16 @@ def test_the_gradient_of_the_exact_average_velocity_is_zero(tangent, power):
         method.training_step(Batch(images, None, None), 0).backward()
         slopes.append(method.network.one.grad.item())
     assert slopes[0] < -abs(slopes[1]) * 4 and slopes[2] > abs(slopes[1]) * 4
+
+
+def test_intervals_end_at_the_image_or_anywhere():
+    images = torch.zeros(4000, 1, 1, 1, dtype=torch.float64)
+    t, r, apart = mean_flow(intervals=0.3).draw_intervals(images, seeded())
+    assert (r[apart] == 1).all() and (t < r).sum() == len(apart) == pytest.approx(1200, abs=100)
+    assert t.mean().item() == pytest.approx(1 / 2, abs=0.02)
+    t, r, apart = mean_flow(intervals=1.0, ends="any").draw_intervals(images, seeded())
+    assert len(apart) == 4000 and (t < r).all()
+    assert t.mean().item() == pytest.approx(1 / 3, abs=0.02) and r.mean().item() == pytest.approx(2 / 3, abs=0.02)
 
 
 def test_the_weight_divides_an_error_by_itself():
