@@ -27,6 +27,7 @@ os.environ.setdefault("GENRUN_DATA", str((ROOT / "../shared/data").resolve()))
 # CSGM on digits, small enough for a second or two; only the cost is judged
 TINY = (
     "model=csgm",
+    "model/prior=gaussian_unscaled",
     "data=digits",
     "data.limit=200",
     "data.passes=1",

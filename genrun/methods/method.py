@@ -210,6 +210,7 @@ class Method(LightningModule):
         self._steps += 1
         for name, value in sharding.batch_means(terms).items():
             value = value.detach()
+            value = value.to(torch.promote_types(value.dtype, torch.float32))  # a sum of bfloat16 stops growing at 256
             total = self._sums.get(name)
             self._sums[name] = value.clone() if total is None else total.add_(value)
         if self.device.type == "cpu" or self._steps % STEPS_BETWEEN_CHECKS == 0:

@@ -12,14 +12,20 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
+from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Relativistic, Wasserstein
 from genrun.methods.gan import GAN
 from genrun.nn.conv import ConvDecoder, ConvEncoder
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
 from genrun.types import Batch
 
 SHAPE, CLASSES = (1, 8, 8), 3
-LOSSES = {"non_saturating": NonSaturating, "least_squares": LeastSquares, "hinge": Hinge, "wasserstein": Wasserstein}
+LOSSES = {
+    "non_saturating": NonSaturating,
+    "least_squares": LeastSquares,
+    "hinge": Hinge,
+    "wasserstein": Wasserstein,
+    "relativistic": Relativistic,
+}
 MLP = {"generator": partial(MLPDecoder, hidden=(9,)), "discriminator": partial(MLPEncoder, hidden=(9, 8), dropout=0.3)}
 DCGAN = {
     "generator": partial(ConvDecoder, width=8, batch_norm=True),
@@ -89,7 +95,7 @@ def test_each_step_moves_its_own_networks_weights_and_all_of_them(networks, cond
     assert not moved(method.generator, g)
     d = weights(method.discriminator)
     grads = [weight.grad.clone() for weight in method.discriminator.parameters()]
-    method.descend_generator(of_g, fake, labels)
+    method.descend_generator(of_g, fake, real, labels)
     assert not moved(method.discriminator, d)
     assert moved(method.generator, g) >= {name for name in g if "bias" not in name}
     assert all(weight.requires_grad for weight in method.discriminator.parameters())
@@ -147,7 +153,7 @@ def test_an_auxiliary_classifier_adds_the_cross_entropy_of_the_class_to_both_los
     expected = source + 0.7 * (class_error(outputs["real"]) + class_error(outputs["fake"]))
     assert method.descend_discriminator(of_d, real, fake.detach(), labels).item() == pytest.approx(expected)
     expected = -log_sigmoid(outputs["fake"][:, 0]).mean() + 0.7 * class_error(outputs["fake"])
-    assert method.descend_generator(of_g, fake, labels).item() == pytest.approx(expected)
+    assert method.descend_generator(of_g, fake, real, labels).item() == pytest.approx(expected)
     with pytest.raises(ValueError, match=r"model\.auxiliary=1\.0: expected at least 0, and model\.conditional=true"):
         gan(auxiliary=1.0)
 
@@ -251,3 +257,11 @@ def test_truncated_samples_are_of_shorter_codes():
     codes = torch.randn(3, method.code_size, generator=torch.Generator().manual_seed(4))
     samples = method.sample(3, generator=torch.Generator().manual_seed(4))
     assert torch.equal(samples, method.decode_codes(codes / 2))
+
+
+def test_losses_in_bfloat16_are_averaged_in_32_bits():
+    """A sum in bfloat16 stops at 256, where the next number is 258."""
+    method = gan()
+    for _ in range(1000):
+        method.track(discriminator=torch.tensor(0.7, dtype=torch.bfloat16))
+    assert method.running_means()["discriminator"] == pytest.approx(0.7, rel=0.01)
