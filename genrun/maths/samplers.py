@@ -242,7 +242,7 @@ class FlowSampler:
         shift: s; 1 makes all steps equal; more makes them shorter near the noise, where it is decided what an image shows, and longer near
             the image, where fine detail is lost by this.
         rho: ρ; None: by `shift`. The steps are short at both ends; more makes them shorter near the image.
-        sigma_max, sigma_min: σ_max and σ_min.
+        sigma_max, sigma_min: σ_max and σ_min. The first step leads from pure noise to σ_1, a little below σ_max.
 
     References:
         Esser et al., Scaling rectified flow transformers, 2024, (23) (the shift).
@@ -254,11 +254,15 @@ class FlowSampler:
         steps: int,
         shift: float = 1.0,
         rho: float | None = None,
-        sigma_max: float = 80.0,
+        sigma_max: float = 20.0,
         sigma_min: float = 0.02,
     ) -> None:
-        if steps < (least := 1 if rho is None else 2):
-            raise ValueError(f"model.sampler.steps: expected at least {least}, got {steps}")
+        if steps < 1:
+            raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
+        if steps == 1 and rho is not None:
+            raise ValueError(
+                "model.sampler.steps=1 needs model.sampler.rho=null: steps that are short at both ends are at least 2"
+            )
         if shift <= 0:
             raise ValueError(f"model.sampler.shift: expected more than 0, got {shift}")
         if rho is not None and rho <= 0:
@@ -340,7 +344,7 @@ class FlowDPMSolver(FlowSampler):
         eta: float = 0.0,
         clip: bool = True,
         rho: float | None = None,
-        sigma_max: float = 80.0,
+        sigma_max: float = 20.0,
         sigma_min: float = 0.02,
     ) -> None:
         super().__init__(steps, shift, rho, sigma_max, sigma_min)

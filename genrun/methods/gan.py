@@ -84,7 +84,7 @@ class GAN(Method):
             raise ValueError(f"model.truncation: expected more than 0, got {truncation}")
         if auxiliary < 0 or (auxiliary and not self.num_classes):
             raise ValueError(
-                f"model.auxiliary={auxiliary}: expected at least 0, and model.conditional=true if it is above"
+                f"model.auxiliary={auxiliary}: expected 0, or more with labels (data that has some, and not model.conditional=false)"
             )
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)

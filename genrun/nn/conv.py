@@ -166,7 +166,7 @@ class ConvAutoencoder(nn.Module):
         super().__init__()
         if outputs != 1:
             raise ValueError(
-                f"an autoencoder as discriminator has one output and knows no classes, got {outputs} outputs"
+                f"an autoencoder as discriminator has one output and knows no classes, got {outputs} outputs; set model.conditional=false"
             )
         options = {"activation": activation, "batch_norm": batch_norm, "hidden_batch_norm": hidden_batch_norm}
         options |= {"width": width, "hidden": hidden, "convolutions": convolutions}

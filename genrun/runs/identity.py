@@ -29,6 +29,9 @@ NEUTRAL: dict[str, Any] = {
     "model.place_hidden": [256],
     "model.place_octaves": 0,
     "model.output": "linear",
+    "model.sampler.rho": None,
+    "model.sampler.sigma_max": 20.0,
+    "model.sampler.sigma_min": 0.02,
     "compile": False,
     "memory_format": "contiguous",
     "data.augment": {"_target_": "genrun.data.augmentation.Augmentation", "flip": False, "shift": 0},
@@ -102,10 +105,12 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 
 def parent_of(path: str, node: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the dictionary that holds the last key of a dotted path, and that key."""
+    """Return the dictionary that holds the last key of a dotted path, and that key; an empty one if there is none."""
     *parents, last = path.split(".")
     for parent in parents:
-        node = node.get(parent, {})
+        node = node.get(parent)
+        if not isinstance(node, dict):  # such as a sampler that is a word
+            return {}, last
     return node, last
 
 

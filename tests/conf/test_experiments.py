@@ -20,4 +20,4 @@ def test_presets_of_a_data_set_build_and_mirror_only_colour(data):
         assert cfg.data.augment.flip == (SHAPES[data][0] == 3) and not cfg.data.augment.shift
         if model != "gan":  # ours have a quarter of the resolution, or less, at the attention
             shortest = min(SHAPES[data][1:]) // (method.network.patch * 2 ** len(method.network.shrink))
-            assert shortest in (7, 8) and cfg.callbacks.training.ema.decay == 0.999
+            assert shortest in (7, 8) and cfg.callbacks.training.ema.decay == 0.995

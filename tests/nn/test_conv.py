@@ -118,7 +118,7 @@ def test_an_autoencoder_as_discriminator_gives_minus_its_mean_error():
     rebuilt = network.decoder(network.encoder(x)).tanh().detach().numpy()
     expected = -np.abs(x.numpy() - rebuilt).reshape(5, -1).mean(1)
     np.testing.assert_allclose(network(x).detach()[:, 0], expected)
-    with pytest.raises(ValueError, match="has one output and knows no classes, got 4 outputs"):
+    with pytest.raises(ValueError, match="has one output and knows no classes, got 4 outputs; set model"):
         ConvAutoencoder((1, 8, 8), 4)
 
 
