@@ -40,11 +40,11 @@ class MeanFlow(FlowMatching):
     derivative, which is taken forwards, in 32 bits or more. Guidance ω is learnt (section 4.2): it makes v_t of an image with a label
     ω v_t + (1 - ω) u_θ(x_t, t, t, ∅), so that a step of a sample evaluates the network once.
 
-    In one step the samples of both `ends` are the same, x_1 = ε + u(ε, 0, 1). More steps ask a network only for averages that it has
-    learnt, so with `ends: image` each step predicts the image, and goes back to the next time with fresh noise ε ~ N(0, I) (Song et al.,
-    "Consistency models", arXiv 2303.01469, algorithm 1). If x̂_1 is distributed as images are, so is x_r as x_r is in training, because ε
-    and x̂_1 are independent as they are there. The noise ε̂ = (x_t - t x̂_1)/(1 - t) that x_t implies is not independent of x̂_1: the line from
-    it to x̂_1 leaves the noisy images of training, and its samples have too much contrast.
+    In one step the samples are the same for both `ends`, x_1 = ε + u(ε, 0, 1). With more steps and `ends: image`, each step predicts the
+    image, since no other averages are learnt, and goes back to the next time with fresh noise ε ~ N(0, I) (Song et al., "Consistency
+    models", arXiv 2303.01469, algorithm 1). If x̂_1 is distributed as images are, then x_r is distributed as in training, where image and
+    noise are independent too. The noise (x_t - t x̂_1)/(1 - t) that x_t implies is not independent of x̂_1: with it, x_r would have too much
+    variance, and images too much contrast.
 
     Args:
         image_shape: (C, H, W).
