@@ -2,14 +2,16 @@ r"""Mean flow: a network learns the average velocity between two times, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from genrun.maths.linear_steps import LinearStep
 from genrun.maths.random_numbers import normal_like, uniform_each
 from genrun.maths.samplers import Euler
 from genrun.methods.flow_matching import TIME_SCALE, FlowMatching
@@ -18,6 +20,7 @@ from genrun.types import Batch
 TIMES_TOLD = 10.0  # the network is told times so many times as large; larger numbers make its derivative rough
 LEAST_ERROR = 1e-3  # c of (22)
 LEAST_STEP = 1e-5  # between two times of a sampler
+BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 class MeanFlow(FlowMatching):
@@ -30,11 +33,18 @@ class MeanFlow(FlowMatching):
         u(x_t, t, r) = v(x_t, t) + (r - t) du/dt,   du/dt = v ∂_x u + ∂_t u                   (6), (8)
         C = mean w ‖u_θ(x_t, t, r) - sg(u_tgt)‖²,   u_tgt = v_t + (r - t) du_θ/dt              (9), (10)
         v_t = x_1 - ε;   w = sg(1/(‖·‖² + c)^p)                                              (22)
-        x_r = x_t + (r - t) u(x_t, t, r)                                                     (12)
+        x_r = x_t + (r - t) u(x_t, t, r), if `ends` is `any`                                 (12)
+        x_r = (1 - r) ε + r x̂_1,   x̂_1 = x_t + (1 - t) u(x_t, t, 1), if it is `image`
 
     sg: no gradient goes through it. Where r = t this is flow matching, and it is so for most images of a batch: only the others need the
-    derivative, which is taken forwards, in 32 bits or more. Guidance is learnt (section 4.2): it makes v_t of an image with a label
-    w v_t + (1 - w) u_θ(x_t, t, t, ∅), so that a step of a sample evaluates the network once.
+    derivative, which is taken forwards, in 32 bits or more. Guidance ω is learnt (section 4.2): it makes v_t of an image with a label
+    ω v_t + (1 - ω) u_θ(x_t, t, t, ∅), so that a step of a sample evaluates the network once.
+
+    In one step the samples are the same for both `ends`, x_1 = ε + u(ε, 0, 1). With more steps and `ends: image`, each step predicts the
+    image, since no other averages are learnt, and goes back to the next time with fresh noise ε ~ N(0, I) (Song et al., "Consistency
+    models", arXiv 2303.01469, algorithm 1). If x̂_1 is distributed as images are, then x_r is distributed as in training, where image and
+    noise are independent too. The noise (x_t - t x̂_1)/(1 - t) that x_t implies is not independent of x̂_1: with it, x_r would have too much
+    variance, and images too much contrast.
 
     Args:
         image_shape: (C, H, W).
@@ -68,6 +78,13 @@ class MeanFlow(FlowMatching):
         super().__init__(
             image_shape, num_classes, partial(network, times=2), *positional, sampler=sampler, **of_denoiser
         )
+        if self.preconditioning is not None:
+            raise ValueError("model.sigma_data is not for mean flow; leave it out")
+        if any(isinstance(module, BATCH_NORMS) for module in self.network.modules()):
+            raise ValueError(
+                "model/network: mean flow needs a network without batch norm, such as unet, because of its derivative "
+                f"over time; got {type(self.network).__name__}"
+            )
         if not 0 <= intervals <= 1:
             raise ValueError(f"model.intervals: expected 0 to 1, got {intervals}")
         if power < 0:
@@ -111,7 +128,7 @@ class MeanFlow(FlowMatching):
 
     @torch.no_grad()
     def velocity(self, drawn: Tensor, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return v_t from the `drawn` x_1 - ε, guided where an image has a label."""
+        """Return v_t from the `drawn` x_1 - ε: ω v_t + (1 - ω) u_θ(x_t, t, t, ∅) where an image has a label."""
         if labels is None or self.guidance == 1:
             return drawn
         without = self.average(x, t, t, torch.full_like(labels, self.num_classes)).to(drawn)
@@ -140,9 +157,29 @@ class MeanFlow(FlowMatching):
 
     # ---------------------------------------------------------------------------------------------------------- generation
 
+    def path(self, x: Tensor, labels: Tensor | None, generator: Generator | None) -> Iterator[Tensor]:
+        if self.ends == "any":
+            yield from super().path(x, labels, generator)
+            return
+        for t, r in pairwise(self.sampler.times()):
+            x = x + (1 - t) * self.predict(x, TIME_SCALE * t, labels)
+            if r < 1:
+                x = torch.lerp(normal_like(x, generator), x, r)
+            yield x
+
+    def linear_steps(self) -> list[LinearStep]:
+        if self.ends == "any":
+            return super().linear_steps()
+        images = [
+            LinearStep(TIME_SCALE * t, of_x=1.0, of_output=1 - t, keep=0.0, add=r, fresh=1 - r)
+            for t, r in pairwise(self.sampler.times())
+        ]
+        return [step.unclipped() for step in images]
+
     def predict(self, x: Tensor, time: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return u_θ from the time of a step, for all images, to that of the next one: (n, C, H, W) → the same."""
+        """Return u_θ from the time of a step, for all images, to that of its end (`ends`): (n, C, H, W) → the same."""
         times = x.new_tensor(self.sampler.times())
         t = torch.as_tensor(time / TIME_SCALE, dtype=times.dtype, device=times.device).reshape(1)
-        r = times.index_select(0, (times < t + LEAST_STEP).sum().reshape(1))
+        following = times.index_select(0, (times < t + LEAST_STEP).sum().reshape(1))
+        r = torch.ones_like(t) if self.ends == "image" else following
         return self.average(x, t.expand(x.shape[0]), r.expand(x.shape[0]), labels)

@@ -10,9 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genrun.maths.learning_rates import rate_share, warm_up
 from genrun.maths.mixtures import ClassMixture, Prior, Progress
 from genrun.nn.embedding import Sinusoids
+from genrun.nn.prior_training import SEED, train
 
 TIMES = 64  # numbers that describe a time and a component
 FASTEST = 8.0  # radians of the fastest sinusoid for each radian of θ
@@ -142,26 +142,23 @@ class CodeFlow(Prior):
     def fit(self, codes: Tensor, labels: Tensor, *, progress: Progress | None = None) -> None:
         self.mixture.fit(codes, labels, progress=progress)
         codes, labels = codes.detach().to(self.mixture.means), labels.to(self.mixture.means.device)
-        generator = Generator().manual_seed(0)
+        generator = Generator().manual_seed(SEED)
         self.velocity.initialise(generator)
         kept, network = self.velocity, copy.deepcopy(self.velocity).requires_grad_()
         optimizer = torch.optim.AdamW(network.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         batches = self.batches(codes, labels, generator)
-        steps_of_pass = math.ceil(len(codes) / self.batch_size)
-        passes = range(self.passes)
-        for number in progress(passes, self.passes) if progress else passes:
-            for step in range(number * steps_of_pass, (number + 1) * steps_of_pass):
-                done = step / (self.passes * steps_of_pass)
-                optimizer.param_groups[0]["lr"] = self.lr * rate_share("cosine", done) * warm_up(done)
-                u, theta, i, target = next(batches)
-                with torch.enable_grad():
-                    loss = (network(u, theta, i) - target).square().mean()
-                    optimizer.zero_grad()
-                    loss.backward()
-                optimizer.step()
-                decay = min(self.averaging, (step + 1) / (step + 10))  # the first weights are forgotten sooner
-                for average, weight in zip(kept.parameters(), network.parameters(), strict=True):
-                    average.lerp_(weight.detach(), 1 - decay)
+
+        def loss() -> Tensor:
+            u, theta, i, target = next(batches)
+            return (network(u, theta, i) - target).square().mean()
+
+        def keep(step: int) -> None:
+            decay = min(self.averaging, (step + 1) / (step + 10))  # the first weights are forgotten sooner
+            for average, weight in zip(kept.parameters(), network.parameters(), strict=True):
+                average.lerp_(weight.detach(), 1 - decay)
+
+        steps = math.ceil(len(codes) / self.batch_size)
+        train(optimizer, loss, passes=self.passes, steps=steps, after_step=keep, progress=progress)
 
     def batches(
         self, codes: Tensor, labels: Tensor, generator: Generator

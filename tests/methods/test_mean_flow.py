@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from helpers.diffusion import SHAPE, normal, seeded
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from genrun.maths.samplers import Euler, Heun
 from genrun.methods.mean_flow import TIMES_TOLD, MeanFlow
+from genrun.nn.gated_unet import GatedUNet
 from genrun.types import Batch
 
 M, S = 0.2, 0.25  # images of N(m, s²)
@@ -61,13 +64,29 @@ def test_the_average_velocity_obeys_the_identity():
         torch.testing.assert_close(average, velocity + (r - t).view(-1, 1, 1, 1) * change, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("steps", "shift"), [(1, 1.0), (2, 1.0), (4, 1.0), (5, 3.0)])
-def test_any_number_of_steps_ends_where_the_flow_does(steps, shift):
-    method = mean_flow(sampler=Euler(steps, shift))
+@pytest.mark.parametrize(
+    ("ends", "steps", "shift"), [("image", 1, 1.0), ("any", 1, 1.0), ("any", 2, 1.0), ("any", 5, 3.0)]
+)
+def test_any_number_of_steps_ends_where_the_flow_does(ends, steps, shift):
+    method = mean_flow(ends=ends, sampler=Euler(steps, shift))
     noise = normal(5, *SHAPE)
     states = list(method.states(noise, None, None))
     assert len(states) == steps == len(method.linear_steps())
     torch.testing.assert_close(states[-1], M + S * noise, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("steps", "shift"), [(2, 1.0), (4, 1.0), (5, 3.0)])
+def test_steps_by_averages_up_to_the_image_keep_the_distribution(steps, shift):
+    """The state at each time r is distributed as (1-r) ε + r x_1 in training; the network is asked for averages up to 1 only."""
+    method, noise = mean_flow(sampler=Euler(steps, shift)), normal(20_000, *SHAPE, seed=7)
+    states = list(method.states(noise, None, seeded(8)))
+    times = torch.tensor(method.sampler.times()[1:], dtype=torch.float64)
+    assert len(states) == steps == len(method.network.asked)
+    for state, r in zip(states, times, strict=True):
+        assert state.mean().item() == pytest.approx(r.item() * M, abs=0.005)
+        assert state.std().item() == pytest.approx(deviation(r).item(), rel=0.005)
+    for _, asked, _ in method.network.asked:
+        torch.testing.assert_close((asked / TIMES_TOLD).sum(1), torch.ones(20_000, dtype=torch.float64))
 
 
 def test_the_loss_is_the_squared_error_to_the_target_of_the_drawn_line():
@@ -121,7 +140,7 @@ def test_the_weight_divides_an_error_by_itself():
 
 
 def test_guidance_is_learnt_where_there_is_a_label():
-    """w v + (1 - w) u(x, t, t, ∅) is the velocity to learn, and samples ask for their label alone."""
+    """ω v + (1 - ω) u(x, t, t, ∅) is the velocity to learn, and samples ask for their label alone."""
     method = mean_flow(conditional=True, guidance=3.0)
     x, t, drawn = normal(2, *SHAPE), torch.tensor([0.2, 0.6], dtype=torch.float64), normal(2, *SHAPE, seed=1)
     found = method.velocity(drawn, x, t, torch.tensor([1, CLASSES]))
@@ -141,3 +160,7 @@ def test_options_out_of_range_are_refused():
         mean_flow(intervals=1.5)
     with pytest.raises(ValueError, match=r"model\.power: expected a number of at least 0, got -1"):
         mean_flow(power=-1)
+    with pytest.raises(ValueError, match=r"model\.sigma_data is not for mean flow; leave it out"):
+        mean_flow(sigma_data=0.5)
+    with pytest.raises(ValueError, match=r"model/network: .* without batch norm, such as unet, .* got GatedUNet"):
+        MeanFlow((1, 8, 8), CLASSES, partial(GatedUNet, width=4, time_size=8), sgd, sampler=Euler(1))

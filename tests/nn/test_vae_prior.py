@@ -64,7 +64,6 @@ def crosses() -> tuple[Tensor, Tensor]:
 
 def test_it_learns_codes_that_are_not_gaussian_class_by_class():
     codes, labels = crosses()
-    torch.manual_seed(0)
     prior = VAEPrior(2, 2, width=32, depth=2, epochs=40, batch_size=50, lr=0.005)
     before = torch.get_rng_state()
     asked = torch.arange(600) % 2
@@ -83,6 +82,31 @@ def test_it_learns_codes_that_are_not_gaussian_class_by_class():
     other = VAEPrior(2, 2, width=32, depth=2)
     other.load_state_dict(prior.state_dict())
     assert torch.equal(other.sample(asked, generator=seeded(4)), prior.sample(asked, generator=seeded(4)))
+
+
+def test_building_draws_nothing_and_a_second_fit_starts_anew():
+    codes, labels = crosses()
+    before = torch.get_rng_state()
+    prior = VAEPrior(2, 2, width=8, depth=2, epochs=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    prior.fit(codes, labels)
+    first = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
+    assert prior.encoder.hidden[0].weight.std() > 0.1 and prior.log_gamma != 0
+    prior.fit(codes + 1, labels)
+    assert not torch.equal(prior.mean, first["mean"])
+    prior.fit(codes, labels)
+    assert all(torch.equal(tensor, first[name]) for name, tensor in prior.state_dict().items())
+
+
+def test_a_rough_fit_after_a_fit_is_one_gaussian_again():
+    codes, labels = crosses()
+    prior, asked = VAEPrior(1, 2, width=4, depth=1, epochs=1), torch.zeros(5, dtype=torch.long)
+    prior.fit_roughly(codes, labels)
+    rough = prior.sample(asked, generator=seeded())
+    prior.fit(codes, 0 * labels)
+    assert not torch.equal(prior.sample(asked, generator=seeded()), rough)
+    prior.fit_roughly(codes, labels)
+    assert torch.equal(prior.sample(asked, generator=seeded()), rough)
 
 
 def test_a_rough_fit_is_one_gaussian_and_options_out_of_range_are_refused():
