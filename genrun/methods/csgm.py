@@ -224,9 +224,8 @@ class CSGM(CodePriorMethod):
             weight_share, code_share = self.rate_shares()
             self.set_rates(optimizer, weight_share)
             optimizer.zero_grad()
-            self.manual_backward(
-                (self.d_weight * error_d + error_g) / 2
-            )  # one pass: both gradients at the same weights
+            # one pass: both gradients at the same weights
+            self.manual_backward((self.d_weight * error_d + error_g) / 2)
             optimizer.step()  # (3.3)
             self.move_codes(batch.index, codes.grad, code_share * self.code_rate)  # (3.4)
             self.track(d=error_d / d.numel(), g=squared / g.numel())
