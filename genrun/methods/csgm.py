@@ -307,15 +307,24 @@ class CSGM(CodePriorMethod):
     def on_fit_start(self) -> None:
         self.code_moments.to(self.codes)
 
-    @torch.no_grad()
     def on_train_start(self) -> None:
         if self.code_start == "principal" and not self.started:
             self.started.fill_(True)
             train = self.trainer.datamodule.train
-            labels = self.classes_of(train.labels.to(self.device))
-            scores = scores_within_classes(train.images, labels, max(1, self.num_classes), self.codes.shape[1])
-            codes = torch.cat([scores.to(self.codes), self.codes[:, scores.shape[1] :]], 1)
-            self.codes.copy_(whitened(codes, labels, max(1, self.num_classes), variance=1 - self.code_noise**2)[0])
+            self.start_codes(train.images, train.labels)
+
+    @torch.no_grad()
+    def start_codes(self, images: Callable[[Tensor], Tensor], labels: Tensor) -> None:
+        """Let the codes start as the principal components of the training images within their class.
+
+        Args:
+            images: returns the training images of given indices: (n,) → (n, C, H, W).
+            labels: (N,), of all of them.
+        """
+        labels = self.classes_of(labels.to(self.device))
+        scores = scores_within_classes(images, labels, max(1, self.num_classes), self.codes.shape[1])
+        codes = torch.cat([scores.to(self.codes), self.codes[:, scores.shape[1] :]], 1)
+        self.codes.copy_(whitened(codes, labels, max(1, self.num_classes), variance=1 - self.code_noise**2)[0])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
