@@ -37,7 +37,7 @@ from genrun.data.images import Source, Stored
 from genrun.data.loaders import EpochOrder, MemoryLoader
 from genrun.data.module import ImageData
 from genrun.data.sources import mnist
-from genrun.methods.csgm import CSGM
+from genrun.methods.csgm import CSGM, by_pixel
 from genrun.methods.method import Method
 from genrun.parts import build_method
 from genrun.runs.folder import RunFolder
@@ -154,7 +154,7 @@ def csgm_step(method: CSGM, images: Stored) -> Callable[[Batch], None]:
     def step(batch: Batch) -> None:
         nonlocal visited
         method.labels[batch.index] = batch.label
-        places, target = method.visited_places(batch.image.flatten(2).transpose(1, 2))
+        places, target = method.visited_places(by_pixel(batch.image))
         codes = method.codes[batch.index].requires_grad_()
         d, g = method.outputs(codes + method.code_noise * torch.randn_like(codes), batch.label, places)
         error_d = (1 - d).square().sum() + method.error_on_fresh_codes(batch.label)
