@@ -14,16 +14,16 @@ import time
 import warnings
 from collections.abc import Callable
 
+import bench
 import torch
 from bench import PAIRS, ROOT, genrun_epoch, median_pair
 from rich.console import Console
 from rich.table import Table
 from sklearn.neural_network import BernoulliRBM
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from genrun.config.compose import compose
 from genrun.data.images import Stored
 from genrun.data.sources import mnist
 from genrun.methods.ddpm import DDPM
@@ -31,17 +31,16 @@ from genrun.methods.gan import GAN
 from genrun.methods.method import Method
 from genrun.methods.rbm import RBM
 from genrun.methods.vae import VAE
-from genrun.parts import build_method
 
-Step = Callable[[Tensor], None]  # a training step on images (B, 1, 28, 28) in [0, 1]
+Step = Callable[[Tensor, Tensor], None]  # a training step on images (B, 1, 28, 28) in [0, 1] and their labels (B,)
 
 
 def plain_loop(step: Step, images: Stored, batch_size: int) -> float:
     """Return the seconds of an epoch of a hand-written loop over a DataLoader."""
     data = DataLoader(TensorDataset(images.array.float().div(255), images.labels), batch_size, shuffle=True)
     started = time.perf_counter()
-    for image, _ in data:
-        step(image)
+    for image, label in data:
+        step(image, label)
     return time.perf_counter() - started
 
 
@@ -52,7 +51,7 @@ def rbm_step(method: RBM) -> Step:
         torch.rand(len(method.fantasies), len(method.W)).round(),
     )
 
-    def step(image: Tensor) -> None:
+    def step(image: Tensor, _: Tensor) -> None:
         nonlocal state
         v = torch.bernoulli(image.flatten(1))
         with torch.no_grad():
@@ -72,7 +71,7 @@ def gan_step(method: GAN) -> Step:
     of_d = torch.optim.Adam(method.discriminator.parameters())
     bce = torch.nn.BCEWithLogitsLoss()
 
-    def step(image: Tensor) -> None:
+    def step(image: Tensor, _: Tensor) -> None:
         real, one, zero = 2 * image - 1, torch.ones(len(image), 1), torch.zeros(len(image), 1)
         fake = torch.tanh(method.generator(torch.randn(len(image), method.code_size)))
         loss = (bce(method.discriminator(real), one) + bce(method.discriminator(fake.detach()), zero)) / 2
@@ -91,7 +90,7 @@ def vae_step(method: VAE) -> Step:
     """Return a step on the evidence lower bound with squared errors."""
     optimizer = torch.optim.Adam(method.parameters())
 
-    def step(image: Tensor) -> None:
+    def step(image: Tensor, _: Tensor) -> None:
         x = 2 * image - 1
         mean, log_variance = method.encoder(x).chunk(2, 1)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
@@ -104,15 +103,15 @@ def vae_step(method: VAE) -> Step:
     return step
 
 
-def noise_step(method: DDPM, network: Callable[[Tensor, Tensor], Tensor], parameters: list[Tensor]) -> Step:
-    """Return a step of noise prediction with any U-Net."""
+def noise_step(method: DDPM, network: Callable[[Tensor, Tensor, Tensor], Tensor], parameters: list[Tensor]) -> Step:
+    """Return a step of noise prediction with any U-Net of images, times and labels."""
     optimizer = torch.optim.Adam(parameters)
     alpha_bars = method.alpha_bars.float()
 
-    def step(image: Tensor) -> None:
+    def step(image: Tensor, label: Tensor) -> None:
         x, t = 2 * image - 1, torch.randint(1, len(alpha_bars), (len(image),))
         noise, share = torch.randn_like(x), alpha_bars[t].view(-1, 1, 1, 1)
-        loss = F.mse_loss(network(share.sqrt() * x + (1 - share).sqrt() * noise, t), noise)
+        loss = F.mse_loss(network(share.sqrt() * x + (1 - share).sqrt() * noise, t, label), noise)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -122,16 +121,9 @@ def noise_step(method: DDPM, network: Callable[[Tensor, Tensor], Tensor], parame
 
 def build(model: str, images: Stored) -> tuple[Method, object]:
     """Build a method for MNIST as its YAML describes it. Return it with the configuration of a short training."""
-    cfg = compose([f"model={model}", "trainer.max_epochs=3", "trainer.limit_val_batches=0"])
+    method, cfg = bench.build(images, f"model={model}", "trainer.max_epochs=3", "trainer.limit_val_batches=0")
     cfg.callbacks.watching = {}
-    cfg.data.facts = {
-        "image_shape": [1, 28, 28],
-        "num_classes": 10,
-        "class_names": [],
-        "train_size": len(images),
-        "checksum": "",
-    }
-    return build_method(cfg), cfg
+    return method, cfg
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -185,7 +177,7 @@ def main() -> None:
     some = train.take(torch.arange(1024))
     (method, cfg), (twin, _) = build("ddpm", some), build("ddpm", some)
     size = cfg.data.batch_size
-    twin_step = noise_step(twin, lambda x, t: twin.network(x, t.float()), list(twin.network.parameters()))
+    twin_step = noise_step(twin, lambda x, t, label: twin.network(x, t.float(), label), list(twin.network.parameters()))
     ours = lambda: genrun_epoch(method, some, size, cfg)  # noqa: E731
     compare(
         f"training, model=ddpm, batch {size}, against a plain loop",
@@ -205,7 +197,7 @@ def main() -> None:
         nets = [Unet(dim=dim, dim_mults=(1, 2, 4), channels=1) for dim in range(8, 40, 4)]
         net = min(nets, key=lambda each: abs(sum(weight.numel() for weight in each.parameters()) - mine))
         count = sum(weight.numel() for weight in net.parameters())
-        step = noise_step(twin, net, list(net.parameters()))
+        step = noise_step(twin, lambda x, t, _: net(x, t), list(net.parameters()))  # it has no labels
         few = train.take(torch.arange(size * 2))
         table.add_row(f"denoising-diffusion-pytorch's U-Net: {count:,} parameters, ours {mine:,}", "", "", "", "")
         compare(
@@ -215,13 +207,19 @@ def main() -> None:
             lambda: plain_loop(step, few, size) / len(few),
             "≥ 2",
         )
-        x, t = torch.randn(size, 1, 28, 28), torch.full((size,), 100.0)
+        x, t, labels = torch.randn(size, 1, 28, 28), torch.full((size,), 100.0), torch.arange(size) % 10
 
-        def evaluation(network: Callable[[Tensor, Tensor], Tensor]) -> float:
+        def evaluation(*given: Tensor, network: nn.Module) -> float:
             with torch.no_grad():
-                return seconds_of(lambda: network(x, t)) / size
+                return seconds_of(lambda: network(*given)) / size
 
-        compare("   an evaluation in sampling", 1, lambda: evaluation(method.network), lambda: evaluation(net), "≥ 2")
+        compare(
+            "   an evaluation in sampling",
+            1,
+            lambda: evaluation(x, t, labels, network=method.network),
+            lambda: evaluation(x, t, network=net),
+            "≥ 2",
+        )
     Console(width=120).print(table)
 
 

@@ -28,6 +28,9 @@ TINY = (
     "data.batch_size=32",
     "model.pixels=8",
     "model.hidden=[24,16]",
+    "model.basis=16",
+    "model.place_hidden=[16]",
+    "model.prior.components=2",
 )
 SHORT = ("trainer.max_epochs=1", "sample.n=30", "evaluation=none", "callbacks=none", "hardware.threads=1")
 

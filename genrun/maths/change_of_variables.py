@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor
 
+from genrun.maths.mixtures import log_standard_normal
 from genrun.maths.random_numbers import bernoulli
 
 
@@ -46,10 +46,4 @@ def log_density(
         second, other = change(x + (s - t) * first, s)
         x = x + (s - t) / 2 * (first + second)
         lost = lost + (t - s) / 2 * (trace + other)
-    return standard_normal(x) - lost
-
-
-def standard_normal(x: Tensor) -> Tensor:
-    """Return log N(x; 0, I): (n, …) → (n,)."""
-    x = x.flatten(1)
-    return -0.5 * x.square().sum(1) - x.shape[1] / 2 * math.log(2 * math.pi)
+    return log_standard_normal(x.flatten(1)) - lost

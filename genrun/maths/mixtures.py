@@ -86,6 +86,11 @@ class Prior(nn.Module):
         raise NotImplementedError
 
 
+def log_standard_normal(x: Tensor) -> Tensor:
+    """Return log N(x; 0, I), in nats: (n, D) → (n,)."""
+    return -0.5 * (x.square().sum(1) + x.shape[1] * math.log(2 * math.pi))
+
+
 class StandardNormal(Prior):
     """N(0, I) for every class; nothing is fitted."""
 
@@ -98,7 +103,7 @@ class StandardNormal(Prior):
         return torch.randn(shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
 
     def log_prob(self, codes: Tensor, labels: Tensor) -> Tensor:
-        return -0.5 * (codes.square().sum(1) + self.size * math.log(2 * math.pi))
+        return log_standard_normal(codes)
 
     def not_from_noise(self) -> None:
         return None

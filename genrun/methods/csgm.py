@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from genrun.maths.fitted_codes import Decode, fitted_codes, fitted_codes_and_labels
 from genrun.maths.learning_rates import rate_share, warm_up
 from genrun.maths.mixtures import ClassMixture, Prior
 from genrun.maths.principal import scores_within_classes
@@ -210,7 +211,7 @@ class CSGM(CodePriorMethod):
 
     def training_step(self, batch: Batch, _: int) -> None:
         self.labels[batch.index] = batch.label
-        pixels = batch.image.flatten(2).transpose(1, 2)  # (B, H·W, C)
+        pixels = by_pixel(batch.image)
         optimizer = self.optimizers()
         for n in range(self.visit_steps):
             places, target = self.visited_places(pixels)
@@ -224,9 +225,8 @@ class CSGM(CodePriorMethod):
             weight_share, code_share = self.rate_shares()
             self.set_rates(optimizer, weight_share)
             optimizer.zero_grad()
-            self.manual_backward(
-                (self.d_weight * error_d + error_g) / 2
-            )  # one pass: both gradients at the same weights
+            # one pass: both gradients at the same weights
+            self.manual_backward((self.d_weight * error_d + error_g) / 2)
             optimizer.step()  # (3.3)
             self.move_codes(batch.index, codes.grad, code_share * self.code_rate)  # (3.4)
             self.track(d=error_d / d.numel(), g=squared / g.numel())
@@ -308,15 +308,24 @@ class CSGM(CodePriorMethod):
     def on_fit_start(self) -> None:
         self.code_moments.to(self.codes)
 
-    @torch.no_grad()
     def on_train_start(self) -> None:
         if self.code_start == "principal" and not self.started:
             self.started.fill_(True)
             train = self.trainer.datamodule.train
-            labels = self.classes_of(train.labels.to(self.device))
-            scores = scores_within_classes(train.images, labels, max(1, self.num_classes), self.codes.shape[1])
-            codes = torch.cat([scores.to(self.codes), self.codes[:, scores.shape[1] :]], 1)
-            self.codes.copy_(whitened(codes, labels, max(1, self.num_classes), variance=1 - self.code_noise**2)[0])
+            self.start_codes(train.images, train.labels)
+
+    @torch.no_grad()
+    def start_codes(self, images: Callable[[Tensor], Tensor], labels: Tensor) -> None:
+        """Let the codes start as the principal components of the training images within their class.
+
+        Args:
+            images: returns the training images of given indices: (n,) → (n, C, H, W).
+            labels: (N,), of all of them.
+        """
+        labels = self.classes_of(labels.to(self.device))
+        scores = scores_within_classes(images, labels, max(1, self.num_classes), self.codes.shape[1])
+        codes = torch.cat([scores.to(self.codes), self.codes[:, scores.shape[1] :]], 1)
+        self.codes.copy_(whitened(codes, labels, max(1, self.num_classes), variance=1 - self.code_noise**2)[0])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -428,27 +437,14 @@ class CSGM(CodePriorMethod):
         if labels is not None or not self.num_classes:
             self.check_labels(len(images), labels)
             labels = self.labels.new_zeros(len(images)) if labels is None else labels
-            return self.fit_codes(images, labels, self.encode_steps)[0], labels
-        tried = [
-            self.fit_codes(images, self.labels.new_full((len(images),), label), self.encode_steps)
-            for label in range(self.num_classes)
-        ]
-        best = torch.stack([error for _, error in tried]).argmin(0)  # (n,)
-        return torch.stack([codes for codes, _ in tried])[best, torch.arange(len(best))], best
+            return fitted_codes(self.values_at(), self.mean_codes(), labels, by_pixel(images), self.encode_steps)[
+                0
+            ], labels
+        return fitted_codes_and_labels(self.values_at(), self.mean_codes(), by_pixel(images), self.encode_steps)
 
-    def fit_codes(self, images: Tensor, labels: Tensor, steps: int, every: int = 1) -> tuple[Tensor, Tensor]:
-        """Fit codes to images with given labels, at every `every`-th pixel; return the codes (n, D) and their mean squared errors (n,)."""
-        places = self.places[::every]
-        target = images.flatten(2).transpose(1, 2)[:, ::every]  # (n, pixels, C)
-        with torch.enable_grad():
-            codes = self.mean_codes()[labels].requires_grad_()
-            optimizer = torch.optim.Adam([codes], lr=0.1)
-            for _ in range(steps):
-                error = (target - self(codes, labels, places)[1]).square().mean((1, 2))
-                (codes.grad,) = torch.autograd.grad(error.sum(), codes)
-                optimizer.step()
-        codes = codes.detach()
-        return codes, (target - self(codes, labels, places)[1]).square().mean((1, 2)).detach()
+    def values_at(self, every: int = 1) -> Decode:
+        """Return the function from codes (n, D) and labels (n,) to g at every `every`-th pixel, (n, P, C)."""
+        return lambda codes, labels: self(codes, labels, self.places[::every])[1]
 
     def mean_codes(self) -> Tensor:
         """Return the mean stored code of each class: (max(1, num_classes), D)."""
@@ -470,7 +466,8 @@ class CSGM(CodePriorMethod):
         """Log the error of a few held-out images after a short fit of their codes, at every fifth pixel."""
         images = batch.image[:64]
         labels = batch.label[:64] if self.num_classes else self.labels.new_zeros(len(images))
-        self.log("val/score", self.fit_codes(images, labels, steps=10, every=5)[1].mean(), batch_size=len(images))
+        _, errors = fitted_codes(self.values_at(5), self.mean_codes(), labels, by_pixel(images)[:, ::5], steps=10)
+        self.log("val/score", errors.mean(), batch_size=len(images))
 
     @torch.no_grad()
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
@@ -482,3 +479,8 @@ class CSGM(CodePriorMethod):
             f"d on {name} codes": self(codes, self.labels[some], self.places)[0].mean().item()
             for name, codes in (("stored", stored), ("fresh", fresh))
         }
+
+
+def by_pixel(images: Tensor) -> Tensor:
+    """Return the channel values of each pixel: (n, C, H, W) → (n, H·W, C)."""
+    return images.flatten(2).transpose(1, 2)

@@ -152,9 +152,8 @@ class DDPM(Denoiser):
         left = bars[-1]
         total = 0.5 * (left * x.flatten(1).square().sum(1) - size * (left + math.log1p(-left)))  # L_T
         total = total + 0.5 * size * math.log(2 * math.pi / snr[0])  # of L_0
-        for t, (before, now) in enumerate(
-            pairwise([2 * snr[0], *snr]), start=1
-        ):  # at t = 1 the factor is SNR_1, of L_0
+        # at t = 1 the factor is SNR_1, of L_0
+        for t, (before, now) in enumerate(pairwise([2 * snr[0], *snr]), start=1):
             noised = self.noised(x, torch.full((len(x),), t, device=x.device), normal_like(x, generator))
             image = (noised - (1 - bars[t]) ** 0.5 * self.noise_in(noised, t, None)) / bars[t] ** 0.5
             total = total + 0.5 * (before - now) * (image - x).flatten(1).square().sum(1)  # L_{t-1}

@@ -16,9 +16,8 @@ from genrun.maths.samplers import FlowSampler, Heun
 from genrun.methods.denoiser import Denoiser, to_unit_interval
 
 TIME_SCALE = 1000.0  # the sinusoids of the networks are made for times of some hundreds
-DENSITY_TIMES = Heun(50, rho=7.0, sigma_min=0.002).times()[
-    ::-1
-]  # short steps at both ends; 100 evaluations, each with its gradient
+# short steps at both ends; 100 evaluations, each with its gradient
+DENSITY_TIMES = Heun(50, rho=7.0, sigma_min=0.002).times()[::-1]
 
 
 class FlowMatching(Denoiser):

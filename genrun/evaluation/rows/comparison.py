@@ -171,9 +171,8 @@ class Comparison:
             each = cell_statistics(samples, test, draws=CELL_DRAWS, cells=cells, generator=seeded(self.seed))
             result[CELLS], result[f"±{CELLS}"] = each.mean().item(), each.std().item()
         if self.neighbours and same > self.neighbours:
-            if (
-                among_real is not None and len(among_real.distances) != same
-            ):  # real images in place of the samples are fewer
+            # real images in place of the samples are fewer
+            if among_real is not None and len(among_real.distances) != same:
                 among_real = None
             found = manifold(samples[:same], test[:same], self.neighbours, among_samples, among_real)
             result |= dict(zip(BY_NEIGHBOURS, found, strict=True))

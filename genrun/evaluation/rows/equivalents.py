@@ -95,9 +95,8 @@ def curve(steps: np.ndarray, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """
     amounts = np.concatenate([[0.0], steps])
     rising = np.maximum.accumulate(np.concatenate([[0.0], beyond.clip(min=0)]))
-    first = np.concatenate(
-        [[True], np.diff(rising) > 0]
-    )  # of several amounts with the same distance the smallest is said
+    # of several amounts with the same distance the smallest is said
+    first = np.concatenate([[True], np.diff(rising) > 0])
     return amounts[first], np.sqrt(rising[first])
 
 

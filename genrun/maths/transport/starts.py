@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Generator, Tensor, nn
 
-from genrun.maths.mixtures import ClassMixture
+from genrun.maths.mixtures import ClassMixture, log_standard_normal
 
 
 class Start(nn.Module):
@@ -81,7 +81,7 @@ class StandardNormal(Start):
         return z * self.fresh_scale if fresh else z
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return -0.5 * (x.square().sum(1) + x.shape[1] * math.log(2 * math.pi))
+        return log_standard_normal(x)
 
 
 class Mixture(Start):
