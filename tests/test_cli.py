@@ -169,10 +169,10 @@ def test_the_first_interrupt_stops_at_a_batch_and_says_so(here):
 def test_a_file_size_limit_of_the_system_ends_with_status_1_and_the_last_checkpoint_whole(here, monkeypatch):
     script = (
         "import resource, sys; sys.argv = ['genrun', *sys.argv[1:]]\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (220_000, 220_000))\n"
         "from genrun.cli import main; main()"
     )
-    arguments = [*TINY, "sample.n=3000", "run.name=limited"]
+    arguments = [*TINY, "sample.n=6000", "run.name=limited"]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, cwd=here
     )

@@ -27,7 +27,7 @@ METHODS = {
     "ddpm": ["model.network.widths=[8,16]"],
     "ddpm_paper": ["model.network.width=8", "model.beta_schedule.steps=20"],
     "flow_matching": ["model.network.widths=[8,16]"],
-    "gan": ["model.generator.width=4", "model.discriminator.width=4"],
+    "gan": ["model.generator.widths=[8]", "model.discriminator.widths=[8]"],
     "rbm": ["model.hidden=16", "model.gibbs_steps=2"],
     "csgm": ["model.hidden=[16]"],
 }

@@ -122,6 +122,9 @@ SMALL = {
     "ddpm_paper": ["model.network.width=8", "model.beta_schedule.steps=20"],
     "ddpm_paper_linear": ["model.network.width=8", "model.beta_schedule.steps=20"],
 }
+UNMOVED = {
+    "gan": {"discriminator.layers.7.bias"}
+}  # a pair's loss is of a difference of logits, to which this adds nothing
 KINDS = {
     name: kind for name, kind in vars(types).items() if getattr(kind, "_is_protocol", False) and name != "Protocol"
 }
@@ -324,7 +327,9 @@ def test_it_trains_saves_and_loads_on_grey_colour_and_unlabelled_images(model, a
     torch.manual_seed(0)
     fresh = build_method(opened.config)
     moved = {name for name, weight in method.named_parameters() if not torch.equal(weight, fresh.state_dict()[name])}
-    assert moved == {name for name, _ in method.named_parameters()}  # the gradient reached each
+    assert moved | UNMOVED.get(model, set()) == {
+        name for name, _ in method.named_parameters()
+    }  # the gradient reached each
     kept, labels = opened.samples()
     again = method.sample(12, torch.from_numpy(labels) if method.num_classes else None, generator=seeded(0))
     assert np.array_equal(kept, (again * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())

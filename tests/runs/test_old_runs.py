@@ -38,10 +38,26 @@ def old(tmp_path):
     return unpack
 
 
+DEFAULTS = {  # of that time, where they are others now
+    "csgm": [
+        "model.basis=0",
+        "model.place_octaves=0",
+        "model.place_scale=4.0",
+        "model.output=linear",
+        "model.code_start=noise",
+        "model.code_noise=null",
+        "model.code_rate=0.2",
+        "model.code_scale=0.3",
+        "model/prior=gaussian_unscaled",
+    ]
+}
+
+
 def again(folder: RunFolder, *overrides: str) -> RunFolder:
-    """Give the command of an old run again, with further overrides."""
+    """Give the command of an old run again, with the defaults of that time and further overrides."""
     first = list(OmegaConf.load(folder.path / "overrides.yaml"))
-    every = [*first, f"paths.outputs={folder.path.parents[1]}", *overrides]
+    model = OmegaConf.load(folder.path / "config.yaml").model.name
+    every = [*DEFAULTS.get(model, []), *first, f"paths.outputs={folder.path.parents[1]}", *overrides]
     return run(compose(every), every, Console(quiet=True))
 
 

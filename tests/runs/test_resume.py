@@ -134,7 +134,7 @@ def test_starting_from_the_weights_of_another_run(tiny, tmp_path):
     fresh = load_file(tiny("seed=1", "trainer.max_epochs=1").weights)["codes"]
     near, far = ((codes[1] - other).square().mean() for other in (codes[0], fresh))
     assert near < far
-    with pytest.raises(Refused, match=r"weights of another model .*'codes' expected \(100, 20\), got \(200, 20\)"):
+    with pytest.raises(Refused, match=r"weights of another model .*'codes' expected \(100, 32\), got \(200, 32\)"):
         tiny("data.limit=100", f"run.init_from={parent.path}")
     with pytest.raises(Refused, match="expected the folder of a run"):
         tiny(f"run.init_from={tmp_path}")
@@ -187,11 +187,13 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_again(tiny, tmp_pa
 
 
 GENERATORS = {
-    "gan": ["model=gan", "model.generator.width=8", "model.discriminator.width=8"],
+    "gan": ["model=gan", "model.generator.widths=[8]", "model.discriminator.widths=[8]"],
     "gan-labels": [
         "model=gan",
         "model.conditional=true",
         "model.critic_steps=2",
+        "model/generator=dcgan",
+        "model/discriminator=dcgan",
         "model.discriminator.spectral_norm=true",
         "model/loss=wasserstein",
         "model.generator.width=8",

@@ -10,7 +10,6 @@ from helpers.codes import Coder, Keeper, job_of_codes
 from PIL import Image
 from rich.console import Console
 
-from genrun.inference import training_codes
 from genrun.nn.perceptual import NETWORKS
 from genrun.stages import closest_figures as pictures
 from genrun.stages.closest_figures import one_of_each
@@ -41,8 +40,6 @@ class KeepsAndRebuilds(Keeper):
 def job_of(method, classes: int = 10) -> SimpleNamespace:
     """A run whose training codes are computed as a run computes them."""
     job = job_of_codes(method, classes=classes)
-    train = job.data.train
-    job.training_codes = training_codes(method, train, torch.arange(len(train)), 7)
     job.cfg.sample.chunk = 7
     return job
 

@@ -89,7 +89,7 @@ def test_a_dry_run_says_so_too(start, faulty, tmp_path):
     [
         VAE,
         ("model=vae", "model.encoder.width=4", "model.decoder.width=4", "model.prior.components=1"),
-        ("model=gan", "model.generator.width=4", "model.discriminator.width=4"),
+        ("model=gan", "model.generator.widths=[8]", "model.discriminator.widths=[8]"),
         ("model=rbm", "model.hidden=16", "model.gibbs_steps=2"),
         ("model=ddpm", "model.network.widths=[8,16]"),
     ],

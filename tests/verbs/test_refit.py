@@ -110,7 +110,7 @@ def test_a_child_can_be_refitted_too(gaussian):
     [
         (["model.code_size=3"], "expected model/prior=choice or model.prior.option=value"),
         (["sample.n=10"], "expected an option of how codes are drawn, such as model/prior=choice"),
-        (["model/prior=gausian"], r"expected .*gaussian, .*, normal \(did you mean 'gaussian'"),
+        (["model/prior=gausian"], r"expected .*gaussian, .*, normal, vae \(did you mean 'gaussian'"),
         (["model.prior.componets=3"], "componets.*did you mean.*components"),
         (["model.prior.components=0"], "model.prior.components: expected at least 1, got 0"),
         (["model/prior=mixture", "model.prior.components=36"], "at least 36 codes in class"),
@@ -128,7 +128,7 @@ def test_only_finished_runs_with_a_prior_are_taken(gaussian, tiny, tmp_path):
         main([str(tmp_path), "model/prior=gaussian"])
     with pytest.raises(Refused, match="has no prior of codes to fit"):
         every = ["model=gan", "data=digits", "data.limit=100", "data.passes=1", "trainer.max_epochs=1", "sample.n=10"]
-        every += ["evaluation=none", "callbacks=none", "model.generator.width=8", "model.discriminator.width=8"]
+        every += ["evaluation=none", "callbacks=none", "model.generator.widths=[8]", "model.discriminator.widths=[8]"]
         other = run(compose([*every, f"paths.outputs={tmp_path}"]), every, Console(quiet=True))
         main([str(other.path), "model/prior=gaussian"])
     with pytest.raises(
