@@ -16,7 +16,9 @@ def test_dry_run_prints_shapes_parameters_and_time_and_writes_nothing(here, monk
     assert genrun(*TINY, "--dry-run", monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
     assert "image (32, 1, 8, 8)" in shown and "parameters" in shown and ": new" in shown
-    of_image = (10 + 32 + 1) * 24 + (24 + 1) * 16 + (16 + 1) * 2 * 16  # class and code → weights of 16 functions, for d and g
+    of_image = (
+        (10 + 32 + 1) * 24 + (24 + 1) * 16 + (16 + 1) * 2 * 16
+    )  # class and code → weights of 16 functions, for d and g
     weights = of_image + (2 + 4 * 4 + 1) * 16 + (16 + 1) * 16 + 2  # place → the functions; two biases
     assert f"{weights:,}" in shown
     assert "2 epochs of 7 steps" in shown

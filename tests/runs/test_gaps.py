@@ -23,7 +23,7 @@ METHODS = {
     "ddpm": ["model=ddpm", "model.network.widths=[8,16]", "model.sampler.steps=3"],
     "gan": ["model=gan", "model.generator.widths=[8]", "model.discriminator.widths=[8]"],
     "autoencoder": ["model=autoencoder", "model.encoder.width=8", "model.decoder.width=8", "model.prior.components=2"],
-    "csgm": ["model=csgm", "model.pixels=8", "model.hidden=[24,16]"],
+    "csgm": ["model=csgm", "model.prior.components=2", "model.pixels=8", "model.hidden=[24,16]"],
     "rbm": ["model=rbm", "model.hidden=20", "model.chains=10", "model.ais_temperatures=20", "model.gibbs_steps=20"],
     "nota": [
         "model=nota_tiled",
