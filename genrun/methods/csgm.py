@@ -437,9 +437,8 @@ class CSGM(CodePriorMethod):
         if labels is not None or not self.num_classes:
             self.check_labels(len(images), labels)
             labels = self.labels.new_zeros(len(images)) if labels is None else labels
-            return fitted_codes(self.values_at(), self.mean_codes(), labels, by_pixel(images), self.encode_steps)[
-                0
-            ], labels
+            codes, _ = fitted_codes(self.values_at(), self.mean_codes(), labels, by_pixel(images), self.encode_steps)
+            return codes, labels
         return fitted_codes_and_labels(self.values_at(), self.mean_codes(), by_pixel(images), self.encode_steps)
 
     def values_at(self, every: int = 1) -> Decode:

@@ -17,7 +17,7 @@ from genrun.methods.denoiser import Denoiser, to_unit_interval
 
 TIME_SCALE = 1000.0  # the sinusoids of the networks are made for times of some hundreds
 # short steps at both ends; 100 evaluations, each with its gradient
-DENSITY_TIMES = Heun(50, rho=7.0, sigma_min=0.002).times()[::-1]
+DENSITY_TIMES = Heun(50, rho=7.0, sigma_max=80.0, sigma_min=0.002).times()[::-1]
 
 
 class FlowMatching(Denoiser):

@@ -5,26 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.losses import LOSSES
 from torch import Tensor, nn
 
 from genrun.maths.adversarial import (
     DRAGAN,
     BoundaryEquilibrium,
-    Hinge,
-    LeastSquares,
     NonSaturating,
     Relativistic,
     Wasserstein,
 )
 
 SHAPE = (1, 8, 8)
-LOSSES = {
-    "non_saturating": NonSaturating,
-    "least_squares": LeastSquares,
-    "hinge": Hinge,
-    "wasserstein": Wasserstein,
-    "relativistic": Relativistic,
-}
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

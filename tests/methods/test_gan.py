@@ -8,24 +8,18 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers.losses import LOSSES
 from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.maths.adversarial import Hinge, LeastSquares, NonSaturating, Relativistic, Wasserstein
+from genrun.maths.adversarial import NonSaturating
 from genrun.methods.gan import GAN
 from genrun.nn.conv import ConvDecoder, ConvEncoder
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
 from genrun.types import Batch
 
 SHAPE, CLASSES = (1, 8, 8), 3
-LOSSES = {
-    "non_saturating": NonSaturating,
-    "least_squares": LeastSquares,
-    "hinge": Hinge,
-    "wasserstein": Wasserstein,
-    "relativistic": Relativistic,
-}
 MLP = {"generator": partial(MLPDecoder, hidden=(9,)), "discriminator": partial(MLPEncoder, hidden=(9, 8), dropout=0.3)}
 DCGAN = {
     "generator": partial(ConvDecoder, width=8, batch_norm=True),
