@@ -60,10 +60,13 @@ def models_with(group: str) -> list[str]:
     return [name for name, file in models().items() if f"/{group}: " in file.read_text()]
 
 
+NOT_GROUPS = ("expected", "__pycache__")  # folders of conf/ that a user does not choose from
+
+
 def choices_below(folder: Traversable | Path, group: str = "") -> Iterator[tuple[str, str]]:
     """Yield every group below a configuration folder with each of its choices: ("model/prior", "mixture")."""
     for entry in folder.iterdir():
-        if entry.is_dir() and entry.name != "__pycache__":
+        if entry.is_dir() and entry.name not in NOT_GROUPS:
             yield from choices_below(entry, f"{group}/{entry.name}" if group else entry.name)
         elif group and entry.name.endswith(".yaml"):
             yield group, entry.name.removesuffix(".yaml")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
 
 from genrun.config.build import build
 from genrun.config.compose import compose
@@ -16,6 +20,7 @@ from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
 from genrun.stages.keys import state_of
 from genrun.sweeps.grid import common_overrides, expand, job_name, parse_overrides
+from genrun.sweeps.jobs import Outcome
 from genrun.sweeps.scheduler import Scheduler
 from genrun.system.console import screen
 from genrun.system.locks import hold
@@ -43,20 +48,50 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     for part in ("sweeper", "launcher"):
         if not str(cfg.hydra[part]._target_).startswith("genrun."):
             raise Refused(f"hydra/{part}: genrun cannot use Hydra's own {part}; leave it out, or see docs/sweeps.md")
-    source, launcher = (build(cfg.hydra[part], f"hydra.{part}") for part in ("sweeper", "launcher"))
+    source = build(cfg.hydra.sweeper, "hydra.sweeper")
     if "run.dry_run=true" in overrides:
         return list_jobs(job_overrides, config_dir)
     name = cfg.sweep.name or digest([*sorted(set(job_overrides) - {"run.debug=true"}), *source.name_parts])
     folder = Path(cfg.paths.outputs) / "sweeps" / name
+    return run_source(
+        source, cfg, folder, overrides, config_dir, lambda: source.begin(job_overrides, folder, config_dir)
+    )
+
+
+def run_source(
+    source: Any,
+    cfg: DictConfig,
+    folder: Path,
+    overrides: list[str],
+    config_dir: str | None,
+    begin: Callable[[], list[tuple[int, list[str], Outcome]]] = list,
+) -> int:
+    """Run the jobs of a source, with the launcher that the configuration names.
+
+    Args:
+        source: says which jobs there are: a grid, a search or a reproduction.
+        cfg: a configuration with that of Hydra in it.
+        folder: of the sweep, `<outputs>/sweeps/<name>`.
+        overrides: of the sweep.
+        config_dir: the folder of the user's own configuration groups.
+        begin: makes the source ready while no other process can be at the sweep, and returns what earlier starts of it did.
+
+    Returns:
+        The exit status, see `sweep`.
+
+    Raises:
+        Refused: the folder cannot be written, or another process is at the sweep.
+    """
+    launcher = build(cfg.hydra.launcher, "hydra.launcher")
+    outputs = Path(cfg.paths.outputs)
     try:
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
     with hold(folder, "choose another sweep.name"):
-        keep_configuration(folder / "configuration", config_dir, Path(cfg.paths.outputs))
+        keep_configuration(folder / "configuration", config_dir, outputs)
         os.environ["PYTHONSAFEPATH"] = "1"  # the processes of jobs: files of the current folder must not hide a library
-        earlier = source.begin(job_overrides, folder, config_dir)
-        return Scheduler(source, launcher, folder, overrides, config_dir).run(earlier)
+        return Scheduler(source, launcher, folder, overrides, config_dir).run(begin())
 
 
 def list_jobs(overrides: list[str], config_dir: str | None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 VERBS = (
     *("compare", "doctor", "evaluate", "explain", "explore", "export", "figures", "import", "list", "new"),
-    *("prune", "refit", "report", "rm", "sample", "show"),
+    *("prune", "refit", "report", "reproduce", "rm", "sample", "show"),
 )
 
 

@@ -30,6 +30,7 @@ genrun figures RUN [--only tsne …] [--pairs 3,8]  draw a run's figures again
 genrun explain model=vae [trainer.max_epochs …]   every option with its comment, value and type
 genrun doctor                                     what is there, missing with the command that gets it, and wrong
 genrun report RUNS… -o report.html                one HTML page about some runs, that one can mail
+genrun reproduce [TARGET …]                       what the documents report: run it, and hold it against what is expected
 genrun new method NAME                            write the two files of a method of your own
 
 RUN is a folder, an id or its beginning, last, best, or best:model=vae,data=mnist

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     from genrun.report.page.page import report_page
 
     console = screen(error=True)
-    page, left_out = report_page(runs, broken, full=asked.full, console=console)
+    page, left_out = report_page(runs, broken, full=asked.full, console=console, outputs=outputs)
     for line in left_out:
         say(console, f"left out: {line}")
     try:

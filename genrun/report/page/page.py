@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import genrun
 from genrun.errors import Refused, printable
 from genrun.report.page.charts import CONFIG, Chart, libraries, svg
 from genrun.report.page.leaderboards import leaderboards
+from genrun.report.page.reproductions import reproductions
 from genrun.report.page.runs import Budget, ReportedRun, read_pictures, read_run
 from genrun.report.render import read_template, render, sentence
 from genrun.runs.summary import RunSummary
@@ -33,6 +35,7 @@ def report_page(
     *,
     full: bool,
     console: Console,
+    outputs: Path | None = None,
 ) -> tuple[str, list[str]]:
     """Return a page about some runs, and a line for each run that is left out.
 
@@ -41,6 +44,7 @@ def report_page(
         broken: a line for each folder that could not be read.
         full: keep the pictures as their files hold them.
         console: for the progress.
+        outputs: the folder of all runs, where reproductions stand.
 
     Raises:
         Refused: no run can be read.
@@ -64,6 +68,11 @@ def report_page(
             read, len(runs), f"reading the pictures of {len(runs)} run{'s' if len(runs) > 1 else ''}", console
         ):
             pass
+    reproduced: list[dict[str, Any]] = []
+    if outputs is not None:
+        places = [str(run.summary.folder.path.resolve()) for run in runs]
+        reproduced, broken_records = reproductions(outputs / "reproductions", places)
+        left_out += broken_records
     charts = Charts()
     with_frames = [run for run in runs if len(run.frames) > 1]
     content = {
@@ -71,6 +80,7 @@ def report_page(
         "lead": lead_of(runs),
         "runs": runs,
         "leaderboards": leaderboards(runs),
+        "reproductions": reproduced,
         "left_out": left_out,
         "made": now(),
         "version": genrun.__version__,

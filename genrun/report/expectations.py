@@ -1,0 +1,304 @@
+"""What a reproduction expects: the runs of a document's method, and each number and claim of the document (conf/expected/NAME.yaml)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genrun.errors import Refused, nearest
+from genrun.runs.records import ANY, NUMBER, TEXT, check_form, check_yaml
+
+RELATIONS = ("below", "above")
+HELD = ("held", "did not hold")
+
+_PLACE = {"run": str, "metric?": str, "epoch?": int, "real?": bool}
+_RUN = {
+    "words": [str],
+    "seeds": [int],
+    "minutes": NUMBER,
+    "refits?": str,
+    "on_request?": str,
+    "hardware?": str,
+    "commit?": str,
+}
+_FORM = {
+    "document": str,
+    "runs": {ANY: _RUN},
+    "rows": [dict],
+    "figures?": [{"source": str, "shows": str, "run": str, "file": str, "beside?": str}],
+    "miniature": [str],
+}
+_TEXTS = {"source": str, "published?": TEXT, "differs?": str}
+_ROWS = {  # the key that only this kind of row has → its form
+    "number": {"number": str, "run": str, "metric": str, "values": [NUMBER], "epoch?": int, **_TEXTS},
+    "relation": {
+        **{"claim": str, "left": _PLACE, "relation": str, "right": (dict, *NUMBER), "expected": str},
+        **{"factor?": NUMBER, "margin?": NUMBER, **_TEXTS},
+    },
+    "untested": {"claim": str, "untested": str, "evidence?": str, **_TEXTS},
+}
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    """A run of a reproduction, with each of its seeds.
+
+    Args:
+        name: by which rows name it.
+        words: of its command; for a refit, besides those of the run that it refits.
+        seeds: of its command.
+        minutes: of training with one seed, on two idle cores.
+        refits: the run whose networks it takes, for another prior.
+        on_request: why it is not part of the target; empty if it is.
+        hardware: where the expected values were measured.
+        commit: with which version of genrun.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    seeds: tuple[int, ...]
+    minutes: float
+    refits: str | None = None
+    on_request: str = ""
+    hardware: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of finished runs.
+
+    Args:
+        run: the name of the run.
+        metric: a row of its results.json, or a column of its metrics.csv.
+        epoch: the epoch, for a column; None: the last.
+        real: what real images get instead of the samples.
+    """
+
+    run: str
+    metric: str
+    epoch: int | None = None
+    real: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the document, or of genrun alone.
+
+    Args:
+        text: what it is.
+        source: where the document has it.
+        quantity: where ours is found.
+        values: ours, for each seed; empty: not measured yet.
+        published: the document's value with its protocol.
+        differs: why ours and the document's differ.
+    """
+
+    text: str
+    source: str
+    quantity: Quantity
+    values: tuple[float, ...]
+    published: str = ""
+    differs: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the document that two numbers decide: left < right / factor - margin, or left > right · factor + margin.
+
+    Args:
+        text: the sentence.
+        source: where the document has it.
+        left: a number.
+        below: whether it must be below the right one, or above.
+        right: a number.
+        factor: by how much.
+        margin: by how much.
+        expected: whether it held before.
+        published: what the document has for it.
+        differs: why it differs from the document.
+    """
+
+    text: str
+    source: str
+    left: Quantity
+    below: bool
+    right: Quantity | float
+    factor: float
+    margin: float
+    expected: bool
+    published: str = ""
+    differs: str = ""
+
+
+@dataclass(frozen=True)
+class Untested:
+    """A sentence of the document that cannot be tested here, why, and what there is instead."""
+
+    text: str
+    source: str
+    reason: str
+    evidence: str = ""
+    published: str = ""
+
+
+@dataclass(frozen=True)
+class ExpectedFigure:
+    """A figure of a run that stands beside one of the document.
+
+    Args:
+        source: the document's figure.
+        shows: what that one shows.
+        run: the run.
+        file: ours, in the run's folder.
+        beside: what is seen on ours, beside the document's.
+    """
+
+    source: str
+    shows: str
+    run: str
+    file: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """All that a target expects.
+
+    Args:
+        name: of the target.
+        document: the document's title, author and year.
+        runs: by name.
+        rows: in the order of the document.
+        figures: in the order of the document.
+        miniature: words that make every run tiny.
+    """
+
+    name: str
+    document: str
+    runs: Mapping[str, ExpectedRun]
+    rows: tuple[Number | Claim | Untested, ...]
+    figures: tuple[ExpectedFigure, ...]
+    miniature: tuple[str, ...]
+
+    def minutes(self) -> float:
+        """Return the minutes of all runs that are part of the target, each seed one after the other on two idle cores."""
+        return sum(run.minutes * len(run.seeds) for run in self.runs.values() if not run.on_request)
+
+
+def targets() -> dict[str, Traversable]:
+    """Return the files of the package's targets by name."""
+    files = [file for file in (resources.files("genrun.conf") / "expected").iterdir() if file.name.endswith(".yaml")]
+    return {file.name.removesuffix(".yaml"): file for file in sorted(files, key=lambda file: file.name)}
+
+
+def read_expectations(name: str) -> Expectations:
+    """Read the expectations of a target.
+
+    Args:
+        name: of a target of the package, or the path of a YAML file.
+
+    Raises:
+        Refused: there is no such target, or the file is damaged.
+    """
+    there = targets()
+    file: Traversable | Path = Path(name) if name.endswith((".yaml", ".yml")) else there.get(name, Path(name))
+    if not file.is_file():
+        raise Refused(
+            f"reproduce {name}: no such target{nearest(name, there)}; there are {', '.join(there)}, all, or a .yaml file"
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+        check_yaml(text)
+        content = yaml.safe_load(text)
+        check_form(content, _FORM)
+        return _expectations(file.name.rpartition(".")[0], content)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Refused(f"{file}: {(str(error).splitlines() or ['damaged'])[0]}; correct it") from None
+
+
+def _expectations(name: str, content: dict[str, Any]) -> Expectations:
+    runs = {key: _run(key, value) for key, value in content["runs"].items()}
+    for run in runs.values():
+        if not run.seeds:
+            raise ValueError(f"runs.{run.name}.seeds: expected at least one")
+        if run.refits is not None and (run.refits not in runs or runs[run.refits].refits is not None):
+            raise ValueError(f"runs.{run.name}.refits: expected a run that is trained, got {run.refits}")
+        if run.refits is not None and not set(run.seeds) <= set(runs[run.refits].seeds):
+            raise ValueError(f"runs.{run.name}.seeds: expected seeds of {run.refits}, got {list(run.seeds)}")
+    rows = [_row(row, f"rows.{place}", runs) for place, row in enumerate(content["rows"])]
+    for place, one in enumerate(content.get("figures", [])):
+        _no_others(one, _FORM["figures?"][0], f"figures.{place}")
+    figures = [ExpectedFigure(**one) for one in content.get("figures", [])]
+    for place, figure in enumerate(figures):
+        _known(figure.run, runs, f"figures.{place}")
+        if not figure.file.startswith(("samples/", "figures/")) or ".." in figure.file:
+            raise ValueError(f"figures.{place}.file: expected samples/… or figures/…, got {figure.file}")
+    return Expectations(
+        name, content["document"], runs, tuple(rows), tuple(figures), tuple(map(str, content["miniature"]))
+    )
+
+
+def _run(name: str, content: dict[str, Any]) -> ExpectedRun:
+    _no_others(content, _RUN, f"runs.{name}")
+    lists = {key: tuple(content[key]) for key in ("words", "seeds")}
+    return ExpectedRun(name, **{**content, **lists})
+
+
+def _row(row: dict[str, Any], where: str, runs: Mapping[str, ExpectedRun]) -> Number | Claim | Untested:
+    kind = next((kind for kind in _ROWS if kind in row), None)
+    if kind is None:
+        raise ValueError(f"{where}: expected one of {', '.join(_ROWS)}, got {', '.join(map(str, row)) or 'nothing'}")
+    form = _ROWS[kind]
+    check_form(row, form, where)
+    _no_others(row, form, where)
+    texts = {key: row[key] for key in ("published", "differs") if row.get(key)}
+    if kind == "untested":
+        return Untested(
+            row["claim"], row["source"], row["untested"], row.get("evidence", ""), texts.get("published", "")
+        )
+    if kind == "number":
+        _known(row["run"], runs, where)
+        quantity = Quantity(row["run"], row["metric"], row.get("epoch"))
+        values = tuple(map(float, row["values"]))
+        if values and len(values) != len(runs[quantity.run].seeds):
+            raise ValueError(f"{where}.values: expected one for each seed {list(runs[quantity.run].seeds)}, or none")
+        return Number(row["number"], row["source"], quantity, values, **texts)
+    for key, choices in (("relation", RELATIONS), ("expected", HELD)):
+        if row[key] not in choices:
+            raise ValueError(f"{where}.{key}: expected {' or '.join(choices)}, got {row[key]}")
+    left = _quantity(row["left"], None, f"{where}.left", runs)
+    right = row["right"]
+    right = _quantity(right, left.metric, f"{where}.right", runs) if isinstance(right, dict) else float(right)
+    amounts = float(row.get("factor", 1)), float(row.get("margin", 0))
+    return Claim(
+        *(row["claim"], row["source"], left, row["relation"] == "below", right),
+        *(*amounts, row["expected"] == HELD[0]),
+        **texts,
+    )
+
+
+def _quantity(content: dict[str, Any], metric: str | None, where: str, runs: Mapping[str, ExpectedRun]) -> Quantity:
+    check_form(content, _PLACE, where)
+    _no_others(content, _PLACE, where)
+    _known(content["run"], runs, where)
+    if (metric := content.get("metric", metric)) is None:
+        raise ValueError(f"{where}.metric is missing")
+    return Quantity(content["run"], metric, content.get("epoch"), content.get("real", False))
+
+
+def _known(run: str, runs: Mapping[str, ExpectedRun], where: str) -> None:
+    if run not in runs:
+        raise ValueError(f"{where}.run: no run {run}{nearest(run, runs)}")
+
+
+def _no_others(content: dict[str, Any], form: Mapping[str, Any], where: str) -> None:
+    known = [key.rstrip("?") for key in form]
+    if others := [str(key) for key in content if key not in known]:
+        raise ValueError(f"{where}.{others[0]}: no such key{nearest(others[0], known)}; there are {', '.join(known)}")
