@@ -1,10 +1,12 @@
 # `make demo` and `make test` are all that a fresh machine needs: Python 3.11 to 3.13 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+REPRODUCTIONS := autoencoder csgm ddpm gan nota rbm regene vae
 GENRUN := $(BIN)/genrun
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: help install demo test test-all bench lint format csgm-mnist csgm-mnist-paper generative-imaging generative-imaging-paper autoencoder regene nota
+.PHONY: help install demo test test-all bench lint format \
+	reproduce-all reproduce-check reproduce-miniature $(REPRODUCTIONS:%=reproduce-%)
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -59,27 +61,14 @@ format: .venv/.testable  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-csgm-mnist: install  ## CSGM on MNIST, ten minutes on two cores
-	$(GENRUN) model=csgm data=mnist
+reproduce-all: install  ## run what the documents report, and hold it against what is expected; also reproduce-csgm, …
+	$(GENRUN) reproduce all
 
-csgm-mnist-paper: install  ## CSGM on MNIST as published, for the same time
-	$(GENRUN) experiment=csgm_mnist_paper
+reproduce-check: install  ## the same verdicts on what is there, without running anything
+	$(GENRUN) reproduce all --check
 
-generative-imaging: install  ## RBM, GAN, VAE, DDPM and flow matching on MNIST, about an hour on two cores
-	for model in rbm gan vae ddpm flow_matching; do $(GENRUN) model=$$model data=mnist || exit; done
+reproduce-miniature: install  ## tiny runs of every target, two minutes
+	$(GENRUN) reproduce all --miniature
 
-generative-imaging-paper: install  ## RBM, GAN and VAE on MNIST as published, an hour (its DDPM: model=ddpm_paper, half a day)
-	for model in rbm_paper gan_paper vae_paper; do $(GENRUN) model=$$model data=mnist || exit; done
-
-autoencoder: install  ## the autoencoder on MNIST, and five other priors for its codes
-	$(GENRUN) model=autoencoder data=mnist run.name=reference
-	for k in 1 10 100 250 500; do $(GENRUN) refit outputs/autoencoder-mnist/reference model.prior.components=$$k || exit; done
-
-regene: install  ## ReGene on MNIST, Fashion-MNIST and 10,000 images of CIFAR-10, three hours on two cores that are busy besides
-	for data in mnist fashion_mnist cifar10; do $(GENRUN) experiment=regene_$${data}_small || exit; done
-
-nota: install  ## NOTA on the Swiss roll and MNIST: from a mixture, from N(0, I), and as published, an hour on two cores
-	$(GENRUN) experiment=nota_swiss_roll
-	$(GENRUN) model=nota data=mnist
-	$(GENRUN) model=nota_tiled data=mnist
-	$(GENRUN) model=nota_poster data=mnist sample.n=1000 evaluation=quick
+$(REPRODUCTIONS:%=reproduce-%): reproduce-%: install
+	$(GENRUN) reproduce $*

@@ -38,7 +38,7 @@ def markdown_of(target: Expectations, judged: Sequence[Judged], figures: Sequenc
     text += "\n| run | command | seeds | minutes of a seed | expected values from |\n|---|---|---|---:|---|\n"
     for name, command in commands(target).items():
         run = target.runs[name]
-        minutes = f"{run.minutes:g}" + (f" ({run.on_request}: `--all`)" if run.on_request else "")
+        minutes = f"{run.minutes:g}" + (f" ({run.on_request}: `--on-request`)" if run.on_request else "")
         origin = ", commit ".join(filter(None, (run.hardware, run.commit))) or "–"
         text += f"| {name} | `{printable(command)}` | {len(run.seeds)} | {minutes} | {origin} |\n"
     if figures:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrun.errors import Failed
+from genrun.errors import Failed, Refused
 from genrun.report.expectations import Expectations, read_expectations, targets
 from genrun.verbs.arguments import Arguments, output_path
 
 if TYPE_CHECKING:
-    from genrun.report.reproduction import Judged
+    from genrun.report.reproduction import Spread
     from genrun.runs.summary import RunSummary
     from genrun.sweeps.reproduction import ExpectedJob
 
-FREE = ("paths.", "hardware.", "hydra/", "hydra.", "logger", "run.", "sweep.")  # options that leave a run what it is
+# options that leave a run what it is
+FREE = ("paths.", "hardware=", "hardware.threads=", "hardware.accelerator=", "hydra", "logger", "run.", "sweep.")
 
 
 def main(arguments: list[str]) -> int:
@@ -28,53 +29,75 @@ def main(arguments: list[str]) -> int:
         list_targets()
         return 0
     wanted = [read_expectations(name) for name in asked.targets]
-    words = list(asked.words)
 
     from genrun.config.compose import compose
-    from genrun.report.reproduction import judge, record, spreads_of
-    from genrun.report.reproduction_table import markdown_of, print_target
-    from genrun.sweeps.reproduction import jobs_of
-    from genrun.system.console import say, screen
-    from genrun.system.files import write_atomic, write_json
+    from genrun.report.reproduction import spreads_of
+    from genrun.system.files import write_atomic
 
-    outputs = Path(compose([word for word in words if word.startswith("paths.")], asked.config_dir).paths.outputs)
-    seeds = 1 if asked.miniature else None
-    jobs = [
-        job
-        for target in wanted
-        for job in jobs_of(
-            target,
-            [*(target.miniature if asked.miniature else ()), *words],
-            on_request=asked.all and not asked.miniature,
-            seeds=seeds,
-        )
-    ]
-    status = 0 if asked.check else run_jobs(jobs, words, wanted, outputs, asked.config_dir)
+    outputs = Path(compose([word for word in asked.words if word.startswith("paths.")], asked.config_dir).paths.outputs)
+    status = 0
+    if not asked.check:
+        long = asked.on_request and not asked.miniature
+        status = run_jobs([job for target in wanted for job in jobs(target, asked, long=long)], outputs, asked)
     if status > Failed.status:
         return status  # a signal stopped it
-    console, texts, failures = screen(), [], []
     spreads = spreads_of(map(read_expectations, targets()))
+    texts, failures = [], []
     for target in wanted:
-        added = [*(target.miniature if asked.miniature else ()), *words]
-        every = jobs_of(target, added, on_request=not asked.miniature, seeds=seeds)
-        there = {(job.run.name, job.seed): run for job in every if (run := finished(job, asked.config_dir))}
-        changed = asked.miniature or any(not word.startswith(FREE) for word in words)
-        judged = judge(target, there, spreads, changed=changed)
-        folder = outputs / "reproductions"
-        folder.mkdir(parents=True, exist_ok=True)
-        figures = copy_figures(target, there, folder)
-        text = markdown_of(target, judged, figures)
-        write_json(folder / f"{target.name}.json", record(target, judged, there, figures))
-        write_atomic(folder / f"{target.name}.md", text)
-        print_target(target, judged, console)
-        say(console, f"\n{folder / target.name}.md")
+        text, unexpected = conclude(target, outputs / "reproductions", spreads, asked)
         texts.append(text)
-        failures += [f"{target.name}: {reason}" for reason in reasons(target, judged)]
+        failures += unexpected
     if asked.out:
         write_atomic(asked.out, "\n".join(texts))
     if failures:
         raise Failed(f"not as expected: {'; '.join(failures)}")
     return status
+
+
+def jobs(target: Expectations, asked: Namespace, *, long: bool) -> list[ExpectedJob]:
+    """Return the jobs of a target as the command line asks for them.
+
+    Args:
+        long: with those that are done on request only.
+    """
+    from genrun.sweeps.reproduction import jobs_of
+
+    if asked.miniature:
+        return jobs_of(target, [*target.miniature, *asked.words], on_request=long, seeds=1)
+    return jobs_of(target, asked.words, on_request=long)
+
+
+def conclude(
+    target: Expectations, folder: Path, spreads: Mapping[str, Spread], asked: Namespace
+) -> tuple[str, list[str]]:
+    """Judge the finished runs of a target, write its record, table and figures to a folder, and print the table.
+
+    Returns:
+        The table as Markdown, and a text for each row that is not as expected.
+    """
+    from genrun.report.reproduction import judge, record
+    from genrun.report.reproduction_table import markdown_of, print_target
+    from genrun.system.console import say, screen
+    from genrun.system.files import write_atomic, write_json
+
+    every = jobs(target, asked, long=not asked.miniature)
+    there = {(job.run.name, job.seed): run for job in every if (run := finished(job, asked.config_dir))}
+    changed = asked.miniature or any(not word.startswith(FREE) for word in asked.words)
+    judged = judge(target, there, spreads, changed=changed)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = copy_figures(target, there, folder)
+        text = markdown_of(target, judged, figures)
+        write_json(folder / f"{target.name}.json", record(target, judged, there, figures))
+        write_atomic(folder / f"{target.name}.md", text)
+    except OSError as error:
+        raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
+    print_target(target, judged, screen())
+    say(screen(), f"\n{folder / target.name}.md")
+    wrong = [row for row in judged if row.unexpected]
+    return text, [
+        f"{target.name}: {row.text.rstrip('.')}: {row.got} ({row.verdict}), expected {row.expected}" for row in wrong
+    ]
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -90,13 +113,14 @@ def parse(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("words", nargs="*", metavar="TARGET", help="targets, all, or a .yaml file; and option=value")
     parser.add_argument("--check", action="store_true", help="run nothing, judge what is there")
-    parser.add_argument("--all", action="store_true", help="with the runs that are too long to be part of a target")
+    parser.add_argument("--on-request", action="store_true", help="with the runs that take hours, or need a GPU")
     parser.add_argument("--miniature", action="store_true", help="tiny runs on digits: does the target work at all?")
     parser.add_argument("--out", type=str, help="a .md file for the tables")
     parser.add_argument("--config-dir", help="a folder of your own groups")
     asked = parser.parse_intermixed_args(arguments)
     asked.targets = [word for word in asked.words if "=" not in word]
     asked.words = [word for word in asked.words if "=" in word]
+    asked.name = f"reproduce-{'-'.join(Path(name).stem for name in asked.targets)}"
     if "all" in asked.targets:
         asked.targets = list(targets())
     asked.out = output_path(asked.out, (".md",)) if asked.out else None
@@ -116,25 +140,16 @@ def list_targets() -> None:
     screen().print(table(None, ["target", "runs", "minutes", "rows", "document"], lines))
 
 
-def run_jobs(
-    jobs: Sequence[ExpectedJob],
-    words: Sequence[str],
-    wanted: Sequence[Expectations],
-    outputs: Path,
-    config_dir: str | None,
-) -> int:
-    """Do the jobs that are not done yet, as a sweep does.
-
-    Returns:
-        The exit status of the sweep.
-    """
+def run_jobs(jobs: Sequence[ExpectedJob], outputs: Path, asked: Namespace) -> int:
+    """Do the jobs that are not done yet, as a sweep does, and return its exit status."""
     from genrun.config.compose import compose
     from genrun.sweeps.reproduction import Reproduction
     from genrun.sweeps.sweep import run_source
 
-    cfg = compose([word for word in words if word.startswith(("hydra", "sweep.", "paths."))], config_dir, hydra=True)
-    name = cfg.sweep.name or f"reproduce-{'-'.join(target.name for target in wanted)}"
-    return run_source(Reproduction(jobs), cfg, outputs / "sweeps" / name, list(words), config_dir)
+    of_sweep = [word for word in asked.words if word.startswith(("hydra", "sweep.", "paths."))]
+    cfg = compose(of_sweep, asked.config_dir, hydra=True)
+    folder = outputs / "sweeps" / (cfg.sweep.name or asked.name)
+    return run_source(Reproduction(jobs), cfg, folder, asked.words, asked.config_dir)
 
 
 def finished(job: ExpectedJob, config_dir: str | None) -> RunSummary | None:
@@ -166,10 +181,3 @@ def copy_figures(target: Expectations, there: dict[tuple[str, int], RunSummary],
         relative = str(copy.relative_to(folder))
         found.append({**vars(figure), "file": relative, "origin": f"{run.model} on {run.data}, {run.name}"})
     return found
-
-
-def reasons(target: Expectations, judged: Sequence[Judged]) -> list[str]:
-    """Return why a target fails: one text for each row that is not as expected."""
-    return [
-        f"{row.text.rstrip('.')}: {row.got}, {row.verdict}, expected {row.expected}" for row in judged if row.unexpected
-    ]

@@ -1,0 +1,110 @@
+"""`genrun reproduce`: runs, verdicts, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import yaml
+from conftest import GENRUN, SHORT, TINY_AUTOENCODER, genrun
+
+from genrun.report.expectations import targets
+
+DISTANCE = "Fréchet distance (observer)"
+
+
+def expectations(values: list[float], expected: str) -> str:
+    small = [*TINY_AUTOENCODER, "evaluation=quick", "data.limit=null", "sample.n=200", *SHORT]
+    return yaml.safe_dump(
+        {
+            "document": "A document (Author, 2020)",
+            "runs": {
+                "small": {"words": small, "seeds": [0], "minutes": 0.1},
+                "one": {"words": ["model/prior=gaussian"], "refits": "small", "seeds": [0], "minutes": 0.1},
+                "paper": {"words": ["model=vae_paper"], "seeds": [0], "minutes": 90, "on_request": "too long"},
+            },
+            "rows": [
+                {"number": "distance", "source": "table 1", "run": "small", "metric": DISTANCE, "values": values},
+                {
+                    **{"claim": "One is better.", "source": "section 2", "left": {"run": "one", "metric": DISTANCE}},
+                    **{"relation": "below", "right": 1e9, "expected": expected},
+                },
+                {"number": "paper", "source": "table 2", "run": "paper", "metric": DISTANCE, "values": []},
+            ],
+            "figures": [{"source": "figure 1", "shows": "digits", "run": "small", "file": "samples/final.png"}],
+            "miniature": [],
+        }
+    )
+
+
+def test_a_wrong_expectation_makes_the_target_fail(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "mine.yaml"
+    file.write_text(expectations([], "held"))
+    assert genrun("reproduce", "mine.yaml", monkeypatch=monkeypatch) == 0
+    record = json.loads((tmp_path / "outputs/reproductions/mine.json").read_text())
+    assert [row["verdict"] for row in record["rows"]] == ["not measured before", "held", "not run"]
+    assert (tmp_path / "outputs/reproductions/mine/figure-1-final.png").is_file()
+    (value,) = record["rows"][0]["values"]
+    check = ("reproduce", "mine.yaml", "--check")
+
+    file.write_text(expectations([value], "held"))
+    capsys.readouterr()
+    assert genrun(*check, monkeypatch=monkeypatch) == 0
+    assert "1 as expected, 1 held, 1 not run" in capsys.readouterr().out
+
+    file.write_text(expectations([value], "did not hold"))
+    assert genrun(*check, monkeypatch=monkeypatch) == 1
+    assert "mine: One is better: " in capsys.readouterr().err
+
+    several = yaml.safe_load(
+        expectations([value], "held")
+    )  # a second seed, of which there is no run: the spread is known
+    several["runs"]["small"]["seeds"] = [0, 1]
+    several["rows"][0]["values"] = [value * 3, value * 3.01]
+    file.write_text(yaml.safe_dump(several))
+    assert genrun(*check, monkeypatch=monkeypatch) == 1
+    assert "mine: distance: " in capsys.readouterr().err
+
+
+def test_the_targets_are_listed(monkeypatch, capsys):
+    assert genrun("reproduce", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in targets())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["vea"], "did you mean 'vae'"),
+        (["vae", "--out", "x.txt"], "ends in .md"),
+        (["vae", "model.x=1"], "no such option"),
+    ],
+)
+def test_a_wrong_command_is_refused(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert genrun("reproduce", "--check", *words, monkeypatch=monkeypatch) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_every_target_in_miniature(tmp_path):
+    """The same code path as the real thing, with tiny runs."""
+    words = ["paths.outputs=outputs", *SHORT]
+    done = subprocess.run(
+        [*GENRUN, "reproduce", "all", "--miniature", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    for name in targets():
+        record = json.loads((tmp_path / f"outputs/reproductions/{name}.json").read_text())
+        on_request = {
+            key for key, run in yaml.safe_load(targets()[name].read_text())["runs"].items() if "on_request" in run
+        }
+        rows = yaml.safe_load(targets()[name].read_text())["rows"]
+        for row, judged in zip(rows, record["rows"], strict=True):
+            needs = {
+                row.get("run"),
+                *(part["run"] for side in ("left", "right") if isinstance(part := row.get(side), dict)),
+            }
+            if "untested" not in row and not needs & on_request:
+                assert judged["verdict"] != "not run", f"{name}: {row}"
