@@ -38,22 +38,29 @@ class ExpectedJob:
         return None if self.run.refits is None else (self.target.name, self.run.refits, self.seed)
 
 
-def jobs_of(
-    target: Expectations, words: Sequence[str], *, on_request: bool, seeds: int | None = None
-) -> list[ExpectedJob]:
+def jobs_of(target: Expectations, words: Sequence[str], *, on_request: bool) -> list[ExpectedJob]:
     """Return the jobs of a target, each refit behind the run that it refits.
 
     Args:
         words: added to those of each run.
         on_request: with the runs that are not part of the target.
-        seeds: how many of its seeds each run has; None: all.
     """
     chosen = [run for run in target.runs.values() if on_request or not run.on_request]
     jobs = []
     for run in sorted(chosen, key=lambda run: run.refits is not None):
         own = (*target.runs[run.refits].words, *run.words) if run.refits else run.words
-        jobs += [ExpectedJob(target, run, seed, own, tuple(words)) for seed in run.seeds[:seeds]]
+        jobs += [ExpectedJob(target, run, seed, own, tuple(words)) for seed in run.seeds]
     return jobs
+
+
+def miniature_of(target: Expectations, words: Sequence[str]) -> list[ExpectedJob]:
+    """Return the first job of a target and its first refit, made tiny.
+
+    Args:
+        words: added to those of the miniature.
+    """
+    first, *others = jobs_of(target, [*target.miniature, *words], on_request=False)
+    return [first, *[job for job in others if job.parent == (target.name, first.run.name, first.seed)][:1]]
 
 
 class Reproduction:

@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
     outputs = Path(compose([word for word in asked.words if word.startswith("paths.")], asked.config_dir).paths.outputs)
     status = 0
     if not asked.check:
-        long = asked.on_request and not asked.miniature
-        status = run_jobs([job for target in wanted for job in jobs(target, asked, long=long)], outputs, asked)
+        every = [job for target in wanted for job in jobs(target, asked, on_request=asked.on_request)]
+        status = run_jobs(every, outputs, asked)
     if status > Failed.status:
         return status  # a signal stopped it
     spreads = spreads_of(map(read_expectations, targets()))
@@ -54,17 +54,17 @@ def main(arguments: list[str]) -> int:
     return status
 
 
-def jobs(target: Expectations, asked: Namespace, *, long: bool) -> list[ExpectedJob]:
+def jobs(target: Expectations, asked: Namespace, *, on_request: bool) -> list[ExpectedJob]:
     """Return the jobs of a target as the command line asks for them.
 
     Args:
-        long: with those that are done on request only.
+        on_request: with those that are done on request only.
     """
-    from genrun.sweeps.reproduction import jobs_of
+    from genrun.sweeps.reproduction import jobs_of, miniature_of
 
     if asked.miniature:
-        return jobs_of(target, [*target.miniature, *asked.words], on_request=long, seeds=1)
-    return jobs_of(target, asked.words, on_request=long)
+        return miniature_of(target, asked.words)
+    return jobs_of(target, asked.words, on_request=on_request)
 
 
 def conclude(
@@ -80,7 +80,7 @@ def conclude(
     from genrun.system.console import say, screen
     from genrun.system.files import write_atomic, write_json
 
-    every = jobs(target, asked, long=not asked.miniature)
+    every = jobs(target, asked, on_request=True)
     there = {(job.run.name, job.seed): run for job in every if (run := finished(job, asked.config_dir))}
     changed = asked.miniature or any(not word.startswith(FREE) for word in asked.words)
     judged = judge(target, there, spreads, changed=changed)
@@ -114,7 +114,9 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("words", nargs="*", metavar="TARGET", help="targets, all, or a .yaml file; and option=value")
     parser.add_argument("--check", action="store_true", help="run nothing, judge what is there")
     parser.add_argument("--on-request", action="store_true", help="with the runs that take hours, or need a GPU")
-    parser.add_argument("--miniature", action="store_true", help="tiny runs on digits: does the target work at all?")
+    parser.add_argument(
+        "--miniature", action="store_true", help="a tiny run of each target, and a tiny refit: does it work at all?"
+    )
     parser.add_argument("--out", type=str, help="a .md file for the tables")
     parser.add_argument("--config-dir", help="a folder of your own groups")
     asked = parser.parse_intermixed_args(arguments)

@@ -6,21 +6,27 @@ import pytest
 
 from genrun.report.expectations import Expectations, ExpectedRun
 from genrun.sweeps.jobs import Outcome
-from genrun.sweeps.reproduction import Reproduction, jobs_of
+from genrun.sweeps.reproduction import Reproduction, jobs_of, miniature_of
 
 RUNS = {
     "one": ExpectedRun("one", ("model/prior=gaussian",), (0,), 1, refits="small"),
     "small": ExpectedRun("small", ("model=vae",), (0, 1), 2),
     "paper": ExpectedRun("paper", ("model=vae_paper",), (0,), 90, on_request="long"),
 }
-TARGET = Expectations("mine", "", RUNS, (), (), ())
+TARGET = Expectations("mine", "", RUNS, (), (), ("trainer.max_epochs=1",))
 
 
 def test_the_jobs_of_a_target():
     jobs = jobs_of(TARGET, ["data=digits"], on_request=False)
     assert [(job.run.name, job.seed) for job in jobs] == [("small", 0), ("small", 1), ("one", 0)]
     assert jobs[2].overrides == ["model=vae", "model/prior=gaussian", "seed=0", "data=digits"]
-    assert [job.run.name for job in jobs_of(TARGET, [], on_request=True, seeds=1)] == ["small", "paper", "one"]
+    assert [job.run.name for job in jobs_of(TARGET, [], on_request=True)] == ["small", "small", "paper", "one"]
+
+
+def test_a_miniature_is_the_first_run_and_its_refit():
+    jobs = miniature_of(TARGET, ["sample.n=9"])
+    assert [(job.run.name, job.seed) for job in jobs] == [("small", 0), ("one", 0)]
+    assert jobs[0].overrides == ["model=vae", "seed=0", "trainer.max_epochs=1", "sample.n=9"]
 
 
 @pytest.mark.parametrize("state", ["done", "failed"])
