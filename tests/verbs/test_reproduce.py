@@ -10,9 +10,13 @@ import yaml
 from conftest import GENRUN, SHORT, TINY_AUTOENCODER, genrun
 
 from genrun.config.compose import compose
+from genrun.config.container import to_container
 from genrun.config.schema import check
+from genrun.parts import with_facts
 from genrun.report.expectations import read_expectations, targets
+from genrun.runs.identity import digest, identity
 from genrun.sweeps.reproduction import jobs_of
+from genrun.types import Facts
 
 DISTANCE = "Fréchet distance (observer)"
 
@@ -104,7 +108,19 @@ def test_every_target_in_miniature(tmp_path):
         assert {row["verdict"] for row in record["rows"]} - {"not run", "cannot be tested here"}
 
 
-@pytest.mark.parametrize("name", targets())
-def test_the_words_of_every_run_are_right(name):
-    for job in jobs_of(read_expectations(name), [], on_request=True):
-        check(compose(job.overrides))
+def test_the_words_of_every_run_are_right():
+    """Each composes, and a run that two targets name is sampled and judged alike in both: it has one table."""
+    facts = Facts((1, 28, 28), 10, tuple("0123456789"), 1000, "checksum")
+    found = {}
+    for name in targets():
+        seen = set()  # a target composes a run once for all its seeds
+        for job in jobs_of(read_expectations(name), [], on_request=True):
+            if job.run.name in seen:
+                continue
+            seen.add(job.run.name)
+            cfg = compose(job.overrides)
+            check(cfg)
+            judged = [to_container(cfg.evaluation), cfg.sample.n]
+            key = digest(identity(with_facts(cfg, facts)))
+            other, earlier = found.setdefault(key, (f"{name}: {job.run.name}", judged))
+            assert judged == earlier, f"{name}: {job.run.name} and {other} are one run with two tables"
