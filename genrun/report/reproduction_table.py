@@ -19,11 +19,13 @@ HEADINGS = ("", "published", "expected", "got", "verdict")
 def print_target(target: Expectations, judged: Sequence[Judged], console: Console) -> None:
     """Print the rows of a target, and how many there are of each verdict."""
     shown = Table(title=f"{target.name}: {target.document}", title_justify="left", box=None, pad_edge=False)
+    published = any(row.published for row in judged)  # most documents have claims and few numbers
     for heading, ratio in zip(HEADINGS, (6, 4, 3, 3, 2), strict=True):
-        shown.add_column(heading, ratio=ratio, overflow="fold")
+        if heading != "published" or published:
+            shown.add_column(heading, ratio=ratio, overflow="fold")
     for row in judged:
-        verdict = Text(row.verdict, style=style_of(row))
-        shown.add_row(*map(Text, (named(row), row.published or "–", row.expected, row.got)), verdict)
+        texts = [named(row), *([row.published or "–"] if published else []), row.expected, row.got]
+        shown.add_row(*map(Text, texts), Text(row.verdict, style=style_of(row)))
     console.print(shown)
     console.print(Text(f"\n{summary(judged)}", style="bold"))
 
