@@ -3,7 +3,7 @@
     genrun reproduce vae --check
     python scripts/expect.py vae "two cores of an AMD EPYC"
 
-Reads outputs/reproductions/TARGET.json, changes conf/expected/TARGET.yaml. Only numbers whose runs have all their seeds are written.
+Reads outputs/reproductions/TARGET.json, changes conf/expected/TARGET.yaml; TARGET may also be a .yaml file of your own. Only numbers whose runs have all their seeds are written.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 def main(name: str, hardware: str, outputs: str = "outputs") -> None:
     """Change the file of one target."""
     target = read_expectations(name)
-    file = ROOT / "conf" / "expected" / f"{name}.yaml"
-    rows = json.loads((Path(outputs) / "reproductions" / f"{name}.json").read_text())["rows"]
+    file = Path(name) if name.endswith(".yaml") else ROOT / "conf" / "expected" / f"{name}.yaml"
+    rows = json.loads((Path(outputs) / "reproductions" / f"{target.name}.json").read_text())["rows"]
     commit = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
     )
