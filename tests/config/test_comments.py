@@ -85,9 +85,11 @@ def test_what_is_no_yaml_is_refused():
 
 
 def test_every_sharp_in_the_yaml_files_is_in_a_comment_that_is_read():
-    """No comment is lost: each word after a sharp in conf/ is in what was read, but for the lists of defaults."""
+    """No comment is lost: each word after a sharp in conf/ is in what was read, but for the lists of defaults and the expectations."""
     folder = Path(genrun.__file__).parents[1] / "conf"
     for file in folder.rglob("*.yaml"):
+        if file.parent.name == "expected":  # no options
+            continue
         text = file.read_text()
         made = comments_of(text)
         read = " ".join([made.about, *made.options.values()])
