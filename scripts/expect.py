@@ -3,7 +3,8 @@
     genrun reproduce vae --check
     python scripts/expect.py vae "two cores of an AMD EPYC"
 
-Reads outputs/reproductions/TARGET.json, changes conf/expected/TARGET.yaml; TARGET may also be a .yaml file of your own. Only numbers whose runs have all their seeds are written.
+Reads outputs/reproductions/TARGET.json, changes conf/expected/TARGET.yaml; TARGET may also be a .yaml file of your own. Only numbers
+whose runs have all their seeds are written.
 """
 
 from __future__ import annotations
