@@ -1,21 +1,25 @@
-"""Write what finished runs gave into the expectations of targets: the values of each number, and where they come from.
+"""Write what finished runs gave into the expectations of a target: the values of each number, and where they come from.
 
     genrun reproduce vae --check
     python scripts/expect.py vae "two cores of an AMD EPYC"
 
-Reads outputs/reproductions/TARGET.json, changes conf/expected/TARGET.yaml; TARGET may also be a .yaml file of your own. Only numbers
-whose runs have all their seeds are written.
+Reads outputs/reproductions/TARGET.json and changes conf/expected/TARGET.yaml, and writes docs/reproductions/TARGET.md. TARGET may also be a
+.yaml file of your own, which has no page in docs. Only numbers whose runs have all their seeds are written.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+from genrun.errors import GenrunError
 from genrun.report.expectations import Number, read_expectations
+from genrun.report.reproduction import RECORD, JudgedRow
+from genrun.report.reproduction_table import markdown_of
+from genrun.runs.records import read_json
+from genrun.runs.summary import read_summary
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,35 +27,55 @@ ROOT = Path(__file__).parents[1]
 def main(name: str, hardware: str, outputs: str = "outputs") -> None:
     """Change the file of one target."""
     target = read_expectations(name)
-    file = Path(name) if name.endswith(".yaml") else ROOT / "conf" / "expected" / f"{name}.yaml"
-    rows = json.loads((Path(outputs) / "reproductions" / f"{target.name}.json").read_text())["rows"]
-    commit = subprocess.run(
-        ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    )
-    found = [row["values"] for row, of in zip(rows, target.rows, strict=True) if isinstance(of, Number)]
-    numbers = [row for row in target.rows if isinstance(row, Number)]
-    complete = [
-        len(values) == len(target.runs[row.quantity.run].seeds) for values, row in zip(found, numbers, strict=True)
-    ]
-    measured = {row.quantity.run for row, whole in zip(numbers, complete, strict=True) if whole}
+    own = name.endswith(".yaml")
+    file = Path(name) if own else ROOT / "conf" / "expected" / f"{name}.yaml"
+    folder = Path(outputs) / "reproductions"
+    record = read_json(folder / f"{target.name}.json", RECORD, f"genrun reproduce {name} --check makes it")
+    texts = [(row["text"], row["source"]) for row in record["rows"]]
+    if record["changed"] or texts != [(row.text, row.source) for row in target.rows]:
+        sys.exit(f"{folder}: not a record of this {file}: genrun reproduce {name} --check makes it again")
+    rows = zip(record["rows"], target.rows, strict=True)
+    numbers = [(of, row["values"]) for row, of in rows if isinstance(of, Number)]
+    whole = [len(values) == len(target.runs[row.quantity.run].seeds) for row, values in numbers]
+    measured = {row.quantity.run for (row, _), complete in zip(numbers, whole, strict=True) if complete}
+    commit = commit_of([folder / run for run in record["runs"]])
     lines, number, run = [], -1, ""
     for line in file.read_text().splitlines():
-        if re.fullmatch(r"  \w+:.*", line) and number < 0:
-            run = line.strip().rstrip(":")
-        if re.match(r"\s+(hardware|commit): ", line) and run in measured:
+        if (found := re.match(r"  ([\w-]+):", line)) and number < 0:
+            run = found[1]
+        if re.match(r"    (hardware|commit): ", line) and run in measured:
             continue  # written again below
-        if re.match(r"\s+values: ", line):
+        if re.match(r"    values: ", line):
             number += 1
-            if complete[number]:
-                values = ", ".join(f"{value:.6g}" for value in found[number])
-                line = f"{line.partition('values:')[0]}values: [{values}]"
+            if whole[number]:
+                line = f"    values: [{', '.join(map(as_yaml, numbers[number][1]))}]"
         lines.append(line)
-        if re.match(r"\s+minutes: ", line) and run in measured:
-            lines += [f"    hardware: {hardware}", f"    commit: '{commit.stdout.strip()}'"]
+        if re.match(r"    minutes: ", line) and run in measured:
+            lines += [f"    hardware: {json.dumps(hardware)}", f"    commit: '{commit}'"]
     if number + 1 != len(numbers):
         sys.exit(f"{file}: expected {len(numbers)} lines of values, found {number + 1}")
     file.write_text("\n".join(lines) + "\n")
+    if not own:
+        judged = [JudgedRow(**row) for row in record["rows"]]
+        page = ROOT / "docs" / "reproductions" / f"{name}.md"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(markdown_of(read_expectations(name), judged))
+
+
+def as_yaml(value: float) -> str:
+    """Return a number with nine digits as YAML reads it: a float with an exponent needs a point."""
+    text = f"{value:.9g}"
+    return re.sub(r"^(-?\d+)e", r"\1.0e", text)
+
+
+def commit_of(runs: list[Path]) -> str:
+    """Return the commits of the code that made runs."""
+    git = [read_summary(run).folder.provenance().get("git") or {} for run in runs]
+    return ", ".join(dict.fromkeys(str(one.get("commit", "unknown"))[:7] for one in git))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (GenrunError, FileNotFoundError) as error:
+        sys.exit(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from genrun.config.schema import check_name
 from genrun.errors import Refused, nearest
-from genrun.runs.records import ANY, NUMBER, TEXT, check_form, check_yaml
+from genrun.runs.records import ANY, NUMBER, TEXT, check_form, check_yaml, first_line
 
 RELATIONS = ("below", "above")
 HELD = ("held", "did not hold")
@@ -34,7 +36,7 @@ _FORM = {
     "figures?": [{"source": str, "shows": str, "run": str, "file": str, "beside?": str}],
     "miniature": [str],
 }
-_TEXTS = {"source": str, "published?": TEXT, "differs?": str}
+_TEXTS = {"source": str, "published?": TEXT, "differs?": str, "of_machine?": bool}
 _ROWS = {  # the key that only this kind of row has → its form
     "number": {"number": str, "run": str, "metric": str, "values": [NUMBER], "epoch?": int, **_TEXTS},
     "relation": {
@@ -72,7 +74,7 @@ class ExpectedRun:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of finished runs.
+    """Where a number is found in finished runs.
 
     Args:
         run: the name of the run.
@@ -98,6 +100,7 @@ class Number:
         values: ours, for each seed; empty: not measured yet.
         published: the document's value with its protocol.
         differs: why ours and the document's differ.
+        of_machine: whether it depends on the machine, such as seconds, so that it is shown and not compared.
     """
 
     text: str
@@ -106,6 +109,7 @@ class Number:
     values: tuple[float, ...]
     published: str = ""
     differs: str = ""
+    of_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,12 @@ class Claim:
         left: a number.
         below: whether it must be below the right one, or above.
         right: a number.
-        factor: by how much.
-        margin: by how much.
+        factor: how many times smaller the left must be, or larger.
+        margin: by how much it must be below, or above.
         expected: whether it held before.
         published: what the document has for it.
         differs: why it differs from the document.
+        of_machine: whether it depends on the machine, such as seconds, so that the target does not fail by it.
     """
 
     text: str
@@ -135,6 +140,7 @@ class Claim:
     expected: bool
     published: str = ""
     differs: str = ""
+    of_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,7 @@ class Untested:
     reason: str
     evidence: str = ""
     published: str = ""
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,11 @@ class Expectations:
     figures: tuple[ExpectedFigure, ...]
     miniature: tuple[str, ...]
 
+    def words(self, run: str) -> tuple[str, ...]:
+        """Return all words of a run, but for its seed."""
+        expected = self.runs[run]
+        return (*(self.words(expected.refits) if expected.refits else ()), *expected.words)
+
     def minutes(self) -> float:
         """Return the minutes of all runs that are part of the target, each seed one after the other on two idle cores."""
         return sum(run.minutes * len(run.seeds) for run in self.runs.values() if not run.on_request)
@@ -208,30 +220,36 @@ def read_expectations(name: str) -> Expectations:
         Refused: there is no such target, or the file is damaged.
     """
     there = targets()
-    file: Traversable | Path = Path(name) if name.endswith((".yaml", ".yml")) else there.get(name, Path(name))
-    if not file.is_file():
+    file: Traversable | Path | None = Path(name) if name.endswith(".yaml") else there.get(name)
+    if file is None or not file.is_file():
         raise Refused(
             f"reproduce {name}: no such target{nearest(name, there)}; there are {', '.join(there)}, all, or a .yaml file"
         )
+    check_name(name, stem := Path(file.name).stem)
     try:
         text = file.read_text(encoding="utf-8")
         check_yaml(text)
         content = yaml.safe_load(text)
         check_form(content, _FORM)
-        return _expectations(file.name.rpartition(".")[0], content)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Refused(f"{file}: {(str(error).splitlines() or ['damaged'])[0]}; correct it") from None
+        return _expectations(stem, content)
+    except Exception as error:  # YAML has a dozen kinds
+        raise Refused(f"{file}: {first_line(error)}; correct it") from None
 
 
 def _expectations(name: str, content: dict[str, Any]) -> Expectations:
+    _no_others(content, _FORM, "it")
     runs = {key: _run(key, value) for key, value in content["runs"].items()}
+    if all(run.on_request or run.refits for run in runs.values()):
+        raise ValueError("runs: expected one that is trained, and not on request")
     for run in runs.values():
-        if not run.seeds:
-            raise ValueError(f"runs.{run.name}.seeds: expected at least one")
+        if not run.seeds or len(set(run.seeds)) < len(run.seeds):
+            raise ValueError(f"runs.{run.name}.seeds: expected at least one, and none twice, got {list(run.seeds)}")
         if run.refits is not None and (run.refits not in runs or runs[run.refits].refits is not None):
             raise ValueError(f"runs.{run.name}.refits: expected a run that is trained, got {run.refits}")
         if run.refits is not None and not set(run.seeds) <= set(runs[run.refits].seeds):
             raise ValueError(f"runs.{run.name}.seeds: expected seeds of {run.refits}, got {list(run.seeds)}")
+        if run.refits is not None and runs[run.refits].on_request and not run.on_request:
+            raise ValueError(f"runs.{run.name}.on_request is missing: {run.refits} has it")
     rows = [_row(row, f"rows.{place}", runs) for place, row in enumerate(content["rows"])]
     for place, one in enumerate(content.get("figures", [])):
         _no_others(one, _FORM["figures?"][0], f"figures.{place}")
@@ -266,7 +284,7 @@ def _row(row: dict[str, Any], where: str, runs: Mapping[str, ExpectedRun]) -> Nu
     if kind == "number":
         _known(row["run"], runs, where)
         quantity = Quantity(row["run"], row["metric"], row.get("epoch"))
-        values = tuple(map(float, row["values"]))
+        values = tuple(_finite(value, f"{where}.values") for value in row["values"])
         if values and len(values) != len(runs[quantity.run].seeds):
             raise ValueError(f"{where}.values: expected one for each seed {list(runs[quantity.run].seeds)}, or none")
         return Number(row["number"], row["source"], quantity, values, **texts)
@@ -275,8 +293,10 @@ def _row(row: dict[str, Any], where: str, runs: Mapping[str, ExpectedRun]) -> Nu
             raise ValueError(f"{where}.{key}: expected {' or '.join(choices)}, got {row[key]}")
     left = _quantity(row["left"], None, f"{where}.left", runs)
     right = row["right"]
-    right = _quantity(right, left.metric, f"{where}.right", runs) if isinstance(right, dict) else float(right)
-    amounts = float(row.get("factor", 1)), float(row.get("margin", 0))
+    right = _quantity(right, left.metric, f"{where}.right", runs) if isinstance(right, dict) else _finite(right, where)
+    amounts = _finite(row.get("factor", 1), f"{where}.factor"), _finite(row.get("margin", 0), f"{where}.margin")
+    if amounts[0] <= 0:
+        raise ValueError(f"{where}.factor: expected above 0, got {amounts[0]:g}")
     return Claim(
         *(row["claim"], row["source"], left, row["relation"] == "below", right),
         *(*amounts, row["expected"] == HELD[0]),
@@ -291,6 +311,12 @@ def _quantity(content: dict[str, Any], metric: str | None, where: str, runs: Map
     if (metric := content.get("metric", metric)) is None:
         raise ValueError(f"{where}.metric is missing")
     return Quantity(content["run"], metric, content.get("epoch"), content.get("real", False))
+
+
+def _finite(value: float, where: str) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{where}: expected finite numbers, got {value}")
+    return number
 
 
 def _known(run: str, runs: Mapping[str, ExpectedRun], where: str) -> None:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from genrun.report.expectations import Claim, Expectations, Number, Quantity, Untested
+from genrun.report.seed_spread import Spread, allowance, spread_of
 from genrun.report.tables import number, with_deviation
 from genrun.runs.folder import FORMAT
 from genrun.runs.records import NUMBER, Form
 from genrun.runs.summary import RunSummary
 
-CONFIDENCE = 0.99  # with which new seeds of an unchanged method fall within the tolerance
+LEVEL = 0.01  # probability that a number of an unchanged target lies outside, of all its numbers together
 ROUNDING = 1e-6  # relative: the same seed on the same machine gives the same number
 
 AS_EXPECTED, OUTSIDE = "as expected", "outside"
-HELD, NOT_HELD, UNTESTED = "held", "did not hold", "cannot be tested here"
-NOT_RUN, NOT_MEASURED, ONE_SEED, OTHER_SETTINGS = "not run", "not measured before", "one seed", "other settings"
+HELD, NOT_HELD, TOO_CLOSE, UNTESTED = "held", "did not hold", "too close to tell", "cannot be tested here"
+NOT_RUN, NOT_MEASURED, NO_EXPECTATION = "not run", "not measured", "not measured before"
+OTHER_SETTINGS, OF_MACHINE = "other settings", "depends on the machine"
 
 RECORD: Form = {  # the form of `<outputs>/reproductions/<target>.json`
+    "format": int,
     "target": str,
     "document": str,
+    "changed": bool,
     "runs": [str],
     "rows": [
         {
@@ -39,7 +46,7 @@ Runs = Mapping[tuple[str, int], RunSummary]  # name and seed of a finished run �
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRow:
     """A row of a reproduction with its verdict.
 
     Args:
@@ -50,7 +57,7 @@ class Judged:
         got: what the runs gave, in words.
         verdict: one of this module's verdicts.
         unexpected: whether the target fails because of this row.
-        note: why ours differs from the document, why it cannot be tested, or what there is instead.
+        note: why ours differs from the document, why it cannot be tested, what there is instead, or why there is no run.
         values: of a number, by seed, as far as there are runs.
     """
 
@@ -65,81 +72,119 @@ class Judged:
     values: tuple[float, ...] = ()
 
 
-def judge(expectations: Expectations, runs: Runs, spreads: Mapping[str, Spread], *, changed: bool) -> list[Judged]:
-    """Return each row with its verdict.
+class Verdicts:
+    """Judges the rows of a target by its finished runs.
 
     Args:
+        target: its expectations.
         runs: the finished runs.
-        spreads: of each metric over seeds, for numbers with one seed.
+        spreads: of each metric over seeds.
         changed: whether the runs have other settings than expected: numbers are then not compared, and no row is unexpected.
     """
 
-    def values(quantity: Quantity) -> list[float]:
-        seeds = expectations.runs[quantity.run].seeds
-        found = (value_of(runs[quantity.run, seed], quantity) for seed in seeds if (quantity.run, seed) in runs)
+    def __init__(self, target: Expectations, runs: Runs, spreads: Mapping[str, Spread], *, changed: bool) -> None:
+        self.target, self.runs, self.spreads, self.changed = target, runs, spreads, changed
+        compared = sum(isinstance(row, Number) and bool(row.values) for row in target.rows)
+        self.level = LEVEL / max(1, compared)
+
+    def rows(self) -> list[JudgedRow]:
+        """Return each row with its verdict."""
+        kinds = {Number: self.judge_number, Claim: self.judge_claim, Untested: self.judge_untested}
+        return [kinds[type(row)](row) for row in self.target.rows]
+
+    def judge_number(self, row: Number) -> JudgedRow:
+        """Judge whether the mean over seeds is within the tolerance of the expected one."""
+        got, limit, unexpected = self.values(row.quantity), 0.0, False
+        if missing := self.missing(row.quantity):
+            return self.without_numbers(row, in_words(row.values), missing)
+        if row.values:
+            mean = statistics.fmean(row.values)
+            spread = spread_of(row.quantity.metric, self.spreads)
+            limit = allowance([(mean, len(row.values), spread), (mean, len(got), spread)], self.level)
+        if self.changed:
+            verdict = OTHER_SETTINGS
+        elif row.of_machine:
+            verdict = OF_MACHINE
+        elif not row.values:
+            verdict = NO_EXPECTATION
+        else:
+            away = abs(statistics.fmean(got) - mean)
+            unexpected = away > max(limit, ROUNDING * max(map(abs, row.values)))
+            verdict = OUTSIDE if unexpected else AS_EXPECTED
+        expected = in_words(row.values)
+        if limit and not row.of_machine:
+            expected = f"{number(mean)}, within {number(float(f'{limit:.2g}'))}"
+        return JudgedRow(
+            *(row.text, row.source, row.published, expected, self.got(row.quantity), verdict),
+            unexpected=unexpected,
+            note=row.differs,
+            values=tuple(got),
+        )
+
+    def judge_claim(self, row: Claim) -> JudgedRow:
+        """Judge a claim by the means over seeds. Near the border a verdict that is not the expected one says nothing."""
+        sides = [row.left, *([row.right] if isinstance(row.right, Quantity) else [])]
+        for side in sides:
+            if missing := self.missing(side):
+                return self.without_numbers(row, HELD if row.expected else NOT_HELD, missing)
+        values = [self.values(side) for side in sides]
+        left = statistics.fmean(values[0])
+        right = row.right if isinstance(row.right, float) else statistics.fmean(values[1])
+        scale = 1 / row.factor if row.below else row.factor
+        border = right * scale - row.margin if row.below else right * scale + row.margin
+        held = left < border if row.below else left > border
+        noise = allowance(
+            [
+                (statistics.fmean(one) * (scale if place else 1), len(one), self.noise_of(side))
+                for place, (side, one) in enumerate(zip(sides, values, strict=True))
+            ],
+            self.level,
+        )
+        verdict = HELD if held else NOT_HELD
+        if held != row.expected and abs(left - border) <= noise:
+            verdict = TOO_CLOSE
+        unexpected = held != row.expected and verdict != TOO_CLOSE and not self.changed and not row.of_machine
+        got = f"{self.got(row.left)} against {number(right) if isinstance(row.right, float) else self.got(row.right)}"
+        expected = HELD if row.expected else NOT_HELD
+        return JudgedRow(row.text, row.source, row.published, expected, got, verdict, unexpected, row.differs)
+
+    def judge_untested(self, row: Untested) -> JudgedRow:
+        """Return the row with its reason."""
+        note = " ".join(filter(None, (row.reason, row.evidence, row.differs)))
+        return JudgedRow(row.text, row.source, row.published, "–", "–", UNTESTED, note=note)
+
+    def without_numbers(self, row: Number | Claim, expected: str, missing: str) -> JudgedRow:
+        """Return a row that lacks a number: a run is missing, or finished without it, which is unexpected."""
+        verdict = NOT_MEASURED if missing == NOT_MEASURED else NOT_RUN
+        note = " ".join(filter(None, (missing if verdict == NOT_RUN and missing != NOT_RUN else "", row.differs)))
+        unexpected = verdict == NOT_MEASURED and not self.changed
+        return JudgedRow(row.text, row.source, row.published, expected, "–", verdict, unexpected, note)
+
+    # ---------------------------------------------------------------------------------------------------------- numbers
+
+    def values(self, quantity: Quantity) -> list[float]:
+        """Return a number by seed, as far as there are runs that have it."""
+        seeds = self.target.runs[quantity.run].seeds
+        found = (
+            value_of(self.runs[quantity.run, seed], quantity) for seed in seeds if (quantity.run, seed) in self.runs
+        )
         return [value for value in found if value is not None]
 
-    judged = []
-    for row in expectations.rows:
-        if isinstance(row, Untested):
-            note = f"{row.reason} {row.evidence}".strip()
-            judged.append(Judged(row.text, row.source, row.published, "–", "–", UNTESTED, note=note))
-        elif isinstance(row, Number):
-            judged.append(judge_number(row, values(row.quantity), spreads.get(row.quantity.metric), changed=changed))
-        else:
-            right = [row.right] if isinstance(row.right, float) else values(row.right)
-            judged.append(judge_claim(row, values(row.left), right, changed=changed))
-    return judged
+    def missing(self, quantity: Quantity) -> str:
+        """Return why there is no number: `not run`, why it runs on request only, or `not measured`; empty if there is one."""
+        run = self.target.runs[quantity.run]
+        if not any((run.name, seed) in self.runs for seed in run.seeds):
+            return f"On request: {run.on_request}." if run.on_request else NOT_RUN
+        return "" if self.values(quantity) else NOT_MEASURED
 
+    def noise_of(self, quantity: Quantity) -> Spread | None:
+        return None if quantity.real else spread_of(quantity.metric, self.spreads)
 
-def judge_number(row: Number, got: Sequence[float], spread: Spread | None, *, changed: bool) -> Judged:
-    """Return the verdict on a number: whether the mean over seeds is within the tolerance of the expected one.
-
-    Args:
-        got: the values of the runs.
-        spread: of the metric over seeds.
-        changed: whether the runs have other settings than expected.
-    """
-    limit = tolerance(row.values, len(got), spread) if row.values and got else None
-    away = abs(statistics.fmean(got) - statistics.fmean(row.values)) if row.values and got else 0.0
-    if not got:
-        verdict = NOT_RUN
-    elif changed:
-        verdict = OTHER_SETTINGS
-    elif not row.values:
-        verdict = NOT_MEASURED
-    elif limit is None and away > rounding(row.values):
-        verdict = ONE_SEED
-    else:
-        verdict = OUTSIDE if away > max(limit or 0.0, rounding(row.values)) else AS_EXPECTED
-    expected = in_words(row.values)
-    if limit is not None:
-        expected = with_deviation(statistics.fmean(row.values), limit)
-    return Judged(
-        *(row.text, row.source, row.published, expected, in_words(got), verdict),
-        unexpected=verdict == OUTSIDE,
-        note=row.differs,
-        values=tuple(got),
-    )
-
-
-def judge_claim(row: Claim, left: Sequence[float], right: Sequence[float], *, changed: bool) -> Judged:
-    """Return the verdict on a claim, by the means over seeds.
-
-    Args:
-        left: values of the claim's left side, by seed.
-        right: values of its right side.
-        changed: whether the runs have other settings than expected.
-    """
-    expected = HELD if row.expected else NOT_HELD
-    if not left or not right:
-        return Judged(row.text, row.source, row.published, expected, "–", NOT_RUN, note=row.differs)
-    mean, other = statistics.fmean(left), statistics.fmean(right)
-    held = mean < other / row.factor - row.margin if row.below else mean > other * row.factor + row.margin
-    verdict = HELD if held else NOT_HELD
-    got = f"{in_words(left)} against {in_words(right)}"
-    unexpected = verdict != expected and not changed
-    return Judged(row.text, row.source, row.published, expected, got, verdict, unexpected, row.differs)
+    def got(self, quantity: Quantity) -> str:
+        """Return a number in words, with how many of its seeds there are if some are missing."""
+        values, seeds = self.values(quantity), self.target.runs[quantity.run].seeds
+        partly = f" ({len(values)} of {len(seeds)} seeds)" if len(values) < len(seeds) else ""
+        return f"{in_words(values)}{partly}"
 
 
 def value_of(run: RunSummary, quantity: Quantity) -> float | None:
@@ -157,106 +202,57 @@ def value_of(run: RunSummary, quantity: Quantity) -> float | None:
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
 
 
-# ---------------------------------------------------------------------------------------------------------------- tolerance
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How much a metric spreads over seeds: the pooled standard deviation of numbers with several seeds.
-
-    Args:
-        deviation: of a value; relative to it if `relative`.
-        freedom: degrees of freedom.
-        relative: for metrics that are always positive.
-    """
-
-    deviation: float
-    freedom: int
-    relative: bool
-
-
-def spreads_of(all_expectations: Iterable[Expectations]) -> dict[str, Spread]:
-    """Return the spread of each metric over the seeds of all numbers that have several."""
-    groups: dict[str, list[tuple[float, ...]]] = {}
-    for expectations in all_expectations:
-        for row in expectations.rows:
-            if isinstance(row, Number) and len(row.values) > 1:
-                groups.setdefault(row.quantity.metric, []).append(row.values)
-    found = {}
-    for metric, values in groups.items():
-        relative = min(min(group) for group in values) > 0
-        freedom = sum(len(group) - 1 for group in values)
-        squares = sum(
-            (len(group) - 1) * statistics.variance(group) / (statistics.fmean(group) ** 2 if relative else 1)
-            for group in values
-        )
-        found[metric] = Spread(math.sqrt(squares / freedom), freedom, relative)
-    return found
-
-
-def tolerance(values: Sequence[float], n: int, spread: Spread | None) -> float | None:
-    """Return how far the mean of n new seeds may be from that of the expected ones: the prediction interval of Student's t.
-
-        t(m - 1) · s · √(1/m + 1/n)
-
-    with the standard deviation s of the m expected values. For one value, s and the degrees of freedom are those of the metric's spread.
-
-    Returns:
-        The tolerance; None for one value of a metric without a spread.
-    """
-    from scipy.stats import t
-
-    if len(values) > 1:
-        deviation, freedom = statistics.stdev(values), len(values) - 1
-    elif spread is not None:
-        deviation, freedom = spread.deviation * (abs(values[0]) if spread.relative else 1), spread.freedom
-    else:
-        return None
-    return float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * deviation * math.sqrt(1 / len(values) + 1 / n)
-
-
-def rounding(values: Sequence[float]) -> float:
-    """Return what rounding alone may change."""
-    return ROUNDING * max(map(abs, values))
-
-
 # ------------------------------------------------------------------------------------------------------------------ words
 
 
 def in_words(values: Sequence[float]) -> str:
-    """Return the mean of values and their deviation; a dash if there are none."""
+    """Return the mean of values ± their standard deviation; a dash if there are none."""
     if not values:
         return "–"
     mean = statistics.fmean(values)
+    mean = int(mean) if mean.is_integer() else mean  # such as parameters
     return with_deviation(mean, statistics.stdev(values)) if len(values) > 1 else number(mean)
 
 
-def commands(expectations: Expectations) -> dict[str, str]:
-    """Return the command of each run by its name; for several seeds, that of a sweep."""
-    found = {}
-    for run in expectations.runs.values():
-        seeds = ",".join(map(str, run.seeds))
-        if run.refits is None:
-            found[run.name] = " ".join(["genrun", *(["-m"] if len(run.seeds) > 1 else []), *run.words, f"seed={seeds}"])
-        else:
-            found[run.name] = f"genrun refit RUN {' '.join(run.words)}   (RUN: each run of {run.refits})"
-    return found
+def summary(judged: Sequence[JudgedRow]) -> str:
+    """Return whether all is as expected, and how many rows have each verdict."""
+    verdicts = [row.verdict for row in judged]
+    wrong = sum(row.unexpected for row in judged)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    return f"{f'{wrong} otherwise than expected' if wrong else 'nothing otherwise than expected'}: {counts}"
+
+
+def command_of(target: Expectations, run: str) -> str:
+    """Return the command of a run of a target; for several seeds, that of a sweep."""
+    expected = target.runs[run]
+    seeds = ",".join(map(str, expected.seeds))
+    if expected.refits is not None:
+        return shlex.join(["genrun", "refit", "RUN", *expected.words])
+    return shlex.join(["genrun", *(["-m"] if len(expected.seeds) > 1 else []), *expected.words, f"seed={seeds}"])
 
 
 def record(
-    expectations: Expectations, judged: Sequence[Judged], runs: Runs, figures: Sequence[Mapping[str, str]]
+    target: Expectations,
+    judged: Sequence[JudgedRow],
+    runs: Runs,
+    figures: Sequence[Mapping[str, str]],
+    folder: Path,
+    *,
+    changed: bool,
 ) -> dict[str, Any]:
     """Return the outcome of a reproduction for JSON, see `RECORD`.
 
     Args:
         figures: source, shows, beside, run, file and origin of each figure that there is.
+        folder: where the record will be; the runs are named from there, so that all of it may be moved.
+        changed: whether the runs have other settings than expected.
     """
     return {
         "format": FORMAT,
-        "target": expectations.name,
-        "document": expectations.document,
-        "commands": commands(expectations),
-        "runs": [str(run.folder.path.resolve()) for run in runs.values()],
+        "target": target.name,
+        "document": target.document,
+        "changed": changed,
+        "runs": [os.path.relpath(run.folder.path.resolve(), folder.resolve()) for run in runs.values()],
         "rows": [asdict(row) for row in judged],
         "figures": list(figures),
     }

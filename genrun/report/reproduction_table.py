@@ -8,15 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genrun.errors import printable
 from genrun.report.expectations import Expectations
-from genrun.report.reproduction import AS_EXPECTED, HELD, Judged, commands
-from genrun.report.tables import markdown
+from genrun.report.reproduction import AS_EXPECTED, HELD, JudgedRow, command_of, summary
+from genrun.report.tables import cell_text, markdown
 
 HEADINGS = ("", "published", "expected", "got", "verdict")
 
 
-def print_target(target: Expectations, judged: Sequence[Judged], console: Console) -> None:
+def print_target(target: Expectations, judged: Sequence[JudgedRow], console: Console) -> None:
     """Print the rows of a target, and how many there are of each verdict."""
     shown = Table(title=f"{target.name}: {target.document}", title_justify="left", box=None, pad_edge=False)
     published = any(row.published for row in judged)  # most documents have claims and few numbers
@@ -27,43 +26,49 @@ def print_target(target: Expectations, judged: Sequence[Judged], console: Consol
         texts = [named(row), *([row.published or "–"] if published else []), row.expected, row.got]
         shown.add_row(*map(Text, texts), Text(row.verdict, style=style_of(row)))
     console.print(shown)
-    console.print(Text(f"\n{summary(judged)}", style="bold"))
+    console.print(Text(f"\n{target.name}: {summary(judged)}", style="bold"))
 
 
-def markdown_of(target: Expectations, judged: Sequence[Judged], figures: Sequence[Mapping[str, str]]) -> str:
+def markdown_of(target: Expectations, judged: Sequence[JudgedRow], figures: Sequence[Mapping[str, str]] = ()) -> str:
     """Return the rows of a target as Markdown, with the commands of its runs and its figures."""
     lines = []
     for row in judged:
         notes = ". ".join(text.rstrip(".") for text in (row.verdict, row.note) if text)
         lines.append([named(row), row.published or "–", row.expected, row.got, notes])
-    text = markdown(f"{target.name}: {target.document}", HEADINGS, lines, intro=summary(judged))
-    text += "\n| run | command | seeds | minutes of a seed | expected values from |\n|---|---|---|---:|---|\n"
-    for name, command in commands(target).items():
-        run = target.runs[name]
-        minutes = f"{run.minutes:g}" + (f" ({run.on_request}: `--on-request`)" if run.on_request else "")
+    title = f"{target.name}: {target.document}"
+    text = markdown(title, HEADINGS, lines, intro=f"{summary(judged)}.")
+    text += "\n" + headed("run", "command", "seeds", "minutes of a seed", "expected values from")
+    for name, run in target.runs.items():
+        command = f"`{command_of(target, name)}`" + (f" (RUN: each of {run.refits})" if run.refits else "")
+        minutes = f"{run.minutes:g}" + (f", on request: {run.on_request}" if run.on_request else "")
         origin = ", commit ".join(filter(None, (run.hardware, run.commit))) or "–"
-        text += f"| {name} | `{printable(command)}` | {len(run.seeds)} | {minutes} | {origin} |\n"
+        seeds = ", ".join(map(str, run.seeds))
+        text += in_row(name, command, seeds, minutes, origin)
     if figures:
-        text += "\n| figure of the document | ours | beside each other |\n|---|---|---|\n"
-        for figure in figures:
-            texts = [printable(figure[key]) for key in ("source", "shows", "file", "origin", "beside")]
-            text += "| {}: {} | [{}]({}) ({}) | {} |\n".format(*texts[:3], *texts[2:])
+        text += "\n" + headed("figure of the document", "ours", "beside each other")
+    for figure in figures:
+        ours = f"[{figure['file']}]({figure['file']}), {figure['origin']}"
+        text += in_row(f"{figure['source']}: {figure['shows']}", ours, figure["beside"])
     return text
 
 
-def named(row: Judged) -> str:
+def headed(*headings: str) -> str:
+    """Return the first two lines of a Markdown table."""
+    return in_row(*headings) + f"|{'---|' * len(headings)}\n"
+
+
+def in_row(*cells: str) -> str:
+    """Return a line of a Markdown table."""
+    return f"| {' | '.join(map(cell_text, cells))} |\n"
+
+
+def named(row: JudgedRow) -> str:
     """Return what a row is about and where the document has it."""
     return f"{row.text} ({row.source})"
 
 
-def style_of(row: Judged) -> str:
+def style_of(row: JudgedRow) -> str:
     """Return the colour of a verdict: of what makes the target fail, of what stands, or none."""
     if row.unexpected:
         return "bold red"
     return "green" if row.verdict in (AS_EXPECTED, HELD) else ""
-
-
-def summary(judged: Sequence[Judged]) -> str:
-    """Return how many rows have each verdict."""
-    verdicts = [row.verdict for row in judged]
-    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))

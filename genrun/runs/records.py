@@ -125,7 +125,7 @@ def read_config(folder: Path) -> DictConfig:
     except Refused:
         raise
     except Exception as error:  # YAML and OmegaConf have a dozen kinds
-        raise Refused(f"{file} cannot be read as the configuration of a run ({_first_line(error)})") from error
+        raise Refused(f"{file} cannot be read as the configuration of a run ({first_line(error)})") from error
     for section in ("model", "data"):
         check_name(f"{file}: {section}.name", plain[section]["name"])
     for name in plain["model"].get("phases") or {}:
@@ -149,7 +149,7 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise Refused(f"{folder}: expected a run folder (with config.yaml), found none there") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise Refused(f"{file} cannot be read as the configuration of a run ({_first_line(error)})") from None
+        raise Refused(f"{file} cannot be read as the configuration of a run ({first_line(error)})") from None
     return config
 
 
@@ -189,7 +189,7 @@ def read_csv(file: Path) -> list[dict[str, str]]:
                 if text:
                     parsed(column, text)
     except (ValueError, csv.Error) as error:
-        raise Refused(f"{file} is damaged ({_first_line(error)}); {advice}") from None
+        raise Refused(f"{file} is damaged ({first_line(error)}); {advice}") from None
     return rows
 
 
@@ -312,7 +312,8 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of the message of an error, with the place in the file if it is YAML's."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -17,54 +17,51 @@ class ExpectedJob:
         target: its expectations.
         run: the run.
         seed: its seed.
-        words: of the run.
-        added: words of the command, the last ones.
+        added: words of the command line, which come last.
     """
 
     target: Expectations
     run: ExpectedRun
     seed: int
-    words: tuple[str, ...]
     added: tuple[str, ...]
 
     @property
     def overrides(self) -> list[str]:
         """The overrides of its configuration, but for `run.refit_of`."""
-        return [*self.words, f"seed={self.seed}", *self.added]
+        return [*self.target.words(self.run.name), f"seed={self.seed}", *self.added]
 
     @property
-    def parent(self) -> tuple[str, str, int] | None:
-        """The target, run and seed of the run that this one refits; None for a run that is trained."""
-        return None if self.run.refits is None else (self.target.name, self.run.refits, self.seed)
+    def parent(self) -> ExpectedJob | None:
+        """The job whose run this one refits; None for a run that is trained."""
+        if self.run.refits is None:
+            return None
+        return ExpectedJob(self.target, self.target.runs[self.run.refits], self.seed, self.added)
 
 
-def jobs_of(target: Expectations, words: Sequence[str], *, on_request: bool) -> list[ExpectedJob]:
+def jobs_of(target: Expectations, added: Sequence[str], *, on_request: bool) -> list[ExpectedJob]:
     """Return the jobs of a target, each refit behind the run that it refits.
 
     Args:
-        words: added to those of each run.
+        added: words that are added to those of each run.
         on_request: with the runs that are not part of the target.
     """
     chosen = [run for run in target.runs.values() if on_request or not run.on_request]
-    jobs = []
-    for run in sorted(chosen, key=lambda run: run.refits is not None):
-        own = (*target.runs[run.refits].words, *run.words) if run.refits else run.words
-        jobs += [ExpectedJob(target, run, seed, own, tuple(words)) for seed in run.seeds]
-    return jobs
+    ordered = sorted(chosen, key=lambda run: run.refits is not None)
+    return [ExpectedJob(target, run, seed, tuple(added)) for run in ordered for seed in run.seeds]
 
 
-def miniature_of(target: Expectations, words: Sequence[str]) -> list[ExpectedJob]:
+def miniature_of(target: Expectations, added: Sequence[str]) -> list[ExpectedJob]:
     """Return the first job of a target and its first refit, made tiny.
 
     Args:
-        words: added to those of the miniature.
+        added: words that are added to those of the miniature.
     """
-    first, *others = jobs_of(target, [*target.miniature, *words], on_request=False)
-    return [first, *[job for job in others if job.parent == (target.name, first.run.name, first.seed)][:1]]
+    first, *others = jobs_of(target, [*target.miniature, *added], on_request=False)
+    return [first, *[job for job in others if job.parent == first][:1]]
 
 
 class Reproduction:
-    """The source of the jobs of one or several targets.
+    """The source of the jobs of one or several targets. Jobs with the same overrides are one job.
 
     Args:
         jobs: see `jobs_of`; those of all targets, one after the other.
@@ -73,14 +70,11 @@ class Reproduction:
     stable_numbers = True  # the same command has the same jobs
 
     def __init__(self, jobs: Sequence[ExpectedJob]) -> None:
-        self.jobs, self.size = list(jobs), len(jobs)
-        # what a list of the jobs need not repeat
-        self.fixed = {word for job in jobs for word in job.added}
-        self.waiting = list(range(len(jobs)))
-        self.folders: dict[
-            tuple[str, str, int], str
-        ] = {}  # target, run and seed of each job that is done → its run folder
-        self.ended: set[tuple[str, str, int]] = set()
+        self.jobs = list({tuple(job.overrides): job for job in jobs}.values())
+        self.size = len(self.jobs)
+        self.fixed = {word for job in jobs for word in job.added}  # what a list of the jobs need not repeat
+        self.waiting = list(range(self.size))
+        self.outcomes: dict[tuple[str, ...], Outcome] = {}  # by overrides
 
     def ask(self) -> tuple[int, list[str]] | None:
         """Return the number and the overrides of the next job; None when there is none, or each one waits for the run that it refits.
@@ -92,25 +86,22 @@ class Reproduction:
             if job.parent is None:
                 self.waiting.remove(number)
                 return number, job.overrides
-            if job.parent in self.ended:
+            if outcome := self.outcomes.get(tuple(job.parent.overrides)):
                 self.waiting.remove(number)
-                if job.parent in self.folders:
-                    quoted = self.folders[job.parent].replace("\\", "\\\\").replace("'", "\\'")
+                if outcome.state == "done":
+                    quoted = outcome.run.replace("'", "\\'")
                     return number, [*job.overrides, f"run.refit_of='{quoted}'"]
         return None
 
     def tell(self, number: int, outcome: Outcome) -> Outcome:
         """Take the outcome of a job, and return the outcome to record."""
-        job = self.jobs[number]
-        key = (job.target.name, job.run.name, job.seed)
-        self.ended.add(key)
-        if outcome.state == "done":
-            self.folders[key] = outcome.run
+        self.outcomes[tuple(self.jobs[number].overrides)] = outcome
         return outcome
 
     def reporter(self, number: int) -> None:
         """Return what reports the epochs of a job to a search. Reproductions need no reports."""
 
     def summary(self) -> list[str]:
-        """Return the lines to print at the end."""
-        return []
+        """Return the lines to print at the end: the refits of runs that failed."""
+        left = [self.jobs[number] for number in self.waiting]
+        return [f"not done, because the run that it refits is not: {' '.join(job.overrides)}" for job in left]

@@ -44,11 +44,7 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     parse_overrides(job_overrides, config_dir)
     sweep_overrides = [text for text in overrides if text.lstrip("+~").startswith(SWEEP_PREFIXES)]
     cfg = compose(sweep_overrides, config_dir, hydra=True)
-    check_name("sweep.name", cfg.sweep.name)
-    for part in ("sweeper", "launcher"):
-        if not str(cfg.hydra[part]._target_).startswith("genrun."):
-            raise Refused(f"hydra/{part}: genrun cannot use Hydra's own {part}; leave it out, or see docs/sweeps.md")
-    source = build(cfg.hydra.sweeper, "hydra.sweeper")
+    source = build_own("sweeper", cfg)
     if "run.dry_run=true" in overrides:
         return list_jobs(job_overrides, config_dir)
     name = cfg.sweep.name or digest([*sorted(set(job_overrides) - {"run.debug=true"}), *source.name_parts])
@@ -82,7 +78,8 @@ def run_source(
     Raises:
         Refused: the folder cannot be written, or another process is at the sweep.
     """
-    launcher = build(cfg.hydra.launcher, "hydra.launcher")
+    check_name("sweep.name", cfg.sweep.name)
+    launcher = build_own("launcher", cfg)
     outputs = Path(cfg.paths.outputs)
     try:
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
@@ -92,6 +89,17 @@ def run_source(
         keep_configuration(folder / "configuration", config_dir, outputs)
         os.environ["PYTHONSAFEPATH"] = "1"  # the processes of jobs: files of the current folder must not hide a library
         return Scheduler(source, launcher, folder, overrides, config_dir).run(begin())
+
+
+def build_own(part: str, cfg: DictConfig) -> Any:
+    """Build the sweeper or the launcher of a configuration.
+
+    Raises:
+        Refused: it is Hydra's own.
+    """
+    if not str(cfg.hydra[part]._target_).startswith("genrun."):
+        raise Refused(f"hydra/{part}: genrun cannot use Hydra's own {part}; leave it out, or see docs/sweeps.md")
+    return build(cfg.hydra[part], f"hydra.{part}")
 
 
 def list_jobs(overrides: list[str], config_dir: str | None) -> int:

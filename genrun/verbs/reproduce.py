@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrun.errors import Failed, Refused
+from genrun.errors import Failed, Refused, one_line
 from genrun.report.expectations import Expectations, read_expectations, targets
-from genrun.verbs.arguments import Arguments, output_path
+from genrun.verbs.arguments import Arguments
 
 if TYPE_CHECKING:
-    from genrun.report.reproduction import Spread
+    from omegaconf import DictConfig
+
+    from genrun.report.seed_spread import Spread
     from genrun.runs.summary import RunSummary
     from genrun.sweeps.reproduction import ExpectedJob
 
-# options that leave a run what it is
-FREE = ("paths.", "hardware=", "hardware.threads=", "hardware.accelerator=", "hydra", "logger", "run.", "sweep.")
+PLACES = ("paths.", "hydra", "sweep.")  # options that only say where and how the runs are done
 
 
 def main(arguments: list[str]) -> int:
@@ -28,83 +27,30 @@ def main(arguments: list[str]) -> int:
     if not asked.targets:
         list_targets()
         return 0
-    wanted = [read_expectations(name) for name in asked.targets]
 
     from genrun.config.compose import compose
-    from genrun.report.reproduction import spreads_of
-    from genrun.system.files import write_atomic
+    from genrun.report.seed_spread import spreads_of
 
     outputs = Path(compose([word for word in asked.words if word.startswith("paths.")], asked.config_dir).paths.outputs)
     status = 0
     if not asked.check:
-        every = [job for target in wanted for job in jobs(target, asked, on_request=asked.on_request)]
+        every = [job for target in asked.targets for job in jobs(target, asked, on_request=asked.on_request)]
         status = run_jobs(every, outputs, asked)
     if status > Failed.status:
         return status  # a signal stopped it
-    spreads = spreads_of(map(read_expectations, targets()))
-    texts, failures = [], []
-    for target in wanted:
-        text, unexpected = conclude(target, outputs / "reproductions", spreads, asked)
-        texts.append(text)
-        failures += unexpected
-    if asked.out:
-        write_atomic(asked.out, "\n".join(texts))
+    known = {target.name: target for target in [*map(read_expectations, targets()), *asked.targets]}
+    spreads = spreads_of(known.values())
+    failures = [text for target in asked.targets for text in conclude(target, outputs, spreads, asked)]
     if failures:
         raise Failed(f"not as expected: {'; '.join(failures)}")
     return status
-
-
-def jobs(target: Expectations, asked: Namespace, *, on_request: bool) -> list[ExpectedJob]:
-    """Return the jobs of a target as the command line asks for them.
-
-    Args:
-        on_request: with those that are done on request only.
-    """
-    from genrun.sweeps.reproduction import jobs_of, miniature_of
-
-    if asked.miniature:
-        return miniature_of(target, asked.words)
-    return jobs_of(target, asked.words, on_request=on_request)
-
-
-def conclude(
-    target: Expectations, folder: Path, spreads: Mapping[str, Spread], asked: Namespace
-) -> tuple[str, list[str]]:
-    """Judge the finished runs of a target, write its record, table and figures to a folder, and print the table.
-
-    Returns:
-        The table as Markdown, and a text for each row that is not as expected.
-    """
-    from genrun.report.reproduction import judge, record
-    from genrun.report.reproduction_table import markdown_of, print_target
-    from genrun.system.console import say, screen
-    from genrun.system.files import write_atomic, write_json
-
-    every = jobs(target, asked, on_request=True)
-    there = {(job.run.name, job.seed): run for job in every if (run := finished(job, asked.config_dir))}
-    changed = asked.miniature or any(not word.startswith(FREE) for word in asked.words)
-    judged = judge(target, there, spreads, changed=changed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        figures = copy_figures(target, there, folder)
-        text = markdown_of(target, judged, figures)
-        write_json(folder / f"{target.name}.json", record(target, judged, there, figures))
-        write_atomic(folder / f"{target.name}.md", text)
-    except OSError as error:
-        raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
-    print_target(target, judged, screen())
-    say(screen(), f"\n{folder / target.name}.md")
-    wrong = [row for row in judged if row.unexpected]
-    return text, [
-        f"{target.name}: {row.text.rstrip('.')}: {row.got} ({row.verdict}), expected {row.expected}" for row in wrong
-    ]
 
 
 def parse(arguments: list[str]) -> Namespace:
     """Parse the command line.
 
     Raises:
-        Refused: an option or a word is wrong.
+        Refused: an option, a word or a target is wrong.
     """
     parser = Arguments(
         "genrun reproduce",
@@ -113,19 +59,20 @@ def parse(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("words", nargs="*", metavar="TARGET", help="targets, all, or a .yaml file; and option=value")
     parser.add_argument("--check", action="store_true", help="run nothing, judge what is there")
-    parser.add_argument("--on-request", action="store_true", help="with the runs that take hours, or need a GPU")
+    parser.add_argument("--on-request", action="store_true", help="with the runs that are not part of a target")
     parser.add_argument(
         "--miniature", action="store_true", help="a tiny run of each target, and a tiny refit: does it work at all?"
     )
-    parser.add_argument("--out", type=str, help="a .md file for the tables")
     parser.add_argument("--config-dir", help="a folder of your own groups")
     asked = parser.parse_intermixed_args(arguments)
-    asked.targets = [word for word in asked.words if "=" not in word]
+    named = [word for word in asked.words if "=" not in word]
     asked.words = [word for word in asked.words if "=" in word]
-    asked.name = f"reproduce-{'-'.join(Path(name).stem for name in asked.targets)}"
-    if "all" in asked.targets:
-        asked.targets = list(targets())
-    asked.out = output_path(asked.out, (".md",)) if asked.out else None
+    names = dict.fromkeys(name for word in named for name in (targets() if word == "all" else [word]))
+    asked.targets = [read_expectations(name) for name in names]
+    stems = [target.name for target in asked.targets]
+    if twice := next((name for name in stems if stems.count(name) > 1), None):
+        raise Refused(f"reproduce: two targets have the name {twice}; rename a file")
+    asked.name = f"reproduce-{'-'.join(dict.fromkeys(Path(word).stem for word in named))}"
     return asked
 
 
@@ -142,44 +89,137 @@ def list_targets() -> None:
     screen().print(table(None, ["target", "runs", "minutes", "rows", "document"], lines))
 
 
-def run_jobs(jobs: Sequence[ExpectedJob], outputs: Path, asked: Namespace) -> int:
+def jobs(target: Expectations, asked: Namespace, *, on_request: bool) -> list[ExpectedJob]:
+    """Return the jobs of a target as the command line asks for them.
+
+    Args:
+        on_request: with those that are done on request only.
+    """
+    from genrun.sweeps.reproduction import jobs_of, miniature_of
+
+    if asked.miniature:
+        return miniature_of(target, asked.words)
+    return jobs_of(target, asked.words, on_request=on_request)
+
+
+def run_jobs(every: Sequence[ExpectedJob], outputs: Path, asked: Namespace) -> int:
     """Do the jobs that are not done yet, as a sweep does, and return its exit status."""
     from genrun.config.compose import compose
     from genrun.sweeps.reproduction import Reproduction
     from genrun.sweeps.sweep import run_source
 
-    of_sweep = [word for word in asked.words if word.startswith(("hydra", "sweep.", "paths."))]
+    of_sweep = [word for word in asked.words if word.startswith(PLACES)]
     cfg = compose(of_sweep, asked.config_dir, hydra=True)
     folder = outputs / "sweeps" / (cfg.sweep.name or asked.name)
-    return run_source(Reproduction(jobs), cfg, folder, asked.words, asked.config_dir)
+    return run_source(Reproduction(every), cfg, folder, asked.words, asked.config_dir)
 
 
-def finished(job: ExpectedJob, config_dir: str | None) -> RunSummary | None:
-    """Return the finished and judged run of a job; None if there is none."""
+def conclude(target: Expectations, outputs: Path, spreads: Mapping[str, Spread], asked: Namespace) -> list[str]:
+    """Judge the finished runs of a target, write its record, table and figures, and print the table.
+
+    Those of runs with other settings go to a folder of their own.
+
+    Returns:
+        A text for each row that is not as expected.
+    """
+    from genrun.report.reproduction import Verdicts, record
+    from genrun.report.reproduction_table import markdown_of, print_target
+    from genrun.system.console import say, screen
+    from genrun.system.files import write_atomic, write_json
+
+    there, changed = finished_runs(jobs(target, asked, on_request=True), asked)
+    judged = Verdicts(target, there, spreads, changed=changed).rows()
+    folder = outputs / "reproductions" / ("other settings" if changed else "")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = copy_figures(target, there, folder)
+        write_json(folder / f"{target.name}.json", record(target, judged, there, figures, folder, changed=changed))
+        write_atomic(folder / f"{target.name}.md", markdown_of(target, judged, figures))
+    except OSError as error:
+        raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
+    print_target(target, judged, screen())
+    say(screen(), f"{folder / target.name}.md\n")
+    wrong = [row for row in judged if row.unexpected]
+    return [
+        f"{target.name}: {row.text.rstrip('.')}: {row.got} ({row.verdict}), expected {row.expected}" for row in wrong
+    ]
+
+
+def finished_runs(every: Sequence[ExpectedJob], asked: Namespace) -> tuple[dict[tuple[str, int], RunSummary], bool]:
+    """Return the finished runs of jobs by name and seed, and whether the command line gives any of the jobs other settings."""
     from genrun.config.compose import compose
     from genrun.config.schema import check
-    from genrun.parts import known_run
+    from genrun.system.console import say, screen
+
+    there: dict[tuple[str, int], RunSummary] = {}
+    deciding = [word for word in asked.words if not word.startswith(PLACES)]
+    of_job = [word for word in asked.words if not word.startswith("hydra")]
+    changed, composed = asked.miniature, {}
+    for job in every:
+        if job.run.name not in composed:  # its seeds differ in nothing else
+            words = [word for word in job.overrides if word not in asked.words or word in of_job]
+            composed[job.run.name] = compose(words, asked.config_dir)
+            check(composed[job.run.name])
+            if deciding and not changed:
+                plain = [word for word in words if word not in deciding]
+                changed = decides(compose(plain, asked.config_dir)) != decides(composed[job.run.name])
+        cfg = composed[job.run.name].copy()
+        cfg.seed = job.seed
+        try:
+            if run := finished(cfg):
+                there[job.run.name, job.seed] = run
+        except Refused as error:
+            say(screen(error=True), f"left out: {job.run.name}, seed {job.seed}: {one_line(error)}")
+    return there, changed
+
+
+def decides(cfg: DictConfig) -> list[object]:
+    """Return what decides the numbers of a run: the options of its training, its samples and its judge."""
+    from omegaconf import OmegaConf
+
+    sections = ("model", "data", "trainer", "evaluation", "sample", "callbacks")
+    return [OmegaConf.to_container(cfg[name]) for name in sections] + [
+        cfg.hardware.precision,
+        cfg.run.init_from,
+        cfg.seed,
+    ]
+
+
+def finished(cfg: DictConfig) -> RunSummary | None:
+    """Return the finished and judged run of a configuration; None if there is none.
+
+    Raises:
+        Refused: the data cannot be read, or a record of the run is damaged.
+    """
+    from genrun.parts import read_facts, with_facts
+    from genrun.runs.folder import RunFolder
     from genrun.runs.summary import read_summary
     from genrun.stages.keys import stage_keys
 
-    cfg = compose([word for word in job.overrides if not word.startswith("hydra")], config_dir)
-    check(cfg)
-    known = known_run(cfg)
-    if known is None or not known[1].stage_done("evaluate", stage_keys(*known)["evaluate"]):
+    folders = Path(cfg.paths.outputs) / f"{cfg.model.name}-{cfg.data.name}"
+    if not folders.is_dir():
+        return None  # the facts of the data need not be read
+    cfg = with_facts(cfg, read_facts(cfg)[0])
+    folder = RunFolder.of(cfg)
+    if not folder.stage_done("evaluate", stage_keys(cfg, folder)["evaluate"]):
         return None
-    return read_summary(known[1].path)
+    return read_summary(folder.path)
 
 
-def copy_figures(target: Expectations, there: dict[tuple[str, int], RunSummary], folder: Path) -> list[dict[str, str]]:
+def copy_figures(
+    target: Expectations, there: Mapping[tuple[str, int], RunSummary], folder: Path
+) -> list[dict[str, str]]:
     """Copy the figures that stand beside those of the document, and return what is known of each that there is."""
+    from genrun.system.files import inside, write_atomic
+
     found = []
-    for figure in target.figures:
+    for place, figure in enumerate(target.figures, 1):
         run = there.get((figure.run, target.runs[figure.run].seeds[0]))
         if run is None or not (file := run.folder.path / figure.file).is_file():
             continue
-        copy = folder / target.name / f"{figure.source.replace(' ', '-').replace('/', '-')}-{os.path.basename(file)}"
+        copy = folder / target.name / f"{place:02d}-{figure.run}-{file.name}"
         copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(file, copy)
-        relative = str(copy.relative_to(folder))
-        found.append({**vars(figure), "file": relative, "origin": f"{run.model} on {run.data}, {run.name}"})
+        write_atomic(copy, inside(file, run.folder.path).read_bytes())
+        origin = f"{run.model} on {run.data}, {run.name}"
+        found.append({**vars(figure), "file": str(copy.relative_to(folder)), "origin": origin})
     return found

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from genrun.errors import Refused
 from genrun.report.expectations import Claim, Number, Quantity, Untested, read_expectations, targets
@@ -70,6 +71,14 @@ WRONG = {
     "runs.other.seeds: expected seeds of small": lambda c: c["runs"]["other"].update(seeds=[3]),
     "runs.small.seed: no such key": lambda c: c["runs"]["small"].update(seed=1),
     "figures.0.file: expected samples": lambda c: c["figures"][0].update(file="../secret.png"),
+    "rows.0.values: expected finite": lambda c: c["rows"][0].update(values=[1.0, float("nan")]),
+    "rows.1.factor: expected above 0": lambda c: c["rows"][1].update(factor=0),
+    r"it.figure: no such key \(did you mean 'figures'\?\)": lambda c: c.update(figure=[]),
+    "runs: expected one that is trained": lambda c: c["runs"]["small"].update(on_request="long"),
+    "runs.other.on_request is missing": lambda c: c["runs"].update(
+        more={"words": [], "seeds": [0], "minutes": 1}, small={**c["runs"]["small"], "on_request": "long"}
+    ),
+    "integer|int too large": lambda c: c["rows"][0].update(values=[10**400, 1]),
     "runs.small.minutes: expected": lambda c: c["runs"]["small"].update(minutes="two"),
 }
 
@@ -84,12 +93,13 @@ def test_a_wrong_file_is_refused_in_one_line(message, tmp_path):
 
 
 @pytest.mark.parametrize("name", targets())
-def test_a_target_names_its_source_and_what_it_cannot_test(name):
+def test_the_targets_of_the_package(name):
     found = read_expectations(name)
-    assert targets()[name].read_text().startswith("# ")
-    assert found.rows
-    assert {row.quantity.run for row in found.rows if isinstance(row, Number)} <= set(found.runs)
+    assert targets()[name].read_text().startswith("# ")  # its source
     assert all(row.text and row.source for row in found.rows)
-    trained = [run for run in found.runs.values() if not run.on_request]
-    assert trained
     assert all(run.minutes > 0 for run in found.runs.values())
+
+
+def test_the_makefile_has_every_target():
+    (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("REPRODUCTIONS := ")]
+    assert line.split()[2:] == list(targets())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genrun.report.expectations import Expectations, ExpectedRun
@@ -37,7 +39,20 @@ def test_a_refit_waits_for_the_run_that_it_refits(state):
     assert source.ask() is None  # the refit waits
     source.tell(1, Outcome("done", run="other"))
     assert source.ask() is None
+    assert len(source.summary()) == 1
     source.tell(0, Outcome(state, run="it's here"))
     words = ["model=vae", "model/prior=gaussian", "seed=0", "data=digits", r"run.refit_of='it\'s here'"]
     assert source.ask() == ((2, words) if state == "done" else None)
+    assert source.ask() is None
+
+
+def test_two_targets_that_name_a_run_have_one_job_for_it():
+    jobs = jobs_of(TARGET, [], on_request=False)
+    again = jobs_of(replace(TARGET, name="again"), [], on_request=False)
+    source = Reproduction([*jobs, *again])
+    assert source.size == 3
+    asked = [source.ask()[0] for _ in range(2)]
+    for number in asked:
+        source.tell(number, Outcome("done", run=str(number)))
+    assert source.ask()[1][-1] == "run.refit_of='0'"
     assert source.ask() is None

@@ -52,14 +52,21 @@ def test_a_wrong_expectation_makes_the_target_fail(tmp_path, monkeypatch, capsys
     assert genrun("reproduce", "mine.yaml", monkeypatch=monkeypatch) == 0
     record = json.loads((tmp_path / "outputs/reproductions/mine.json").read_text())
     assert [row["verdict"] for row in record["rows"]] == ["not measured before", "held", "not run"]
-    assert (tmp_path / "outputs/reproductions/mine/figure-1-final.png").is_file()
+    assert (tmp_path / "outputs/reproductions/mine/01-small-final.png").is_file()
     (value,) = record["rows"][0]["values"]
     check = ("reproduce", "mine.yaml", "--check")
 
     file.write_text(expectations([value], "held"))
     capsys.readouterr()
     assert genrun(*check, monkeypatch=monkeypatch) == 0
-    assert "1 as expected, 1 held, 1 not run" in capsys.readouterr().out
+    assert "nothing otherwise than expected: 1 as expected, 1 held, 1 not run" in capsys.readouterr().out
+    assert genrun(*check, "sample.n=150", monkeypatch=monkeypatch) == 0  # other settings have a folder of their own
+    assert (tmp_path / "outputs/reproductions/other settings/mine.json").is_file()
+    assert genrun(*check, "hardware.threads=1", monkeypatch=monkeypatch) == 0
+    assert "1 as expected" in capsys.readouterr().out
+    monkeypatch.setenv("GENRUN_CACHE", str(tmp_path / "empty"))  # the facts of the data are read again
+    assert genrun(*check, monkeypatch=monkeypatch) == 0
+    assert "1 as expected" in capsys.readouterr().out
 
     file.write_text(expectations([value], "did not hold"))
     assert genrun(*check, monkeypatch=monkeypatch) == 1
@@ -85,13 +92,16 @@ def test_the_targets_are_listed(monkeypatch, capsys):
     ("words", "message"),
     [
         (["vea"], "did you mean 'vae'"),
-        (["vae", "--out", "x.txt"], "ends in .md"),
-        (["vae", "model.x=1"], "no such option"),
+        (["vae", "sweep.name=../x"], "sweep.name: expected a folder's name"),
+        (["vae", "./vae.yaml"], "two targets have the name vae"),
+        (["mine"], "no such target"),
+        (["--check", "vae", "model.x=1", "paths.outputs=there"], "no such option"),
     ],
 )
 def test_a_wrong_command_is_refused(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert genrun("reproduce", "--check", *words, monkeypatch=monkeypatch) == 2
+    (tmp_path / "vae.yaml").write_text(expectations([], "held"))
+    assert genrun("reproduce", *words, monkeypatch=monkeypatch) == 2
     assert message in capsys.readouterr().err
 
 
@@ -103,7 +113,7 @@ def test_every_target_in_miniature(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     for name in targets():
-        record = json.loads((tmp_path / f"outputs/reproductions/{name}.json").read_text())
+        record = json.loads((tmp_path / f"outputs/reproductions/other settings/{name}.json").read_text())
         assert record["runs"]
         assert {row["verdict"] for row in record["rows"]} - {"not run", "cannot be tested here"}
 
