@@ -30,6 +30,7 @@ from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
 from genrun.stages.keys import older_table, stage_keys
 from genrun.system.console import say, screen
 from genrun.system.files import write_atomic
+from genrun.system.loading import load_torch
 from genrun.system.signals import Signals
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def run(
     starts_over = cfg.run.resume == "never"
     if starts_over or not folder.finished(keys):
         check_resumable(cfg, folder)
-        import pytorch_lightning  # noqa: F401 importing it adds a log handler, so import it before genrun sets its own
+        load_torch(console)
 
         from genrun.stages.context import prepare
         from genrun.system.torch_state import torch_as_it_was
