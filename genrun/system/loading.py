@@ -1,4 +1,4 @@
-"""Import torch and Lightning, which takes seconds: say so first, and lose no time on the way."""
+"""Import torch and Lightning, which takes seconds: no time is lost on the way."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import atexit
 import gc
 import sys
 
-from rich.console import Console
 
-from genrun.system.console import say
+def is_loaded() -> bool:
+    """Return whether Lightning, and torch with it, is imported."""
+    return sys.modules.get("pytorch_lightning") is not None
 
 
-def load_torch(console: Console) -> None:
-    """Import torch and Lightning; if they are not there yet, say first what takes the time.
-
-    What can be refused without torch is refused before this is called.
-    """
-    if "pytorch_lightning" in sys.modules:
-        return
-    if "torch" not in sys.modules:
-        say(console, "loading torch …")
+def load_torch() -> None:
+    """Import torch and Lightning."""
     # An import makes hundreds of thousands of objects that stay. Python would go over all of them again and again, to find garbage: a
     # quarter of the processor time. Afterwards it leaves them alone.
     searches = gc.isenabled()

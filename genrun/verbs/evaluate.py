@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genrun.errors import Refused
 from genrun.runs.find import paths_of
 from genrun.runs.summary import is_current
-from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, output_path, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, check_new, need_torch, open_checked, output_path, outputs_folder
 from genrun.verbs.judges import compose_for_run, config_to_judge_by, judge_of, make_judge
 
 if TYPE_CHECKING:
@@ -77,9 +77,14 @@ def main(arguments: list[str]) -> int:
             )
 
     from genrun.config.compose import compose
+    from genrun.data.places import check_npz
     from genrun.system.console import screen
 
+    for target in targets:
+        if target.is_file():
+            check_npz(target)
     console = screen()
+    need_torch()
     if asked.controls:
         judge_controls(compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir), console, out)
         return 0
