@@ -84,17 +84,21 @@ def main(arguments: list[str]) -> int:
         if target.is_file():
             check_npz(target)
     console = screen()
-    need_torch()
     if asked.controls:
-        judge_controls(compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir), console, out)
+        cfg = compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir)
+        need_torch()
+        judge_controls(cfg, console, out)
         return 0
     for target in targets:
         if target.is_dir():
             moved = any(word.startswith("paths.data=") for word in overrides)
             cfg = compose_for_run(target, overrides, asked.config_dir, console)
+            need_torch()
             judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
-            judge_file(target, compose(overrides, asked.config_dir), console, out)
+            cfg = compose(overrides, asked.config_dir)
+            need_torch()
+            judge_file(target, cfg, console, out)
     return 0
 
 
