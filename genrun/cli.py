@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from genrun import __version__
 from genrun.compat import flags_of, hydra_argument_parser
 from genrun.errors import Interrupted, Refused, as_genrun_error, did_you_mean, nearest, print_error
+from genrun.system.ending import end_at_once
 from genrun.system.streams import lost_output, open_streams
 from genrun.verbs import VERBS, main_of
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command `genrun`, and end the process with exit status 0, 1, 2, 130 or 143."""
+    status = 1  # where --debug lets an exception through
+    end_at_once(lambda: status)
+    status = command()
+    sys.exit(status)
+
+
+def command() -> int:
+    """Do what the words of the command line say, and return the exit status."""
     streams = open_streams()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and exiting with 1
     # Matplotlib warns of a settings folder that it cannot write, and works without it
@@ -34,9 +43,11 @@ def main() -> NoReturn:
         status = guarded(lambda: dispatch([word for word in arguments if word != "--debug"], debug=debug), debug=debug)
     except KeyboardInterrupt:
         status = 130
+    except SystemExit as leave:  # the help of a verb was shown
+        status = int(leave.code or 0)
     if lost := lost_output(streams):
         print(f"genrun: {lost}", file=sys.stderr)
-    sys.exit(status)
+    return status
 
 
 def dispatch(arguments: list[str], *, debug: bool) -> int:

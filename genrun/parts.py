@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genrun.config.build import build, construct, find_target, refusal, signature_of
-from genrun.config.container import to_container
+from genrun.config.container import plain, to_container
 from genrun.data.facts import described_data, recall, remember
 from genrun.errors import GenrunError, Refused, one_line
 from genrun.runs.folder import RunFolder
@@ -23,6 +24,37 @@ if TYPE_CHECKING:
     from genrun.data.module import ImageData
     from genrun.evaluation.judge import Judge
     from genrun.methods.method import Method
+
+# -------------------------------------------------------------------------------------------------------- before torch
+
+
+def check_beforehand(cfg: DictConfig) -> None:
+    """Check before torch is imported what can be known by then: classes, types, numbers, files, packages, the folder of the runs.
+
+    Raises:
+        Refused: something is wrong. It would be refused later too, when the parts are built.
+    """
+    from genrun.config.beforehand import check_classes, check_loggers
+    from genrun.data.beforehand import check_data
+    from genrun.evaluation.limits import check_judge
+    from genrun.system.files import why_no_folder
+    from genrun.system.hardware import kind_of
+
+    sections = {name: plain(cfg[name]) for name in ("model", "data", "evaluation", "callbacks", "logger")}
+    for section, option in (("model", "name"), ("data", "facts")):  # no class takes these
+        sections[section].pop(option, None)
+    check_loggers(sections["logger"])
+    for name, section in sections.items():
+        check_classes(section, name)
+    if (asked := str(cfg.hardware.accelerator)) != "auto":
+        kind_of(asked)
+    check_judge(sections["evaluation"], cfg.sample.n)
+    if not cfg.run.dry_run and (reason := why_no_folder(Path(cfg.paths.outputs).expanduser())) is not None:
+        raise Refused(
+            f"cannot write the folder of the runs, {cfg.paths.outputs}: {reason}; choose another with paths.outputs=…"
+        )
+    check_data(described_data(cfg), read=not OmegaConf.is_missing(cfg.data.facts, "checksum"))
+
 
 # ---------------------------------------------------------------------------------------------------------------- data
 
@@ -49,8 +81,11 @@ def build_data(cfg: DictConfig) -> ImageData:
     return data
 
 
-def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
+def read_facts(cfg: DictConfig, before: Callable[[], None] = lambda: None) -> tuple[Facts, ImageData | None]:
     """Read the facts of the data; if the cache has them, the data is not read and torch is not imported.
+
+    Args:
+        before: called before the data is read.
 
     Returns:
         The facts, and the data module if it had to be built, otherwise None.
@@ -59,6 +94,7 @@ def read_facts(cfg: DictConfig) -> tuple[Facts, ImageData | None]:
     described = described_data(cfg)
     if (facts := recall(described, cache)) is not None:
         return facts, None
+    before()
     data = build_data(cfg)
     facts = data.facts()
     if not cfg.run.dry_run:

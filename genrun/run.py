@@ -21,7 +21,7 @@ import genrun
 from genrun.config.compose import compose
 from genrun.config.schema import check
 from genrun.errors import GenrunError, Interrupted, Pruned, Refused, as_genrun_error, before_training, one_line
-from genrun.parts import build_data, read_facts, with_facts
+from genrun.parts import build_data, check_beforehand, read_facts, with_facts
 from genrun.report.tables import show
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest, identity, taken_phases
@@ -30,6 +30,7 @@ from genrun.runs.resume import check_resumable, parent_run, starting_checkpoint
 from genrun.stages.keys import older_table, stage_keys
 from genrun.system.console import say, screen
 from genrun.system.files import write_atomic
+from genrun.system.loading import is_loaded, load_torch
 from genrun.system.signals import Signals
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def run(
     console, signals = console or screen(), signals or Signals()
     with before_training():
         check(cfg)
-        facts, data = read_facts(cfg)
+        facts, data = read_facts(cfg, lambda: before_torch(cfg, console))
         cfg = with_facts(cfg, facts)
         for name, weights in taken_phases(cfg.model).items():
             cfg.model[name].from_run = os.path.abspath(weights.parents[2])
@@ -88,16 +89,19 @@ def run(
             on_folder(folder)
         keys = stage_keys(cfg, folder)
     if cfg.run.dry_run:
-        from genrun.dry_run import dry_run
-
         check_resumable(cfg, folder)
+        with before_training():
+            before_torch(cfg, console)
         with before_training(), logging_to(logging.NullHandler()), signals.watching():
+            from genrun.dry_run import dry_run
+
             dry_run(cfg, data or build_data(cfg), folder, console)
         return folder
     starts_over = cfg.run.resume == "never"
     if starts_over or not folder.finished(keys):
         check_resumable(cfg, folder)
-        import pytorch_lightning  # noqa: F401 importing it adds a log handler, so import it before genrun sets its own
+        with before_training():
+            before_torch(cfg, console)
 
         from genrun.stages.context import prepare
         from genrun.system.torch_state import torch_as_it_was
@@ -118,6 +122,18 @@ def run(
         if notice := older_table(folder):
             say(console, notice)
     return folder
+
+
+def before_torch(cfg: DictConfig, console: Console) -> None:
+    """Import torch; before that say so, and refuse what can be refused without it.
+
+    Raises:
+        Refused: something is wrong with the configuration, the files of the data, or this machine.
+    """
+    if not is_loaded():
+        say(console, "loading torch …")
+        check_beforehand(cfg)
+        load_torch()
 
 
 def run_words(words: Sequence[str], config_dir: str | None = None, *, quiet: bool = False) -> NotebookRun:

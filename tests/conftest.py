@@ -137,9 +137,7 @@ def outcome(folder: RunFolder) -> dict[str, bytes]:
 def genrun(*arguments: str, monkeypatch) -> int:
     """The command line in this process: its exit status."""
     monkeypatch.setattr(sys, "argv", ["genrun", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code or 0
+    return cli.command()
 
 
 @pytest.fixture

@@ -230,6 +230,54 @@ def test_no_module_of_the_command_line_imports_torch():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.fixture
+def no_torch(monkeypatch, tmp_path) -> None:
+    """A process that has not imported torch; importing it is an error."""
+    from genrun import run
+
+    def imported() -> None:
+        raise AssertionError("torch would be imported")
+
+    monkeypatch.setattr(run, "is_loaded", lambda: False)
+    monkeypatch.setattr(run, "load_torch", imported)
+    monkeypatch.setenv("GENRUN_CACHE", str(tmp_path / "cache"))  # which has no facts
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("sample.n=100", "100 samples are too few"),
+        ("model.code_size=abc", "expected an integer, got 'abc'"),
+        ("+model.codesize=3", "CSGM takes no such option (did you mean 'code_size'?)"),
+        ("model.optimizer.lr=fast", "expected a number, got 'fast'"),
+        ("model._target_=nowhere.Model", "No module named 'nowhere'"),
+        ("data.batch_size=0", "at least 1, got 0"),
+        ("evaluation.neighbours=0", "expected at least 1, got 0"),
+        ("evaluation.epoch_samples=10", "expected more than the 128 features, got 10"),
+        ("trainer.max_time=abc", "expected days:hours:minutes:seconds"),
+        ("hardware.accelerator=tpu", "expected one of auto, cpu, gpu, cuda, mps, got 'tpu'"),
+        ("paths.outputs=a_file/below", "a_file is not a folder; choose another with paths.outputs"),
+        ("data=image_folder", "needs a folder, got none"),
+        ("data=image_folder data.source.path=empty_folder", "holds no images"),
+        ("data=image_folder data.source.path=pictures", "the images differ in size"),
+        ("data=npz data.source.path=missing.npz", "missing.npz is missing"),
+        ("data=npz data.source.path=a_file.npz", "cannot be read as .npz"),
+    ],
+)
+def test_what_needs_no_torch_is_refused_before_it_is_imported(here, no_torch, monkeypatch, capsys, word, why):
+    assert genrun(*word.split(), monkeypatch=monkeypatch) == 2
+    shown = capsys.readouterr()
+    assert why in shown.err and "would be imported" not in shown.err
+    assert shown.out in ("loading torch …\n", "")  # what Hydra's configuration alone tells comes before this line
+    assert not Path("outputs").exists()
+
+
+def test_torch_is_imported_after_a_line_that_says_so(here, no_torch, monkeypatch, capsys):
+    genrun("data=digits", "run.debug=true", monkeypatch=monkeypatch)
+    shown = capsys.readouterr()
+    assert shown.out == "loading torch …\n" and "torch would be imported" in shown.err
+
+
 def test_a_user_without_a_home_folder_has_no_cache(monkeypatch):
     from genrun.config.compose import compose
     from genrun.parts import cache_folder, read_facts

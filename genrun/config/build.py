@@ -198,14 +198,10 @@ def check_arguments(
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in arguments.items():
         if key not in parameters and not takes_any:
-            raise Refused(f"{path}.{key}: {_name(target)} takes no such option{nearest(key, parameters)}")
+            raise Refused(no_such_option(f"{path}.{key}", _name(target), parameters))
         left_out = value is None and key in parameters and parameters[key].default is None
-        if not left_out and not _fits(value, hints.get(key, Any)):
-            chosen = isinstance(value, str) and _is_part(hints[key])
-            hint = f"; a part is chosen by {path.replace('.', '/')}/{key}=…" if chosen else ""
-            if not isinstance(value, Mapping) and _fits("", hints[key]):
-                hint = f"; a text that looks like something else is quoted: \"{path}.{key}='…'\""
-            raise Refused(f"{path}.{key}: expected {_describe(hints[key])}, got {value!r}{hint}")
+        if not left_out:
+            check_option(f"{path}.{key}", value, hints.get(key, Any))
         if other := _of_another_class(value, hints.get(key), f"{path}.{key}"):
             kind = f"a {hints[key].__name__}" if inspect.isclass(hints[key]) else _describe(hints[key])
             raise Refused(f"{path}.{key}: expected {kind}, got {other}")
@@ -217,6 +213,36 @@ def check_arguments(
             )
             if required and key not in arguments and key not in (extra or {}):
                 raise Refused(f"{path}.{key}: {_name(target)} needs this option; give {path}.{key}=…")
+
+
+def no_such_option(option: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for an option that a class does not take.
+
+    Args:
+        name: the name of the class.
+        known: the options that it takes.
+    """
+    return f"{option}: {name} takes no such option{nearest(option.rpartition('.')[2], known)}"
+
+
+def check_option(option: str, value: Any, hint: Any) -> None:
+    """Check the type of an option's value.
+
+    Args:
+        option: the dotted key.
+        hint: the annotation.
+
+    Raises:
+        Refused: the value is of another type.
+    """
+    if _fits(value, hint):
+        return
+    advice = ""
+    if isinstance(value, str) and _is_part(hint):
+        advice = f"; a part is chosen by {option.replace('.', '/')}=…"
+    if not isinstance(value, Mapping) and _fits("", hint):
+        advice = f"; a text that looks like something else is quoted: \"{option}='…'\""
+    raise Refused(f"{option}: expected {_describe(hint)}, got {value!r}{advice}")
 
 
 def _of_another_class(value: Any, hint: Any, path: str) -> str | None:

@@ -1,14 +1,16 @@
-"""Name the extra of the package that a missing module belongs to, and the command that installs it."""
+"""Name the extra of the package that a missing module belongs to, and the command that installs it.
+
+What only a message needs is imported when it is written, because every command imports this module.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
-import tomllib
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]  # in a clone, the folder of pyproject.toml
 
@@ -35,13 +37,15 @@ def extra_of(module: str) -> str | None:
 
 def extras() -> dict[str, list[str]]:
     """Return the packages of each extra, in lower case and with hyphens."""
+    from importlib import metadata
+
     if installed():
         found: dict[str, list[str]] = {}
         for requirement in metadata.requires("genrun") or []:
             if of_extra := re.search(r"extra == [\"']([^\"']+)", requirement):
                 found.setdefault(of_extra[1], []).append(requirement)
     else:
-        found = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        found = project()["optional-dependencies"]
     return {
         extra: [re.match(r"[\w.-]+", one)[0].lower().replace("_", "-") for one in requirements]
         for extra, requirements in found.items()
@@ -50,13 +54,24 @@ def extras() -> dict[str, list[str]]:
 
 def requirements() -> list[str]:
     """Return what genrun needs without any extra, such as `torch>=2.6`."""
+    from importlib import metadata
+
     if installed():
         return [one for one in metadata.requires("genrun") or [] if "extra ==" not in one]
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return project()["dependencies"]
+
+
+def project() -> dict[str, Any]:
+    """Return what a clone's pyproject.toml says of genrun."""
+    import tomllib
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def installed() -> bool:
     """Return whether genrun is installed, from a wheel or from a clone; otherwise it runs from a clone's folder."""
+    from importlib import metadata
+
     try:
         metadata.distribution("genrun")
     except metadata.PackageNotFoundError:

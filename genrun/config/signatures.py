@@ -72,12 +72,45 @@ def arguments_of(target: str) -> dict[str, Argument]:
     return {} if file is None else _arguments_in(file, module, name)
 
 
+def takes_only(target: str) -> dict[str, Argument]:
+    """Return the arguments of a class or function of genrun, or of the current folder, if its source says that it takes no others.
+
+    They are empty if it has no `__init__` of its own, or takes `**options`.
+    """
+    module, _, name = target.rpartition(".")
+    if (file := source_of(module)) is None or (tree := _tree(file)) is None:
+        return {}
+    node = next(
+        (one for one in tree.body if isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name == name), None
+    )
+    if isinstance(node, ast.ClassDef):
+        node = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+    return {} if node is None or node.args.kwarg else arguments_of(target)
+
+
+def names_of(module: str) -> set[str]:
+    """Return the names of the classes and functions that a module of genrun, or of the current folder, has or imports; empty if unknown."""
+    if (file := source_of(module)) is None or (tree := _tree(file)) is None:
+        return set()
+    plain = ast.FunctionDef | ast.ClassDef | ast.ImportFrom | ast.Import | ast.Assign | ast.AnnAssign | ast.Expr
+    imported = _imports(tree)
+    if not all(isinstance(node, plain) for node in tree.body) or "*" in imported:
+        return set()  # a name may come from anywhere
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)} | imported.keys()
+
+
+@cache
+def _tree(file: Path) -> ast.Module | None:
+    try:
+        return ast.parse(file.read_text())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
 @cache
 def _arguments_in(file: Path, module: str, name: str) -> dict[str, Argument]:
     """Return the arguments of a class or function of a module, given its file."""
-    try:
-        tree = ast.parse(file.read_text())
-    except (OSError, SyntaxError, ValueError):
+    if (tree := _tree(file)) is None:
         return {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
+from typing import Any
 
 from genrun.errors import Refused
 
@@ -58,12 +60,15 @@ REFUSED = {
 }
 
 
-def check_trainer_options(options: Iterable[str]) -> None:
-    """Check that no argument of Lightning's Trainer is set that genrun sets itself or does otherwise.
+def check_trainer_options(options: Mapping[str, Any]) -> None:
+    """Check that no argument of Lightning's Trainer is set that genrun sets itself or does otherwise, and that a time is a time.
 
     Raises:
-        Refused: such an argument is set; the message names the option that does it, or the reason.
+        Refused: such an argument is set; the message names the option that does it, or the reason. Or the time cannot be read.
     """
     for option in options:
         if option in REFUSED:
             raise Refused(f"trainer.{option}: genrun does not pass it on; {REFUSED[option]}")
+    time = options.get("max_time")
+    if isinstance(time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", time.strip()):
+        raise Refused(f"trainer.max_time: expected days:hours:minutes:seconds such as 00:00:10:00, got {time!r}")

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from genrun.data.images import Source, Stored, checksum_of_images, hold_out
-from genrun.data.words import few, place_of, shown
+from genrun.data.places import check_npz, npz_files
+from genrun.data.words import few, shown
 from genrun.errors import Refused
 
 TEST_SHARE = 0.1  # share of the images that becomes the test split when there is only one file
 ROUNDING = 1e-3  # floats this far outside [0, 1] are taken for rounding errors
 LARGEST_LABEL = 2**31 - 1
-MOST_CLASSES = 1_000_000
 # other names of labels, in small letters without _; an array of such a name without `labels` is refused
 LABEL_NAMES = {"label", "y", "target", "targets", "class", "classes", "ytrain", "trainlabels", "category", "categories"}
 
@@ -39,12 +39,7 @@ def npz(path: str | None, num_classes: int | None = None) -> Source:
         num_classes: number of classes, whose labels are 0, 1, …; None: the labels that occur in the training images are the
             classes, in the order of their numbers.
     """
-    if path is None:
-        raise Refused("data=npz needs a file or folder, got none: set data.source.path=…")
-    if num_classes is not None and not 0 < num_classes <= MOST_CLASSES:
-        raise Refused(f"data.source.num_classes must be 1 to {MOST_CLASSES:,}, or null, got {num_classes}")
-    place = place_of(path, "data.source.path")
-    files = [place / "train.npz", place / "test.npz"] if place.is_dir() else [place]
+    place, files = npz_files(path, num_classes)
     names = [shown(file) for file in files]
     read = [read_npz(file) for file in files]
     splits, notes = [one.images for one in read], list(dict.fromkeys(note for one in read for note in one.notes))
@@ -100,18 +95,11 @@ def read_npz(file: Path, *, floats: bool = False, own: bool = False) -> Arrays:
         Refused: the file is missing, is not a whole .npz file, or holds arrays of the wrong type or shape.
     """
     name = shown(file)
-    if file.is_file() and not zipfile.is_zipfile(file):
-        raise Refused(
-            f"{name} cannot be read as .npz: it is another kind of file, or was cut short; write it with numpy.savez"
-        )
+    check_npz(file)
     try:
         with np.load(file, allow_pickle=False) as content:
             arrays = {key: content[key] for key in ("images", "labels") if key in content}
             others = [key for key in content if key not in arrays]
-    except FileNotFoundError:
-        raise Refused(
-            f"{name} is missing: expected one .npz file, or a folder with train.npz and test.npz; set data.source.path"
-        ) from None
     except MemoryError:
         raise Refused(f"{name} does not fit in memory: save fewer images, or uint8") from None
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Read image files: their headers, and their pixels as every viewer shows them."""
+"""Read image files: their headers, which needs no torch, and their pixels as every viewer shows them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torchvision.transforms.v2.functional import center_crop
 
 from genrun.data.words import plural, shown
 from genrun.errors import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GREY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "F")  # Pillow's modes with more than eight bits per channel begin with these
@@ -36,6 +35,7 @@ UPRIGHT = {
 ON_THEIR_SIDE = (5, 6, 7, 8)  # orientations in which height and width change places
 # Pillow decodes a whole PNG to find its EXIF, which few have; one of these is in its bytes if it has
 PNG_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+ONE_SIZE = "data.resize=64 (or another side) brings all images to one size"
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # of no use to the reader, and once for each file
 
 
@@ -93,6 +93,9 @@ def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
     Raises:
         Refused: the file cannot be read, or is smaller than `crop`.
     """
+    import numpy as np
+    import torch
+
     try:
         with Image.open(path) as image:
             shape = _transparent(image)
@@ -117,6 +120,8 @@ def read_image(path: Path, channels: int, crop: int | None = None) -> Tensor:
         raise Refused(
             f"{shown(path)} is {size} (H×W), smaller than data.source.crop={crop}: choose a smaller crop, or null"
         )
+    from torchvision.transforms.v2.functional import center_crop
+
     return center_crop(pixels, [crop, crop])
 
 

@@ -15,9 +15,9 @@ from torchvision.datasets.utils import check_integrity
 from genrun.data.decode import Header, extent_of, how_read, read_headers, read_image
 from genrun.data.download import explain_errors
 from genrun.data.images import Files, Source, checksum_of, hold_out, shuffled
-from genrun.data.layout import layout_of
+from genrun.data.layout import layout_below
 from genrun.data.search import ENDINGS, Tree, search
-from genrun.data.words import few, place_of, shown
+from genrun.data.words import few, place_of
 from genrun.errors import Refused, nearest
 
 TEST_SHARE = 0.1  # share of the images that becomes the test split when the folder has none
@@ -34,20 +34,9 @@ def image_folder(path: str | None, channels: int | None = None) -> Source:
         path: the folder.
         channels: 1 (grey) or 3 (colour); None: 1 when all files are grey, else 3.
     """
-    if path is None:
-        raise Refused("data=image_folder needs a folder, got none: set data.source.path=…")
-    if channels not in (None, 1, 3):
-        raise Refused(f"data.source.channels must be 1 (grey), 3 (colour) or null, got {channels!r}")
-    home = place_of(path, "data.source.path")
-    if not home.is_dir():
-        raise Refused(f"{shown(home)} is not a folder: expected one with images ({ENDINGS}); set data.source.path")
-    layout = layout_of(home)
-    found = [[home.joinpath(*image) for image in part.images] for part in layout.parts]
+    layout = layout_below(path, channels)
+    home, found = layout.home, layout.files()
     everything = [file for files in found for file in files]
-    if len(everything) < 2:
-        raise Refused(
-            f"{shown(home)} holds one image: expected two or more, to train and to test; set data.source.path"
-        )
     headers = read_headers(everything)
     if channels is None:
         channels = 1 if all(header.grey for header in headers) else 3

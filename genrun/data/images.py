@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
+from genrun.data.decode import ONE_SIZE
 from genrun.errors import Refused
 from genrun.system.hardware import cores
 
@@ -142,7 +143,7 @@ class Files(Images):
     @property
     def native(self) -> tuple[int, int, int]:
         if isinstance(self.extent, str):
-            raise Refused(f"{self.extent}; data.resize=64 (or another side) brings all images to one size")
+            raise Refused(f"{self.extent}; {ONE_SIZE}")
         return (self.channels, *self.extent)
 
     @property

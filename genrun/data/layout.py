@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genrun.data.search import ENDINGS, Steps, Tree, is_picture, search
-from genrun.data.words import by_ending, few, plural, shown
+from genrun.data.words import by_ending, few, place_of, plural, shown
 from genrun.errors import Refused
 
 # words that name a split, as in train, Training, test_set, val2017
@@ -85,6 +85,10 @@ class Layout:
         """
         plain = [part.root for part in self.parts] in ([()], [("train",)], [("train",), ("test",)])
         return plain and list(self.class_names) == sorted(self.class_names)
+
+    def files(self) -> list[list[Path]]:
+        """Return the image files of each part."""
+        return [[self.home.joinpath(*image) for image in part.images] for part in self.parts]
 
     def path(self, steps: Steps) -> str:
         """Return the path of a file or folder as it can be printed."""
@@ -218,6 +222,27 @@ class Layout:
             if beside and is_picture(self.home.joinpath(*file)):
                 found.setdefault(file[depth], []).append(file[-1])
         return found
+
+
+def layout_below(path: str | None, channels: int | None) -> Layout:
+    """Check the options of `genrun.data.folders.image_folder`, and find the splits, the classes and the images of its folder.
+
+    Raises:
+        Refused: an option is wrong, there are fewer than two images, or it is not clear which folders are splits or classes.
+    """
+    if path is None:
+        raise Refused("data=image_folder needs a folder, got none: set data.source.path=…")
+    if channels not in (None, 1, 3):
+        raise Refused(f"data.source.channels must be 1 (grey), 3 (colour) or null, got {channels!r}")
+    home = place_of(path, "data.source.path")
+    if not home.is_dir():
+        raise Refused(f"{shown(home)} is not a folder: expected one with images ({ENDINGS}); set data.source.path")
+    layout = layout_of(home)
+    if sum(map(len, layout.files())) < 2:
+        raise Refused(
+            f"{shown(home)} holds one image: expected two or more, to train and to test; set data.source.path"
+        )
+    return layout
 
 
 def layout_of(home: Path) -> Layout:

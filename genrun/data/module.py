@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genrun.data.augmentation import Augmentation
+from genrun.data.beforehand import check_numbers
 from genrun.data.images import Images, Source, Stored, check_values, checksum_of, shuffled
 from genrun.data.labels import numbered, numbers_of
 from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader, check_workers
@@ -65,18 +66,16 @@ class ImageData(LightningDataModule):
         augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        for key, value, least in (
-            ("batch_size", batch_size, 1),
-            ("limit", limit, 1),
-            ("resize", resize, 1),
-            ("passes", passes, 1),
-            ("workers", workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value is None and key in ("limit", "resize"):
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise Refused(f"data.{key} must be a whole number of at least {least}, got {value!r}")
+        check_numbers(
+            {
+                "batch_size": batch_size,
+                "limit": limit,
+                "resize": resize,
+                "passes": passes,
+                "workers": workers,
+                "seed": seed,
+            }
+        )
         if not isinstance(validation, int | float) or validation < 0 or (validation > 1 and validation % 1):
             raise Refused(f"data.validation must be a number of images, or a share below 1, got {validation!r}")
         if not isinstance(memory_limit, int | float) or memory_limit < 0:

@@ -1,11 +1,17 @@
-"""Where the files of the data sets lie that genrun knows, and whether their content is the official one. No image is read."""
+"""Where the files of data sets lie, and whether their content is the official one. No image is read, and torch is not imported."""
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from genrun.data.words import place_of, shown
+from genrun.errors import Refused
+
+MOST_CLASSES = 1_000_000  # of .npz files
 
 
 class Place(NamedTuple):
@@ -72,3 +78,33 @@ def of_file(path: Path, kind: str) -> str:
     """Return the hash of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
+
+
+def npz_files(path: str | None, num_classes: int | None) -> tuple[Path, list[Path]]:
+    """Check the options of `genrun.data.arrays.npz`; return the path that is meant, and the files that are read.
+
+    Raises:
+        Refused: an option is wrong.
+    """
+    if path is None:
+        raise Refused("data=npz needs a file or folder, got none: set data.source.path=…")
+    if num_classes is not None and not 0 < num_classes <= MOST_CLASSES:
+        raise Refused(f"data.source.num_classes must be 1 to {MOST_CLASSES:,}, or null, got {num_classes}")
+    place = place_of(path, "data.source.path")
+    return place, [place / "train.npz", place / "test.npz"] if place.is_dir() else [place]
+
+
+def check_npz(file: Path) -> None:
+    """Check that a file is there and looks like an .npz file.
+
+    Raises:
+        Refused: it is missing, or something else.
+    """
+    if not file.exists():
+        raise Refused(
+            f"{shown(file)} is missing: expected one .npz file, or a folder with train.npz and test.npz; set data.source.path"
+        )
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise Refused(
+            f"{shown(file)} cannot be read as .npz: it is another kind of file, or was cut short; write it with numpy.savez"
+        )

@@ -6,10 +6,10 @@ Folders of images are in folders.py, arrays in arrays.py. Every function returns
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import sklearn.datasets
 import torch
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
@@ -118,15 +118,16 @@ def digits() -> Source:
     References:
         Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI machine learning repository, 1998.
     """
-    read = sklearn.datasets.load_digits()
-    array = torch.from_numpy(np.round(read.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)  # (1797, 1, 8, 8)
-    labels = torch.from_numpy(read.target.astype(np.int64))
+    # as sklearn.datasets.load_digits reads it, without the import, which takes half a second
+    file = Path(find_spec("sklearn").origin).parent / "datasets" / "data" / "digits.csv.gz"
+    read = np.loadtxt(file, delimiter=",")  # (1797, 65): 64 pixels, the digit
+    array = torch.from_numpy(np.round(read[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
+    labels = torch.from_numpy(read[:, -1].astype(np.int64))
     whole = Stored(array=array, labels=labels)
-    order = _stratified(read.target)
+    order = _stratified(labels.numpy())
     test, train = order[:DIGITS_TEST].sort().values, order[DIGITS_TEST:].sort().values
     splits = whole.take(train), whole.take(test)
-    file = Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
-    return Source(*splits, tuple("0123456789"), checksum_of_images(*splits), [file] if file.is_file() else [])
+    return Source(*splits, tuple("0123456789"), checksum_of_images(*splits), [file])
 
 
 def swiss_roll(points: int = 20_000, noise: float = 0.3) -> Source:
@@ -141,9 +142,11 @@ def swiss_roll(points: int = 20_000, noise: float = 0.3) -> Source:
     References:
         Marsland, Machine learning: an algorithmic perspective, 2nd edition, 2014, chapter 6.
     """
+    from sklearn.datasets import make_swiss_roll
+
     if points < 12 or noise < 0:
         raise Refused(f"data.source: expected at least 12 points and noise of at least 0, got {points} and {noise}")
-    read, _ = sklearn.datasets.make_swiss_roll(points + points // 6, noise=noise, random_state=SPLIT_SEED)
+    read, _ = make_swiss_roll(points + points // 6, noise=noise, random_state=SPLIT_SEED)
     v = (read - np.array([2, 10.5, 2])) / 30 + 0.5
     array = torch.from_numpy(np.round(255 * v.clip(0, 1)).astype(np.uint8))[:, :, None, None]  # (N, 3, 1, 1)
     whole = Stored(array=array, labels=torch.full((len(array),), -1))

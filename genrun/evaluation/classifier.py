@@ -18,6 +18,7 @@ from genrun.data.images import Images
 from genrun.errors import Refused
 from genrun.evaluation.augmentation import augment
 from genrun.evaluation.features import CHUNK, exact_convolutions
+from genrun.evaluation.limits import LEAST_STEPS
 from genrun.runs.identity import digest
 from genrun.system.console import with_progress
 from genrun.types import Facts
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raise it when the same recipe would give another network
 SEED = 0  # the same for every run: a classifier belongs to the data
-LEAST_STEPS = 8  # the one-cycle schedule needs as many
 
 
 class Recipe:

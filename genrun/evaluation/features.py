@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrun.evaluation.cache import hash_of
+from genrun.evaluation.limits import NUM_FEATURES
 from genrun.system.console import with_progress
 
 CHUNK = 500  # images in a forward pass
@@ -75,7 +76,9 @@ class RandomConvolutions(nn.Module):
         Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, section 4 (random embeddings).
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], num_features: int = 128, widths: tuple[int, int] = (32, 64)):
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_features: int = NUM_FEATURES, widths: tuple[int, int] = (32, 64)
+    ):
         super().__init__()
         self.num_features = num_features
         stream = np.random.RandomState(0)

@@ -11,8 +11,9 @@ from torch import Tensor
 from genrun.data.images import Stored
 from genrun.data.module import ImageData
 from genrun.errors import Refused
-from genrun.evaluation.classifier import LEAST_STEPS, Recipe
+from genrun.evaluation.classifier import Recipe
 from genrun.evaluation.inception import Inception, Unavailable
+from genrun.evaluation.limits import check_enough, check_epoch_samples, check_numbers
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.metrics.neighbours import Neighbours, nearest
 from genrun.evaluation.metrics.predictions import class_counts, entropy
@@ -106,26 +107,23 @@ class Judge(FeatureSpaces):
         epoch_samples: int = 0,
         epoch_every: int = 1,
     ) -> None:
-        for name, value, least in (
-            ("neighbours", neighbours, 1),
-            ("kernel_draws", kernel_draws, 3),
-            ("kernel_size", kernel_size, 2),
-            ("sliced", sliced, 0),
-            ("reconstructions", reconstructions, 0),
-            ("likelihoods", likelihoods, 0),
-            ("importance_samples", importance_samples, 1),
-            ("linear_probe", linear_probe, 0),
-            ("combinations", combinations, 0),
-            ("blends", blends, 0),
-            ("epoch_samples", epoch_samples, 0),
-            ("epoch_every", epoch_every, 1),
-        ):
-            if value is not None and value < least:
-                raise Refused(f"evaluation.{name}: expected at least {least}, got {value}")
-        if train_on_generated and train_on_generated < LEAST_STEPS:
-            raise Refused(
-                f"evaluation.train_on_generated: expected 0 or at least {LEAST_STEPS}, got {train_on_generated}"
-            )
+        check_numbers(
+            {
+                "neighbours": neighbours,
+                "kernel_draws": kernel_draws,
+                "kernel_size": kernel_size,
+                "sliced": sliced,
+                "train_on_generated": train_on_generated,
+                "reconstructions": reconstructions,
+                "likelihoods": likelihoods,
+                "importance_samples": importance_samples,
+                "linear_probe": linear_probe,
+                "combinations": combinations,
+                "blends": blends,
+                "epoch_samples": epoch_samples,
+                "epoch_every": epoch_every,
+            }
+        )
         mixed_training = mixed_training or []
         check_shares(mixed_training, train_on_generated if classifier else 0)
         real = RealImages(data, facts, key, cache, console)
@@ -139,8 +137,8 @@ class Judge(FeatureSpaces):
         self.mixed_training = [float(share) for share in mixed_training]
         self.importance_samples = importance_samples
         self.epoch_samples, self.epoch_every = epoch_samples if self.recipe or self.spaces_asked() else 0, epoch_every
-        if self.epoch_samples and epoch_samples <= (most := self.max_features()):
-            raise Refused(f"evaluation.epoch_samples: expected more than the {most} features, got {epoch_samples}")
+        if self.epoch_samples:
+            check_epoch_samples(epoch_samples, self.max_features())
 
     def check(self, n: int, what: str) -> None:
         """Check that n samples are enough to be judged, before anything is computed.
@@ -152,11 +150,7 @@ class Judge(FeatureSpaces):
         Raises:
             Refused: too few samples for the covariance of their features.
         """
-        if n <= (most := self.max_features()):
-            raise Refused(
-                f"{what}: {n} samples are too few, the judge compares {most} features and needs at least {most + 1}; "
-                "draw more, or evaluation=none"
-            )
+        check_enough(n, self.max_features(), what)
 
     def labels_of(self, samples: Stored, what: str) -> Tensor | None:
         """Check that samples can be judged and return their labels (n,); None if they have none.

@@ -15,6 +15,7 @@ from genrun.errors import Refused
 from genrun.evaluation.augmentation import augment_invisibly
 from genrun.evaluation.classifier import SEED, Recipe
 from genrun.evaluation.features import orthonormal
+from genrun.evaluation.limits import NUM_FEATURES
 from genrun.runs.identity import digest
 from genrun.types import Facts
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from genrun.evaluation.real import RealImages
 
 VERSION = 1  # raise it when the same options would give another network
-NUM_FEATURES = 128
 
 
 class Observer(nn.Module):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from rich.console import Console
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from genrun.data.images import Images, shuffled
@@ -106,6 +105,8 @@ class RealImages:
         """Return the distances of real images to their nearest training image, in a space."""
 
         def make() -> dict[str, Tensor]:
+            from sklearn.cluster import KMeans
+
             train, test, held_out = (self.features(space, split, binary) for split in ("train", "test", "validation"))
             say(self.console, f"computing distances among {len(train):,} training images, once for this data")
             of_held_out, which = nearest(held_out, train)

@@ -13,7 +13,8 @@ from genrun.errors import Refused
 from genrun.evaluation.classifier import Recipe
 from genrun.evaluation.features import RandomConvolutions, Space
 from genrun.evaluation.inception import Inception, find_weights
-from genrun.evaluation.observer import NUM_FEATURES, ObserverRecipe
+from genrun.evaluation.limits import NUM_FEATURES
+from genrun.evaluation.observer import ObserverRecipe
 from genrun.evaluation.real import RealImages
 
 

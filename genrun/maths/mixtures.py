@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from joblib import Parallel, cpu_count, delayed
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor, nn
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 Covariance = Literal["full", "tied", "diagonal"]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # (parts, their number) → the same parts
@@ -175,6 +176,9 @@ class ClassMixture(Prior):
             )
 
     def fit(self, codes: Tensor, labels: Tensor, *, progress: Progress | None = None) -> None:
+        # imported here because a run needs scikit-learn only when its training is over
+        from sklearn.exceptions import ConvergenceWarning
+
         self.check(labels)
         if not codes.isfinite().all():
             raise ValueError("codes must be finite, got NaN or Inf")
@@ -313,4 +317,6 @@ class ClassMixture(Prior):
 
 def em(codes: np.ndarray, components: int, kind: str, reg: float, steps: int) -> GaussianMixture:
     """Fit scikit-learn's mixture of Gaussians, always with the same seed."""
+    from sklearn.mixture import GaussianMixture
+
     return GaussianMixture(components, covariance_type=kind, reg_covar=reg, max_iter=steps, random_state=0).fit(codes)

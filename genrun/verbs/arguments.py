@@ -101,6 +101,18 @@ def open_checked(
     return run
 
 
+def need_torch() -> None:
+    """Import torch, after a line that says so; what can be refused without it is refused before. The line goes to stderr: what a verb
+    prints may be read by a program.
+    """
+    from genrun.system.console import say, screen
+    from genrun.system.loading import is_loaded, load_torch
+
+    if not is_loaded():
+        say(screen(error=True), "loading torch …")
+        load_torch()
+
+
 def advice_of(run: OpenRun) -> str:
     """Return the state of a run that is not finished, and what to do."""
     from genrun.runs.summary import state_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genrun.errors import Refused
 from genrun.runs.find import paths_of
 from genrun.runs.summary import is_current
-from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, output_path, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, check_new, need_torch, open_checked, output_path, outputs_folder
 from genrun.verbs.judges import compose_for_run, config_to_judge_by, judge_of, make_judge
 
 if TYPE_CHECKING:
@@ -77,19 +77,28 @@ def main(arguments: list[str]) -> int:
             )
 
     from genrun.config.compose import compose
+    from genrun.data.places import check_npz
     from genrun.system.console import screen
 
+    for target in targets:
+        if target.is_file():
+            check_npz(target)
     console = screen()
     if asked.controls:
-        judge_controls(compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir), console, out)
+        cfg = compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir)
+        need_torch()
+        judge_controls(cfg, console, out)
         return 0
     for target in targets:
         if target.is_dir():
             moved = any(word.startswith("paths.data=") for word in overrides)
             cfg = compose_for_run(target, overrides, asked.config_dir, console)
+            need_torch()
             judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
-            judge_file(target, compose(overrides, asked.config_dir), console, out)
+            cfg = compose(overrides, asked.config_dir)
+            need_torch()
+            judge_file(target, cfg, console, out)
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from genrun.errors import GenrunError, Refused, one_line
 from genrun.runs.find import find_run
 from genrun.system.console import say, screen
-from genrun.verbs.arguments import Arguments, open_checked, outputs_folder
+from genrun.verbs.arguments import Arguments, need_torch, open_checked, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
         raise Refused(
             f"{run.folder.path}: its data are points, which are no pictures to look at; `genrun show` names its figures"
         )
+    need_torch()
     say(screen(), f"opening {run.folder.path} …")
     serve(run, *explorer_of(run, options, asked), asked)
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from genrun.config.extras import to_install
 from genrun.errors import Refused
 from genrun.runs.find import find_run
-from genrun.verbs.arguments import RUN, Arguments, check_new, open_checked, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, check_new, need_torch, open_checked, outputs_folder
 
 HELP = """The folder holds the weights, the sampler (or decoder) as ONNX and as plain torch, example.py, a model card for the
 Hugging Face Hub, the configuration, the results, the provenance, a grid of samples and checksums."""
@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
     check_folder(out)
     if not asked.no_onnx:
         check_onnx()
+    need_torch()
 
     from genrun.sharing.folder import export
     from genrun.system.hardware import set_threads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genrun.errors import Refused, nearest
 from genrun.report.captions import CAPTIONS, caption_of
 from genrun.runs.find import find_run
-from genrun.verbs.arguments import RUN, Arguments, open_checked, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, need_torch, open_checked, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -54,10 +54,12 @@ def main(arguments: list[str]) -> int:
             f"--only {wrong[0]}: there is no such figure{nearest(wrong[0], CAPTIONS)}; genrun figures RUN --list shows all"
         )
     run = open_checked(find_run(named[0] if named else "last", outputs), trust=asked.trust, data=True, finished=True)
+    pairs = class_pairs(asked.pairs, run.facts.class_names)
+    need_torch()
     if asked.list:
         list_figures(run, trust=asked.trust, as_json=asked.json)
     else:
-        draw(run, only, overrides, asked.pairs, trust=asked.trust)
+        draw(run, only, overrides, pairs, trust=asked.trust)
     return 0
 
 
@@ -87,11 +89,13 @@ def list_figures(run: OpenRun, *, trust: bool, as_json: bool) -> None:
     screen().print(table)
 
 
-def draw(run: OpenRun, only: Sequence[str], overrides: list[str], pairs: Sequence[str] = (), *, trust: bool) -> None:
+def draw(
+    run: OpenRun, only: Sequence[str], overrides: list[str], pairs: Sequence[tuple[int, int]] = (), *, trust: bool
+) -> None:
     """Draw figures into the folder of a run, record them, and print their paths.
 
     Args:
-        pairs: pairs of classes, `A,B` each, for the figures that show pairs.
+        pairs: pairs of classes, for the figures that show pairs.
 
     Raises:
         Refused: the run cannot have a figure that is named, its samples or data are missing, or its judge is not trusted.
@@ -105,8 +109,9 @@ def draw(run: OpenRun, only: Sequence[str], overrides: list[str], pairs: Sequenc
     can = possible(context.method, context.cfg, folder)
     if pairs:
         if not OF_PAIRS & set(only or can):
-            raise Refused(f"--pairs {pairs[0]}: it is for {' and '.join(sorted(OF_PAIRS))}, and none of them is drawn")
-        context.class_pairs = class_pairs(pairs, context.data.facts().class_names)
+            given = ",".join(context.data.facts().class_names[label] for label in pairs[0])
+            raise Refused(f"--pairs {given}: it is for {' and '.join(sorted(OF_PAIRS))}, and none of them is drawn")
+        context.class_pairs = pairs
     if wrong := [name for name in only if name not in can]:
         why = (
             f"`genrun evaluate {folder.path}` draws it"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genrun.errors import Refused
 from genrun.runs.find import find_run
-from genrun.verbs.arguments import RUN, Arguments, open_checked, outputs_folder
+from genrun.verbs.arguments import RUN, Arguments, need_torch, open_checked, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
         )
     asked.run = find_run(asked.run, outputs)
     run = open_checked(asked.run, trust=asked.trust, data=True, trained=True)
+    need_torch()
 
     from genrun.parts import read_facts, with_facts
     from genrun.report.tables import show

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from genrun.data.labels import numbers_of
 from genrun.errors import Refused
 from genrun.runs.find import find_run
-from genrun.verbs.arguments import RUN, Arguments, check_new, free_path, open_checked, output_path, outputs_folder
+from genrun.verbs.arguments import (
+    RUN,
+    Arguments,
+    check_new,
+    free_path,
+    need_torch,
+    open_checked,
+    output_path,
+    outputs_folder,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +37,7 @@ def main(arguments: list[str]) -> int:
         asked.labels = labels_of(run, asked.labels)
     if asked.out:
         check_new(asked.out)
+    need_torch()
     images, labels = draw(run, asked)
     if not images.isfinite().all():
         raise Refused(f"{asked.run}: its model draws images that are NaN or infinite: the weights are damaged")

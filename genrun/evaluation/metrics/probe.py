@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 MOST_STEPS = 100  # of L-BFGS; more steps change the accuracy little
@@ -28,6 +26,9 @@ def linear_probe(codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels:
     Raises:
         ValueError: codes of fewer than two classes, or codes that are not finite.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     codes, test_codes = (each.detach().float().cpu().flatten(1) for each in (codes, test_codes))
     mean, deviation = codes.mean(0), codes.std(0, correction=0)
     deviation[deviation == 0] = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Generator, Tensor, nn
 
 from genrun.maths.mixtures import ClassMixture, log_standard_normal
@@ -141,6 +140,8 @@ class Mixture(Start):
             raise ValueError(f"model/start=mixture: expected at least 2 images of class {int(label)}, got {int(least)}")
 
     def fit(self, data: Tensor, labels: Tensor) -> None:
+        from sklearn.decomposition import PCA
+
         super().fit(data, labels)
         components = PCA(self.scores, svd_solver="randomized", random_state=0).fit(data.cpu().numpy())
         self.mean.copy_(torch.from_numpy(components.mean_))
