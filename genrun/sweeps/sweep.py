@@ -91,7 +91,8 @@ def run_source(
     with hold(folder, "choose another sweep.name"):
         keep_configuration(folder / "configuration", config_dir, outputs)
         os.environ["PYTHONSAFEPATH"] = "1"  # the processes of jobs: files of the current folder must not hide a library
-        return Scheduler(source, launcher, folder, overrides, config_dir).run(begin())
+        earlier = begin()  # the scheduler names jobs by what the source then knows
+        return Scheduler(source, launcher, folder, overrides, config_dir).run(earlier)
 
 
 def list_jobs(overrides: list[str], config_dir: str | None) -> int:
