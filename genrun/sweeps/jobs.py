@@ -39,7 +39,7 @@ class Job:
         folder: of the sweep.
         token: identifies this start of the job, so that a result file of an earlier start is not used.
         reporter: reports the epochs to a search, which may end the run; None for a grid.
-        threads: number of threads that the job may use; None: torch's own choice.
+        threads: number of threads that the job may use; None: `genrun.system.threads` chooses.
         requeues: whether the job asks SLURM to queue it again when SLURM warns it.
     """
 
