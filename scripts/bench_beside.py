@@ -23,6 +23,7 @@ from typing import Any
 
 BUSY = 2  # other busy processes
 GOALS = {"a second run beside it": 0.9, "two runs at once": 0.9, f"beside {BUSY} busy processes": 0.4}
+SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10_000))"  # ends with this process
 EVERY = 0.05  # seconds between two lines of a training
 
 
@@ -73,7 +74,7 @@ def trainings(
     count: int, words: list[str], folder: Path, *, plain: bool = False, others: int = 0
 ) -> Iterator[list[Training]]:
     """Start trainings at once beside busy processes, and end them all when the context ends."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(others)]
+    busy = [subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True) for _ in range(others)]
     started = [Training(words, folder, plain=plain) for _ in range(count)]
     try:
         yield [training.begin() for training in started]
@@ -144,11 +145,15 @@ def train(file: str, plain: bool, words: list[str]) -> None:
     from genrun.system.hardware import cores
     from genrun.system.turns import turns
 
+    parent = os.getppid()
+
     class Clock(Callback):
         def __init__(self, out: Any) -> None:
             self.out, self.images, self.last = out, 0, 0.0
 
         def on_train_batch_end(self, trainer: Any, method: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            if os.getppid() != parent:  # the bench was killed
+                os._exit(1)
             self.images += len(batch.image)
             if (now := time.monotonic()) - self.last > EVERY:
                 self.last = now
