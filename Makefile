@@ -52,6 +52,7 @@ bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machin
 	$(BIN)/python scripts/bench_runs.py
 	$(BIN)/python scripts/bench_regene.py
 	$(BIN)/python scripts/bench_nota.py
+	$(BIN)/python scripts/bench_beside.py
 
 lint: .venv/.testable
 	$(BIN)/ruff check .

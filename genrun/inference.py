@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from genrun.errors import Failed
+from genrun.system.turns import in_turn
 from genrun.types import KeepsCodes
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def sample_chunks(
     """
     if labels is None and method.num_classes:
         labels = balanced_labels(n, method.num_classes)
-    for number, start in enumerate(range(0, n, chunk)):
+    for number, start in enumerate(in_turn(range(0, n, chunk), method.device.type)):
         count = min(chunk, n - start)
         part = None if labels is None else labels[start : start + count]
         images = method.sample(

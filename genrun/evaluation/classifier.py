@@ -21,6 +21,7 @@ from genrun.evaluation.features import CHUNK, exact_convolutions
 from genrun.evaluation.limits import LEAST_STEPS
 from genrun.runs.identity import digest
 from genrun.system.console import with_progress
+from genrun.system.turns import in_turn
 from genrun.types import Facts
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Recipe:
         with exact_convolutions(), torch.random.fork_rng():
             torch.manual_seed(SEED)
             order = batch_indices(len(images), self.batch_size, steps)
-            for index in with_progress(order, steps, what, console):
+            for index in in_turn(with_progress(order, steps, what, console), device.type):
                 loss = self.loss(network, images.images(index), images.labels[index].to(device), facts)
                 optimizer.zero_grad()
                 loss.backward()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from genrun.evaluation.cache import hash_of
 from genrun.evaluation.limits import NUM_FEATURES
 from genrun.system.console import with_progress
+from genrun.system.turns import in_turn
 
 CHUNK = 500  # images in a forward pass
 SHOWN = 10  # with more chunks, progress is shown
@@ -57,7 +58,8 @@ class Space:
         chunks = -(-(len(images) if n is None else n) // CHUNK)
         made = [torch.empty(0, self.num_features)]
         with exact_convolutions():
-            for part in with_progress(parts, chunks, what, console) if console and chunks > SHOWN else parts:
+            shown = with_progress(parts, chunks, what, console) if console and chunks > SHOWN else parts
+            for part in in_turn(shown, self.device.type):
                 floats = part.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
                 made.append(embed(floats).float().cpu())
         return torch.cat(made)

@@ -55,6 +55,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+def threads_of(folder: RunFolder) -> int | None:
+    """Return the number of threads that the last attempt of a run computed with; None: no attempt left something to go on from."""
+    first = folder.provenance()
+    if "threads" not in first.get("machine", {}) or not began(folder):
+        return None
+    return (
+        first["resumed"][-1].get("machine", first["machine"])["threads"]
+        if first["resumed"]
+        else first["machine"]["threads"]
+    )
+
+
+def began(folder: RunFolder) -> bool:
+    """Return whether an earlier attempt left training to go on from: a checkpoint, or the weights of a finished run without any."""
+    return folder.has_checkpoint() or folder.weights.is_file()
+
+
 def processor() -> str:
     """Return the name of the processor."""
     try:
@@ -102,11 +119,10 @@ def write_provenance(
         parent: the run whose training this run takes over or continues.
     """
     file = folder.path / "provenance.json"
-    began = folder.has_checkpoint() or folder.weights.is_file()  # a finished run may have kept no checkpoint
     if code is not None and code.patch:
         write_atomic(folder.path / code.patch_name, code.patch)
     first = folder.provenance()
-    if not (first and began):
+    if not (first and began(folder)):
         # what an attempt without a checkpoint found
         checked = {"arithmetic": first["arithmetic"]} if "arithmetic" in first else {}
         write_json(file, record | {"parent": parent and parent.path.name, "resumed": []} | checked)

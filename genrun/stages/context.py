@@ -23,9 +23,11 @@ from genrun.parts import build_judge, make_method
 from genrun.report.compare import check_beside
 from genrun.runs.folder import RunFolder
 from genrun.runs.phases import is_trained, phases_of
+from genrun.runs.provenance import threads_of
 from genrun.runs.resume import extended_run, refitted_run
-from genrun.system.hardware import check_device, set_threads
+from genrun.system.hardware import check_device
 from genrun.system.signals import Signals
+from genrun.system.threads import set_threads
 from genrun.training.trainer import make_loggers, make_trainer
 from genrun.types import Calibrates, Phase
 
@@ -114,7 +116,7 @@ def prepare(
     Raises:
         Refused: a class, option or device is wrong or missing.
     """
-    set_threads(cfg.hardware.threads)
+    set_threads(cfg.hardware.threads, None if keys is None else threads_of(folder), console)
     check_device(cfg)
     data.check_workers()
     judge = build_judge(cfg, data, console)

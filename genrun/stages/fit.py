@@ -25,8 +25,9 @@ from genrun.runs.weights import read_weights, save_weights
 from genrun.stages.context import RunContext
 from genrun.system.console import say
 from genrun.system.files import write_atomic
-from genrun.system.hardware import threads_of_each
+from genrun.system.hardware import kind_of, threads_of_each
 from genrun.system.random_state import random_states, restore_random_states
+from genrun.system.turns import held
 from genrun.training.arithmetic import record_fault
 from genrun.types import Phase
 
@@ -90,7 +91,11 @@ def train(context: RunContext, start: Path | None) -> list[Path]:
     def work() -> None:
         threads, trainer = threads_of_each(context.cfg), context.trainer
         trainer.loggers = list(context.loggers.start())
-        with workers_of(trainer, folder, phase, threads, start), context.signals.deferred():
+        with (
+            held(kind_of(context.cfg.hardware.accelerator)),
+            workers_of(trainer, folder, phase, threads, start),
+            context.signals.deferred(),
+        ):
             trainer.fit(context.method, context.data, ckpt_path=start, weights_only=True)
             context.checkpoint.end_training(trainer)
 

@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 from genrun.config.compose import compose
 from genrun.errors import Busy, Interrupted, Pruned, Refused, as_genrun_error, one_line, print_error
 from genrun.system.files import write_json
-from genrun.system.hardware import limit_threads
 from genrun.system.signals import Signals
 from genrun.system.streams import open_streams
+from genrun.system.threads import limit_threads
 
 if TYPE_CHECKING:
     from genrun.sweeps.searches.study import TrialReporter
@@ -39,7 +39,7 @@ class Job:
         folder: of the sweep.
         token: identifies this start of the job, so that a result file of an earlier start is not used.
         reporter: reports the epochs to a search, which may end the run; None for a grid.
-        threads: number of threads that the job may use; None: torch's own choice.
+        threads: number of threads that the job may use; None: `genrun.system.threads` chooses.
         requeues: whether the job asks SLURM to queue it again when SLURM warns it.
     """
 
@@ -135,6 +135,7 @@ def run_job(job: Job) -> int:
     os.chdir(job.cwd)
     redirect_output(job.log)
     if job.threads is not None:  # a job that asks for more threads with hardware.threads gets them
+        os.environ["OMP_NUM_THREADS"] = str(job.threads)  # its share, however busy the other jobs are
         limit_threads(job.threads)
     overrides, folders = list(job.overrides), []
     if job.requeues and os.environ.get("SLURM_RESTART_COUNT"):

@@ -50,28 +50,6 @@ def quotas() -> Iterator[float]:
                         yield quota / period
 
 
-def limit_threads(threads: int) -> None:
-    """Set the number of threads that torch and the libraries behind numpy use."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-
-
-def set_threads(threads: int | None) -> None:
-    """Set the number of threads; None: torch's own choice, but no more than this process has cores.
-
-    torch knows the affinity, and nothing of a container's quota: more threads would wait for each other in every operation.
-    """
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > (most := cores()):
-        limit_threads(most)
-
-
 def kind_of(accelerator: str) -> str:
     """Return the kind of device that `hardware.accelerator` means on this machine: `cuda`, `mps` or `cpu`.
 

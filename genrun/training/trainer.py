@@ -19,6 +19,7 @@ from genrun.callbacks.clipping import clipping_of
 from genrun.callbacks.epochs import EpochJudge
 from genrun.callbacks.loggers import RunLoggers
 from genrun.callbacks.progress import TrainingProgress
+from genrun.callbacks.turns import PassTurn
 from genrun.compat import leave_signals_alone
 from genrun.config.build import arguments_of, build, construct
 from genrun.config.extras import extra_of, to_install
@@ -101,7 +102,11 @@ def make_trainer(
         watching = [EpochJudge(judge, cfg.seed, cfg.sample.chunk), *watching]
     if rank or not phase.is_last:  # samples mean nothing before the last phase
         watching = []
-    progress = [] if rank else [TrainingProgress(console, phase, phases_of(cfg)), *check_of(cfg, folder, phase, used)]
+    progress = (
+        []
+        if rank
+        else [TrainingProgress(console, phase, phases_of(cfg)), PassTurn(), *check_of(cfg, folder, phase, used)]
+    )
     # watchers come first: they must see averaged weights before these are swapped back
     every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time

@@ -128,7 +128,8 @@ def device(cfg: DictConfig) -> Iterator[Finding]:
     from torch import nn
 
     from genrun.system.arithmetic import fault_of
-    from genrun.system.hardware import check_device, computes_bfloat16, cores, device_of, devices_here, set_threads
+    from genrun.system.hardware import check_device, computes_bfloat16, cores, device_of, devices_here
+    from genrun.system.threads import set_threads
 
     try:
         check_device(cfg)

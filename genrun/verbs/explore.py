@@ -81,7 +81,8 @@ def explorer_of(run: OpenRun, options: list[str], asked: Namespace) -> tuple[Exp
     """
     from genrun.config.compose import compose
     from genrun.explore.explorer import Explorer
-    from genrun.system.hardware import device_of, set_threads
+    from genrun.system.hardware import device_of
+    from genrun.system.threads import set_threads
     from genrun.verbs.judges import config_to_judge_by
 
     here = compose(options, asked.config_dir)

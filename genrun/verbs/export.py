@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     need_torch()
 
     from genrun.sharing.folder import export
-    from genrun.system.hardware import set_threads
+    from genrun.system.threads import set_threads
 
     set_threads(None)
     described = export(run, run.method(trust=asked.trust), out, license=asked.license, onnx=not asked.no_onnx)

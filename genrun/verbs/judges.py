@@ -21,10 +21,10 @@ def make_judge(cfg: DictConfig, console: Console) -> Judge:
     """Build the judge for the data set of `cfg`; its images are not read if the cache has what is needed."""
     from genrun.config.schema import check
     from genrun.parts import build_data, build_judge, read_facts, with_facts
-    from genrun.system.hardware import set_threads
+    from genrun.system.threads import set_threads
 
     check(cfg)
-    set_threads(cfg.hardware.threads)
+    set_threads(cfg.hardware.threads, console=console)
     facts, data = read_facts(cfg)
     return build_judge(with_facts(cfg, facts), data or build_data(cfg), console)
 
@@ -94,8 +94,8 @@ def data_of(run: OpenRun, config: DictConfig, *, trust: bool) -> tuple[Facts, Im
 def judge_of(run: OpenRun, config: DictConfig, console: Console, *, trust: bool) -> Judge:
     """Build the judge for the data that a run was trained on; see `data_of`."""
     from genrun.parts import build_judge, with_facts
-    from genrun.system.hardware import set_threads
+    from genrun.system.threads import set_threads
 
     facts, data = data_of(run, config, trust=trust)
-    set_threads(config.hardware.threads)
+    set_threads(config.hardware.threads, console=console)
     return build_judge(with_facts(config, facts), data, console)

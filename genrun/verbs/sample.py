@@ -120,7 +120,8 @@ def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
     import torch
 
     from genrun.inference import balanced_labels, sample_chunks, seeded
-    from genrun.system.hardware import device_of, set_threads
+    from genrun.system.hardware import device_of
+    from genrun.system.threads import set_threads
     from genrun.types import Continuous
 
     set_threads(None)  # not those of the machine that trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from helpers.runs import change_json, unpack
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from genrun.runs.checkout import Checkout
 from genrun.runs.folder import RunFolder
-from genrun.runs.provenance import write_provenance
+from genrun.runs.provenance import threads_of, write_provenance
 
 CODE = Checkout("a" * 40, dirty=True, patch=b"one patch")
 RECORD = {"machine": {"threads": 1}, "versions": {"torch": "2.1"}, "git": CODE.to_dict()}
@@ -66,3 +67,14 @@ def test_a_training_that_is_not_done_does_not_go_on_bit_for_bit(folder):
     folder.checkpoints.mkdir(exist_ok=True)
     folder.last.touch()
     assert said(folder, RECORD | {"machine": {"threads": 2}}, CODE).endswith("it goes on, but not bit for bit\n")
+
+
+def test_a_run_goes_on_with_the_threads_of_its_last_attempt(folder):
+    assert threads_of(folder) == 1
+    said(folder, RECORD, CODE)  # an attempt that differs in nothing
+    assert threads_of(folder) == 1
+    said(folder, RECORD | {"machine": {"threads": 2}}, CODE)
+    assert threads_of(folder) == 2
+    folder.weights.unlink()
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    assert threads_of(folder) is None  # nothing was left to go on from

@@ -16,7 +16,8 @@ from genrun.config.compose import compose
 from genrun.errors import Refused
 from genrun.run import run
 from genrun.system import hardware
-from genrun.system.hardware import check_device, cores, device_of, precision, processes, set_threads, threads_of_each
+from genrun.system.hardware import check_device, cores, device_of, precision, processes, threads_of_each
+from genrun.system.threads import set_threads
 
 NATIVE = {"avx512_bf16": True}
 
@@ -185,6 +186,7 @@ def test_the_affinity_counts_too(quota, monkeypatch):
 def test_threads_follow_the_quota_unless_they_are_asked_for(quota, monkeypatch, asked, environment, expected):
     quota({"cpu.max": "200000 100000\n"})
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("genrun.system.threads.idle_cores", lambda: None)
     if environment is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", environment)
     before = torch.get_num_threads()
@@ -202,8 +204,8 @@ def test_threads_follow_the_quota_unless_they_are_asked_for(quota, monkeypatch, 
 def test_every_way_to_compute_sets_the_threads(monkeypatch, tiny, tmp_path):
     """A run, and the verbs that compute without a run."""
     seen = []
-    monkeypatch.setattr("genrun.system.hardware.set_threads", lambda _: seen.append("verb"))
-    monkeypatch.setattr("genrun.stages.context.set_threads", lambda _: seen.append("run"))
+    monkeypatch.setattr("genrun.system.threads.set_threads", lambda *_, **__: seen.append("verb"))
+    monkeypatch.setattr("genrun.stages.context.set_threads", lambda *_, **__: seen.append("run"))
     folder = tiny("trainer.max_epochs=1")
     assert seen == ["run"]
     from genrun.verbs import evaluate, sample
