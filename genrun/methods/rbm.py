@@ -19,6 +19,7 @@ from genrun.types import Batch
 Visible = Literal["grey", "sampled", "threshold"]
 Units = Literal["states", "means"]
 Start = Literal["fantasies", "tempered", "noise"]
+Output = Literal["means", "states", "mean_field"]
 
 MEAN_IMAGES = 10000  # the base rates are the pixel means of this many training images
 WATCHED = 10  # the logged reconstruction error is that of this many images of a batch
@@ -60,7 +61,8 @@ class RBM(Method):
         start: where the chains of samples begin. `fantasies`: at the persistent chains of the training, which are already samples of the
             model; `tempered`: at independent pixels with the means of the data, then from β = 0 to the model at β = 1 over the steps;
             `noise`: at h ~ U(0, 1).
-        output: samples are the `means` or the `states` of the last step.
+        output: samples are the `means` or the `states` of the last step, or these means after one more step in which both layers take
+            their means in place of drawn states (`mean_field`): the noise of the last hidden states does not show.
         ais_chains: number of runs of annealed importance sampling, for log Z.
         ais_temperatures: number of temperatures of each run.
 
@@ -95,7 +97,7 @@ class RBM(Method):
         schedule: LearningRateSchedule = "linear",
         gibbs_steps: int = 200,
         start: Start = "fantasies",
-        output: Units = "means",
+        output: Output = "means",
         ais_chains: int = 100,
         ais_temperatures: int = 10000,
     ) -> None:
@@ -302,10 +304,13 @@ class RBM(Method):
     def not_exported(self) -> str:
         return f"an RBM draws random units in each of its {self.gibbs_steps:,} Gibbs steps, which is no function of a few inputs"
 
+    @torch.no_grad()
     def to_images(self, step: tuple[Tensor, Tensor]) -> Tensor:
-        """Turn the means or the states (n, V) of a step, whichever `output` asks for, into images (n, C, H, W) in [0, 1]."""
+        """Turn the means and the states (n, V) of a step into what `output` asks for: images (n, C, H, W) in [0, 1]."""
         means, states = step
-        chosen = means if self.output == "means" else states
+        chosen = states if self.output == "states" else means
+        if self.output == "mean_field":  # class units stay as drawn or chosen
+            chosen = self.means_v(self.means_h(torch.cat([means[:, : self.pixels], states[:, self.pixels :]], 1)))
         return chosen[:, : self.pixels].reshape(-1, *self.image_shape).float()
 
     def sample_trajectory(

@@ -424,6 +424,19 @@ def test_means_are_the_probabilities_that_states_are_drawn_from():
     torch.testing.assert_close(states.mean(0), means.mean(0), rtol=0, atol=0.03)
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_mean_field_step_follows_the_last_means(conditional):
+    labels = torch.arange(12) % CLASSES if conditional else None
+    method = rbm(conditional, gibbs_steps=20, output="means")
+    means = method.sample(12, labels, generator=torch.Generator().manual_seed(0))
+    expected = method.reconstruct(means.double(), labels)
+    method.output = "mean_field"
+    torch.testing.assert_close(method.sample(12, labels, generator=torch.Generator().manual_seed(0)), expected)
+    last = method.sample_trajectory(12, labels, frames=3, generator=torch.Generator().manual_seed(0))[-1]
+    torch.testing.assert_close(last, expected)
+    assert not last.requires_grad
+
+
 def test_counts_below_one_are_refused():
     for name in ("hidden", "cd_steps", "chains", "gibbs_steps", "ais_chains", "ais_temperatures"):
         with pytest.raises(ValueError, match=rf"model\.{name}: expected at least 1, got 0"):
