@@ -52,14 +52,16 @@ def main(name: str, hardware: str, outputs: str = "outputs") -> None:
         lines.append(line)
         if re.match(r"    minutes: ", line) and run in measured:
             lines += [f"    hardware: {json.dumps(hardware)}", f"    commit: '{commit}'"]
-    if number + 1 != len(numbers):
-        sys.exit(f"{file}: expected {len(numbers)} lines of values, found {number + 1}")
+    origins = sum(line.startswith("    hardware: ") for line in lines)
+    if number + 1 != len(numbers) or origins < len(measured):
+        sys.exit(f"{file}: expected each key of a row and of a run in a line of its own, such as values: and minutes:")
     file.write_text("\n".join(lines) + "\n")
     if not own:
         judged = [JudgedRow(**row) for row in record["rows"]]
         page = ROOT / "docs" / "reproductions" / f"{name}.md"
         page.parent.mkdir(exist_ok=True)
         page.write_text(markdown_of(read_expectations(name), judged))
+    print(f"{file}: {sum(whole)} numbers written, {len(whole) - sum(whole)} left out, whose runs or seeds are missing")
 
 
 def as_yaml(value: float) -> str:
@@ -75,6 +77,8 @@ def commit_of(runs: list[Path]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4) or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
     except (GenrunError, FileNotFoundError) as error:

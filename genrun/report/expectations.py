@@ -223,13 +223,19 @@ def read_expectations(name: str) -> Expectations:
     file: Traversable | Path | None = Path(name) if name.endswith(".yaml") else there.get(name)
     if file is None or not file.is_file():
         raise Refused(
-            f"reproduce {name}: no such target{nearest(name, there)}; there are {', '.join(there)}, all, or a .yaml file"
+            f"reproduce {name}: no such target or .yaml file{nearest(name.lower(), there)}; "
+            f"there are {', '.join(there)}, and all"
         )
     check_name(name, stem := Path(file.name).stem)
     try:
         text = file.read_text(encoding="utf-8")
         check_yaml(text)
         content = yaml.safe_load(text)
+        check_form(content, dict)
+        _no_others(content, _FORM, "it")
+        for name, run in (content.get("runs") or {}).items():
+            check_form(run, dict, f"runs.{name}")
+            _no_others(run, _RUN, f"runs.{name}")
         check_form(content, _FORM)
         return _expectations(stem, content)
     except Exception as error:  # YAML has a dozen kinds
@@ -237,7 +243,6 @@ def read_expectations(name: str) -> Expectations:
 
 
 def _expectations(name: str, content: dict[str, Any]) -> Expectations:
-    _no_others(content, _FORM, "it")
     runs = {key: _run(key, value) for key, value in content["runs"].items()}
     if all(run.on_request or run.refits for run in runs.values()):
         raise ValueError("runs: expected one that is trained, and not on request")
@@ -264,7 +269,6 @@ def _expectations(name: str, content: dict[str, Any]) -> Expectations:
 
 
 def _run(name: str, content: dict[str, Any]) -> ExpectedRun:
-    _no_others(content, _RUN, f"runs.{name}")
     lists = {key: tuple(content[key]) for key in ("words", "seeds")}
     return ExpectedRun(name, **{**content, **lists})
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genrun.errors import nearest
 from genrun.report.expectations import Claim, Expectations, Number, Quantity, Untested
 from genrun.report.seed_spread import Spread, allowance, spread_of
 from genrun.report.tables import number, with_deviation
@@ -155,8 +156,9 @@ class Verdicts:
 
     def without_numbers(self, row: Number | Claim, expected: str, missing: str) -> JudgedRow:
         """Return a row that lacks a number: a run is missing, or finished without it, which is unexpected."""
-        verdict = NOT_MEASURED if missing == NOT_MEASURED else NOT_RUN
-        note = " ".join(filter(None, (missing if verdict == NOT_RUN and missing != NOT_RUN else "", row.differs)))
+        verdict = NOT_MEASURED if missing.startswith(NOT_MEASURED) else NOT_RUN
+        reason = missing.removeprefix(verdict).strip()
+        note = " ".join(filter(None, (reason, row.differs)))
         unexpected = verdict == NOT_MEASURED and not self.changed
         return JudgedRow(row.text, row.source, row.published, expected, "–", verdict, unexpected, note)
 
@@ -171,11 +173,16 @@ class Verdicts:
         return [value for value in found if value is not None]
 
     def missing(self, quantity: Quantity) -> str:
-        """Return why there is no number: `not run`, why it runs on request only, or `not measured`; empty if there is one."""
+        """Return why there is no number: `not run`, why it runs on request only, or `not measured`, with a hint if the name of the metric
+        is unknown; empty if there is one."""
         run = self.target.runs[quantity.run]
         if not any((run.name, seed) in self.runs for seed in run.seeds):
             return f"On request: {run.on_request}." if run.on_request else NOT_RUN
-        return "" if self.values(quantity) else NOT_MEASURED
+        if self.values(quantity):
+            return ""
+        known = {name for (name, _), one in self.runs.items() if name == run.name for name in names_of(one)}
+        unknown = quantity.metric not in known
+        return NOT_MEASURED + (f" No metric {quantity.metric}{nearest(quantity.metric, known)}." if unknown else "")
 
     def noise_of(self, quantity: Quantity) -> Spread | None:
         return None if quantity.real else spread_of(quantity.metric, self.spreads)
@@ -202,6 +209,11 @@ def value_of(run: RunSummary, quantity: Quantity) -> float | None:
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
 
 
+def names_of(run: RunSummary) -> set[str]:
+    """Return the names of the metrics of a run: rows of results.json and columns of metrics.csv."""
+    return {*run.rows, *(name for row in run.folder.metrics() for name in row)}
+
+
 # ------------------------------------------------------------------------------------------------------------------ words
 
 
@@ -214,12 +226,22 @@ def in_words(values: Sequence[float]) -> str:
     return with_deviation(mean, statistics.stdev(values)) if len(values) > 1 else number(mean)
 
 
-def summary(judged: Sequence[JudgedRow]) -> str:
-    """Return whether all is as expected, and how many rows have each verdict."""
-    verdicts = [row.verdict for row in judged]
+def summary(judged: Sequence[JudgedRow], *, changed: bool = False) -> str:
+    """Return how many rows are otherwise than expected, and how many have each verdict.
+
+    Args:
+        changed: whether the runs have other settings than expected.
+    """
+    verdicts = [said(row) for row in judged]
     wrong = sum(row.unexpected for row in judged)
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-    return f"{f'{wrong} otherwise than expected' if wrong else 'nothing otherwise than expected'}: {counts}"
+    head = "other settings than expected" if changed else f"{wrong or 'nothing'} otherwise than expected"
+    return f"{head}: {counts}"
+
+
+def said(row: JudgedRow) -> str:
+    """Return a verdict in words: whether it is another one than expected."""
+    return f"{row.verdict}, unexpectedly" if row.unexpected and row.verdict in (HELD, NOT_HELD) else row.verdict
 
 
 def command_of(target: Expectations, run: str) -> str:

@@ -9,14 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from genrun.report.expectations import Expectations
-from genrun.report.reproduction import AS_EXPECTED, HELD, JudgedRow, command_of, summary
+from genrun.report.reproduction import AS_EXPECTED, HELD, JudgedRow, command_of, said, summary
 from genrun.report.tables import cell_text, markdown
 
 HEADINGS = ("", "published", "expected", "got", "verdict")
 
 
-def print_target(target: Expectations, judged: Sequence[JudgedRow], console: Console) -> None:
-    """Print the rows of a target, and how many there are of each verdict."""
+def print_target(target: Expectations, judged: Sequence[JudgedRow], console: Console, *, changed: bool) -> None:
+    """Print the rows of a target, and how many there are of each verdict.
+
+    Args:
+        changed: whether the runs have other settings than expected.
+    """
     shown = Table(title=f"{target.name}: {target.document}", title_justify="left", box=None, pad_edge=False)
     published = any(row.published for row in judged)  # most documents have claims and few numbers
     for heading, ratio in zip(HEADINGS, (6, 4, 3, 3, 2), strict=True):
@@ -24,16 +28,16 @@ def print_target(target: Expectations, judged: Sequence[JudgedRow], console: Con
             shown.add_column(heading, ratio=ratio, overflow="fold")
     for row in judged:
         texts = [named(row), *([row.published or "–"] if published else []), row.expected, row.got]
-        shown.add_row(*map(Text, texts), Text(row.verdict, style=style_of(row)))
+        shown.add_row(*map(Text, texts), Text(said(row), style=style_of(row)))
     console.print(shown)
-    console.print(Text(f"\n{target.name}: {summary(judged)}", style="bold"))
+    console.print(Text(f"\n{target.name}: {summary(judged, changed=changed)}", style="bold"))
 
 
 def markdown_of(target: Expectations, judged: Sequence[JudgedRow], figures: Sequence[Mapping[str, str]] = ()) -> str:
     """Return the rows of a target as Markdown, with the commands of its runs and its figures."""
     lines = []
     for row in judged:
-        notes = ". ".join(text.rstrip(".") for text in (row.verdict, row.note) if text)
+        notes = ". ".join(text.rstrip(".") for text in (said(row), row.note) if text)
         lines.append([named(row), row.published or "–", row.expected, row.got, notes])
     title = f"{target.name}: {target.document}"
     text = markdown(title, HEADINGS, lines, intro=f"{summary(judged)}.")

@@ -74,6 +74,7 @@ class Reproduction:
         self.size = len(self.jobs)
         self.fixed = {word for job in jobs for word in job.added}  # what a list of the jobs need not repeat
         self.waiting = list(range(self.size))
+        self.given_up: list[ExpectedJob] = []  # refits of runs that are not done
         self.outcomes: dict[tuple[str, ...], Outcome] = {}  # by overrides
 
     def ask(self) -> tuple[int, list[str]] | None:
@@ -91,6 +92,7 @@ class Reproduction:
                 if outcome.state == "done":
                     quoted = outcome.run.replace("'", "\\'")
                     return number, [*job.overrides, f"run.refit_of='{quoted}'"]
+                self.given_up.append(job)
         return None
 
     def tell(self, number: int, outcome: Outcome) -> Outcome:
@@ -103,5 +105,4 @@ class Reproduction:
 
     def summary(self) -> list[str]:
         """Return the lines to print at the end: the refits of runs that failed."""
-        left = [self.jobs[number] for number in self.waiting]
-        return [f"not done, because the run that it refits is not: {' '.join(job.overrides)}" for job in left]
+        return [f"not done, because the run that it refits is not: {' '.join(job.overrides)}" for job in self.given_up]

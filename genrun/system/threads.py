@@ -48,7 +48,8 @@ def set_threads(threads: int | None, kept: int | None = None, console: Console |
             if wanted is None:
                 say(
                     console,
-                    f"threads: {max(1, free)} instead of {number}, because other programs are busy on the other cores",
+                    f"threads: {max(1, free)} instead of {number}, because other programs are busy on the other cores "
+                    "(hardware.threads sets another number)",
                 )
                 number = max(1, free)
             else:

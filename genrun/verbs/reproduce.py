@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
     failures = [text for target in asked.targets for text in conclude(target, outputs, spreads, asked)]
     if failures:
         raise Failed(f"not as expected: {'; '.join(failures)}")
+    if status:
+        raise Failed("some runs are not done: the list above the tables says why")
     return status
 
 
@@ -67,6 +69,10 @@ def parse(arguments: list[str]) -> Namespace:
     asked = parser.parse_intermixed_args(arguments)
     named = [word for word in asked.words if "=" not in word]
     asked.words = [word for word in asked.words if "=" in word]
+    if not named and (asked.check or asked.on_request or asked.miniature or asked.words):
+        raise Refused(f"reproduce: expected a target: {', '.join(targets())}, all, or a .yaml file")
+    if any(word.startswith("seed=") for word in asked.words):
+        raise Refused("reproduce: seed=… is an option of a single run; a target has its own seeds")
     names = dict.fromkeys(name for word in named for name in (targets() if word == "all" else [word]))
     asked.targets = [read_expectations(name) for name in names]
     stems = [target.name for target in asked.targets]
@@ -137,8 +143,16 @@ def conclude(target: Expectations, outputs: Path, spreads: Mapping[str, Spread],
         write_atomic(folder / f"{target.name}.md", markdown_of(target, judged, figures))
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror}; choose another with paths.outputs=…") from None
-    print_target(target, judged, screen())
-    say(screen(), f"{folder / target.name}.md\n")
+    print_target(target, judged, screen(), changed=changed)
+    say(screen(), f"{folder / target.name}.md")
+    expected = {(job.run.name, job.seed): job.run for job in jobs(target, asked, on_request=False)}
+    if missing := [run for key, run in expected.items() if key not in there]:
+        minutes = sum(run.minutes for run in missing)
+        say(
+            screen(),
+            f"not run yet: {len(missing)} of {len(expected)} runs, about {minutes:.0f} minutes: genrun reproduce {target.name}",
+        )
+    say(screen(), "")
     wrong = [row for row in judged if row.unexpected]
     return [
         f"{target.name}: {row.text.rstrip('.')}: {row.got} ({row.verdict}), expected {row.expected}" for row in wrong
@@ -210,12 +224,15 @@ def copy_figures(
     target: Expectations, there: Mapping[tuple[str, int], RunSummary], folder: Path
 ) -> list[dict[str, str]]:
     """Copy the figures that stand beside those of the document, and return what is known of each that there is."""
+    from genrun.system.console import say, screen
     from genrun.system.files import inside, write_atomic
 
     found = []
     for place, figure in enumerate(target.figures, 1):
-        run = there.get((figure.run, target.runs[figure.run].seeds[0]))
-        if run is None or not (file := run.folder.path / figure.file).is_file():
+        if (run := there.get((figure.run, target.runs[figure.run].seeds[0]))) is None:
+            continue
+        if not (file := run.folder.path / figure.file).is_file():
+            say(screen(error=True), f"left out: {figure.source}: there is no {file}")
             continue
         copy = folder / target.name / f"{place:02d}-{figure.run}-{file.name}"
         copy.parent.mkdir(exist_ok=True)
