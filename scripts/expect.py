@@ -73,7 +73,7 @@ def as_yaml(value: float) -> str:
 def commit_of(runs: list[Path]) -> str:
     """Return the commits of the code that made runs."""
     git = [read_summary(run).folder.provenance().get("git") or {} for run in runs]
-    return ", ".join(dict.fromkeys(str(one.get("commit", "unknown"))[:7] for one in git))
+    return ", ".join(dict.fromkeys(str(one["commit"])[:7] for one in git if "commit" in one)) or "unknown"
 
 
 if __name__ == "__main__":

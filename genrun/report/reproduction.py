@@ -19,7 +19,7 @@ from genrun.runs.folder import FORMAT
 from genrun.runs.records import NUMBER, Form
 from genrun.runs.summary import RunSummary
 
-LEVEL = 0.01  # probability that a number of an unchanged target lies outside, of all its numbers together
+LEVEL = 0.05  # probability that a number of an unchanged target lies outside, of all its numbers together
 ROUNDING = 1e-6  # relative: the same seed on the same machine gives the same number
 
 AS_EXPECTED, OUTSIDE = "as expected", "outside"

@@ -125,6 +125,6 @@ def test_the_record_and_the_table(tmp_path):
     assert summary(judged) == "1 otherwise than expected: 1 outside, 1 cannot be tested here"
     text = markdown_of(target, judged)
     assert "It is | nice. (section 2)" not in text  # it would end the cell
-    assert "1.10, within 0.028" in text  # Student's t of 10 and 0.995, 3.169, times 0.011 √(2 ∕ 3)
+    assert "1.10, within 0.02" in text  # Student's t of 10 and 0.975, 2.228, times 0.011 √(2 ∕ 3)
     assert command_of(target, "small") == "genrun -m model=vae 'model.hidden=[3,2]' seed=0,1,2"
     assert "`genrun refit RUN model/prior=gaussian` (RUN: each of small)" in text
