@@ -32,6 +32,7 @@ RECORD: Form = {  # the form of `<outputs>/reproductions/<target>.json`
     "target": str,
     "document": str,
     "changed": bool,
+    "summary": str,
     "runs": [str],
     "rows": [
         {
@@ -274,6 +275,7 @@ def record(
         "target": target.name,
         "document": target.document,
         "changed": changed,
+        "summary": summary(judged, changed=changed),
         "runs": [os.path.relpath(run.folder.path.resolve(), folder.resolve()) for run in runs.values()],
         "rows": [asdict(row) for row in judged],
         "figures": list(figures),

@@ -37,7 +37,7 @@ def reproductions(folder: Path, runs: Collection[str]) -> tuple[list[dict[str, A
 def picture_of(figure: dict[str, str], folder: Path, left_out: list[str]) -> Picture | None:
     """Return the picture of a figure; None if it cannot be read, which is added to the lines of what is left out."""
     try:
-        return figure_picture(folder, folder / figure["file"], *FIGURES[0])
+        return figure_picture(folder, folder / figure["file"], *FIGURES[-1])
     except Refused as error:
         left_out.append(str(error))
         return None
