@@ -36,7 +36,7 @@ def test_reproductions_of_the_runs_of_a_page(tmp_path):
     (folder / "damaged.json").write_text("{")
     (folder / "lost.json").symlink_to(tmp_path / "nowhere.json")
     found, left_out = reproductions(folder, [str(run.resolve())])
-    assert [one["figures"] for one in found if one["figures"]][0][0]["picture"].width == 4
+    assert next(one["figures"] for one in found if one["figures"])[0]["picture"].width == 4
     assert len(found) == 2  # without the other one, whose runs are not on the page
     assert len(left_out) == 3
     assert reproductions(folder, ["/elsewhere"])[0] == []
