@@ -17,7 +17,7 @@ from genrun.errors import Refused, nearest
 from genrun.runs.records import ANY, NUMBER, TEXT, check_form, check_yaml, first_line
 
 RELATIONS = ("below", "above")
-HELD = ("held", "did not hold")
+HELD, NOT_HELD = "held", "did not hold"
 
 _PLACE = {"run": str, "metric?": str, "epoch?": int, "real?": bool}
 _RUN = {
@@ -233,9 +233,9 @@ def read_expectations(name: str) -> Expectations:
         content = yaml.safe_load(text)
         check_form(content, dict)
         _no_others(content, _FORM, "it")
-        for name, run in (content.get("runs") or {}).items():
-            check_form(run, dict, f"runs.{name}")
-            _no_others(run, _RUN, f"runs.{name}")
+        for key, run in (content.get("runs") or {}).items():
+            check_form(run, dict, f"runs.{key}")
+            _no_others(run, _RUN, f"runs.{key}")
         check_form(content, _FORM)
         return _expectations(stem, content)
     except Exception as error:  # YAML has a dozen kinds
@@ -292,7 +292,7 @@ def _row(row: dict[str, Any], where: str, runs: Mapping[str, ExpectedRun]) -> Nu
         if values and len(values) != len(runs[quantity.run].seeds):
             raise ValueError(f"{where}.values: expected one for each seed {list(runs[quantity.run].seeds)}, or none")
         return Number(row["number"], row["source"], quantity, values, **texts)
-    for key, choices in (("relation", RELATIONS), ("expected", HELD)):
+    for key, choices in (("relation", RELATIONS), ("expected", (HELD, NOT_HELD))):
         if row[key] not in choices:
             raise ValueError(f"{where}.{key}: expected {' or '.join(choices)}, got {row[key]}")
     left = _quantity(row["left"], None, f"{where}.left", runs)
@@ -303,7 +303,7 @@ def _row(row: dict[str, Any], where: str, runs: Mapping[str, ExpectedRun]) -> Nu
         raise ValueError(f"{where}.factor: expected above 0, got {amounts[0]:g}")
     return Claim(
         *(row["claim"], row["source"], left, row["relation"] == "below", right),
-        *(*amounts, row["expected"] == HELD[0]),
+        *(*amounts, row["expected"] == HELD),
         **texts,
     )
 

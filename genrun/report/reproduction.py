@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genrun.errors import nearest
-from genrun.report.expectations import Claim, Expectations, Number, Quantity, Untested
+from genrun.report.expectations import HELD, NOT_HELD, Claim, Expectations, Number, Quantity, Untested
 from genrun.report.seed_spread import Spread, allowance, spread_of
 from genrun.report.tables import number, with_deviation
 from genrun.runs.folder import FORMAT
@@ -23,7 +23,7 @@ LEVEL = 0.05  # probability that a number of an unchanged target lies outside, o
 ROUNDING = 1e-6  # relative: the same seed on the same machine gives the same number
 
 AS_EXPECTED, OUTSIDE = "as expected", "outside"
-HELD, NOT_HELD, TOO_CLOSE, UNTESTED = "held", "did not hold", "too close to tell", "cannot be tested here"
+TOO_CLOSE, UNTESTED = "too close to tell", "cannot be tested here"  # beside HELD and NOT_HELD
 NOT_RUN, NOT_MEASURED, NO_EXPECTATION = "not run", "not measured", "not measured before"
 OTHER_SETTINGS, OF_MACHINE = "other settings", "depends on the machine"
 

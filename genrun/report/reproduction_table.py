@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genrun.report.expectations import Expectations
-from genrun.report.reproduction import AS_EXPECTED, HELD, JudgedRow, command_of, said, summary
+from genrun.report.expectations import HELD, Expectations
+from genrun.report.reproduction import AS_EXPECTED, JudgedRow, command_of, said, summary
 from genrun.report.tables import cell_text, markdown
 
 HEADINGS = ("", "published", "expected", "got", "verdict")
