@@ -40,9 +40,13 @@ def main(arguments: list[str]) -> int:
         return status  # a signal stopped it
     known = {target.name: target for target in [*map(read_expectations, targets()), *asked.targets]}
     spreads = spreads_of(known.values())
-    failures = [text for target in asked.targets for text in conclude(target, outputs, spreads, asked)]
-    if failures:
+    concluded = [conclude(target, outputs, spreads, asked) for target in asked.targets]
+    if failures := [text for _, texts in concluded for text in texts]:
         raise Failed(f"not as expected: {'; '.join(failures)}")
+    if asked.check and not any(there for there, _ in concluded):
+        raise Failed(
+            f"nothing to judge: {outputs} has no run of {' or '.join(target.name for target in asked.targets)}"
+        )
     if status:
         raise Failed("some runs are not done: the list above the tables says why")
     return status
@@ -120,13 +124,15 @@ def run_jobs(every: Sequence[ExpectedJob], outputs: Path, asked: Namespace) -> i
     return run_source(Reproduction(every), cfg, folder, asked.words, asked.config_dir)
 
 
-def conclude(target: Expectations, outputs: Path, spreads: Mapping[str, Spread], asked: Namespace) -> list[str]:
+def conclude(
+    target: Expectations, outputs: Path, spreads: Mapping[str, Spread], asked: Namespace
+) -> tuple[int, list[str]]:
     """Judge the finished runs of a target, write its record, table and figures, and print the table.
 
     Those of runs with other settings go to a folder of their own.
 
     Returns:
-        A text for each row that is not as expected.
+        How many finished runs there are, and a text for each row that is not as expected.
     """
     from genrun.report.reproduction import Verdicts, record
     from genrun.report.reproduction_table import markdown_of, print_target
@@ -154,7 +160,7 @@ def conclude(target: Expectations, outputs: Path, spreads: Mapping[str, Spread],
         )
     say(screen(), "")
     wrong = [row for row in judged if row.unexpected]
-    return [
+    return len(there), [
         f"{target.name}: {row.text.rstrip('.')}: {row.got} ({row.verdict}), expected {row.expected}" for row in wrong
     ]
 

@@ -49,6 +49,8 @@ def test_a_wrong_expectation_makes_the_target_fail(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "mine.yaml"
     file.write_text(expectations([], "held"))
+    assert genrun("reproduce", "mine.yaml", "--check", monkeypatch=monkeypatch) == 1
+    assert "nothing to judge: outputs has no run of mine" in capsys.readouterr().err
     assert genrun("reproduce", "mine.yaml", monkeypatch=monkeypatch) == 0
     record = json.loads((tmp_path / "outputs/reproductions/mine.json").read_text())
     assert [row["verdict"] for row in record["rows"]] == ["not measured before", "held", "not run"]
@@ -60,7 +62,8 @@ def test_a_wrong_expectation_makes_the_target_fail(tmp_path, monkeypatch, capsys
     capsys.readouterr()
     assert genrun(*check, monkeypatch=monkeypatch) == 0
     assert "nothing otherwise than expected: 1 as expected, 1 held, 1 not run" in capsys.readouterr().out
-    assert genrun(*check, "sample.n=150", monkeypatch=monkeypatch) == 0  # other settings have a folder of their own
+    assert genrun(*check, "sample.n=150", monkeypatch=monkeypatch) == 1  # other settings: no run has them
+    assert "nothing to judge" in capsys.readouterr().err
     assert (tmp_path / "outputs/reproductions/other settings/mine.json").is_file()
     assert genrun(*check, "hardware.threads=1", monkeypatch=monkeypatch) == 0
     assert "1 as expected" in capsys.readouterr().out
