@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from genrun.report.expectations import Expectations, Number
 
+CONSTANT = "parameters"  # the metric that the configuration alone decides
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -30,11 +32,11 @@ class Spread:
 
 
 def spreads_of(targets: Iterable[Expectations]) -> dict[str, Spread]:
-    """Return the spread of each metric; a number that several rows or targets have counts once."""
+    """Return the spread of each metric that no machine decides; a number that several rows or targets have counts once."""
     groups: dict[str, dict[tuple, tuple[float, ...]]] = {}
     for target in targets:
         for row in target.rows:
-            if isinstance(row, Number) and len(row.values) > 1:
+            if isinstance(row, Number) and len(row.values) > 1 and not row.of_machine:
                 quantity = row.quantity
                 key = (target.words(quantity.run), quantity.epoch)
                 groups.setdefault(quantity.metric, {})[key] = row.values
@@ -53,9 +55,23 @@ def pooled(groups: Sequence[Sequence[float]]) -> Spread:
 
 
 def spread_of(metric: str, spreads: Mapping[str, Spread]) -> Spread | None:
-    """Return the spread of a metric; for a metric without one, the widest relative spread of all; None if there is none."""
-    relative = [spread for spread in spreads.values() if spread.relative]
-    return spreads.get(metric) or max(relative, key=lambda spread: spread.deviation, default=None)
+    """Return the spread of a metric.
+
+    A metric without one takes the widest relative spread of the same metric in other features, such as that of precision (observer) for
+    precision (random), or else of all metrics. None: it does not vary, or nothing is known.
+    """
+    if metric == CONSTANT:
+        return None
+    if metric in spreads:
+        return spreads[metric]
+    relative = {name: spread for name, spread in spreads.items() if spread.relative}
+    alike = [spread for name, spread in relative.items() if without_features(name) == without_features(metric)]
+    return max(alike or relative.values(), key=lambda spread: spread.deviation, default=None)
+
+
+def without_features(metric: str) -> str:
+    """Return the name of a metric without the features in which it is measured."""
+    return metric.rpartition(" (")[0] or metric
 
 
 def allowance(parts: Sequence[tuple[float, int, Spread | None]], level: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,20 @@ def test_the_spread_is_pooled_and_a_number_counts_once():
     assert spread_of("C_T", both) == signed["C_T"]
     assert spread_of("unknown", both) == both["distance"]  # the widest relative one
     assert spread_of("unknown", {}) is None
+    assert spread_of("parameters", both) is None
+
+
+def test_a_metric_without_a_spread_takes_that_of_the_same_metric_in_other_features():
+    narrow, wide = Spread(0.001, 2, True), Spread(0.1, 2, True)
+    spreads = {"precision (observer)": narrow, "distance (observer)": wide}
+    assert spread_of("precision (random)", spreads) == narrow
+    assert spread_of("recall (random)", spreads) == wide
+
+
+def test_numbers_of_the_machine_have_no_spread():
+    seconds = target("a", 1.0, 9.0, metric="training, s")
+    (row,) = seconds.rows
+    assert spreads_of([replace(seconds, rows=(replace(row, of_machine=True),))]) == {}
 
 
 def test_the_allowance_holds_new_seeds_as_often_as_it_says():
