@@ -36,12 +36,13 @@ _FORM = {
     "figures?": [{"source": str, "shows": str, "run": str, "file": str, "beside?": str}],
     "miniature": [str],
 }
-_TEXTS = {"source": str, "published?": TEXT, "differs?": str, "of_machine?": bool}
+_TEXTS = {"source": str, "published?": TEXT, "differs?": str}
+_MEASURED = {**_TEXTS, "of_machine?": bool}
 _ROWS = {  # the key that only this kind of row has → its form
-    "number": {"number": str, "run": str, "metric": str, "values": [NUMBER], "epoch?": int, **_TEXTS},
+    "number": {"number": str, "run": str, "metric": str, "values": [NUMBER], "epoch?": int, **_MEASURED},
     "relation": {
         **{"claim": str, "left": _PLACE, "relation": str, "right": (dict, *NUMBER), "expected": str},
-        **{"factor?": NUMBER, "margin?": NUMBER, **_TEXTS},
+        **{"factor?": NUMBER, "margin?": NUMBER, **_MEASURED},
     },
     "untested": {"claim": str, "untested": str, "evidence?": str, **_TEXTS},
 }
@@ -280,11 +281,9 @@ def _row(row: dict[str, Any], where: str, runs: Mapping[str, ExpectedRun]) -> Nu
     form = _ROWS[kind]
     check_form(row, form, where)
     _no_others(row, form, where)
-    texts = {key: row[key] for key in ("published", "differs") if row.get(key)}
+    texts = {key: row[key] for key in ("published", "differs", "of_machine") if row.get(key)}
     if kind == "untested":
-        return Untested(
-            row["claim"], row["source"], row["untested"], row.get("evidence", ""), texts.get("published", "")
-        )
+        return Untested(row["claim"], row["source"], row["untested"], row.get("evidence", ""), **texts)
     if kind == "number":
         _known(row["run"], runs, where)
         quantity = Quantity(row["run"], row["metric"], row.get("epoch"))

@@ -56,6 +56,18 @@ def test_a_file_is_read(tmp_path):
     assert untested == Untested("It is nice.", "section 3", "A matter of taste.")
 
 
+def test_every_word_of_a_row_is_read(tmp_path):
+    texts = {"published": "0.6", "differs": "Fewer seeds."}
+
+    def change(content):
+        for row in content["rows"]:
+            row.update(texts if "untested" in row else {**texts, "of_machine": True})
+
+    for row in read_expectations(written(tmp_path, change)).rows:
+        assert (row.published, row.differs) == ("0.6", "Fewer seeds.")
+        assert isinstance(row, Untested) or row.of_machine
+
+
 WRONG = {
     "no such target": None,
     r"rows.0.run: no run smal \(did you mean 'small'\?\)": lambda c: c["rows"][0].update(run="smal"),
