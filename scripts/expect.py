@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 from genrun.errors import GenrunError
-from genrun.report.expectations import Number, read_expectations
+from genrun.report.expectation_file import read_expectations
+from genrun.report.expectations import Number
 from genrun.report.reproduction import RECORD, JudgedRow
 from genrun.report.reproduction_table import markdown_of
 from genrun.runs.records import read_json

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrun.errors import Failed, Refused, one_line
-from genrun.report.expectations import Expectations, read_expectations, targets
+from genrun.report.expectation_file import read_expectations, targets
+from genrun.report.expectations import Expectations
 from genrun.verbs.arguments import Arguments
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from genrun.config.compose import compose
 from genrun.config.container import to_container
 from genrun.config.schema import check
 from genrun.parts import with_facts
-from genrun.report.expectations import read_expectations, targets
+from genrun.report.expectation_file import read_expectations, targets
 from genrun.runs.identity import digest, identity
 from genrun.sweeps.reproduction import jobs_of
 from genrun.types import Facts

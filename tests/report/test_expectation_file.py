@@ -9,7 +9,8 @@ import yaml
 from conftest import ROOT
 
 from genrun.errors import Refused
-from genrun.report.expectations import Claim, Number, Quantity, Untested, read_expectations, targets
+from genrun.report.expectation_file import read_expectations, targets
+from genrun.report.expectations import Claim, Number, Quantity, Untested
 
 GOOD = {
     "document": "A document (Author, 2020)",
