@@ -68,12 +68,21 @@ def components(
 def principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the descending eigenvalues (D,) of the sample covariance, and the codes (N, 2) in its first two components.
 
-    If D = 1, the second component is 0.
+    If D = 1, the second component is 0. If N < D, the eigenvalues are found by those of an N × N matrix: with X (N, D) the centred codes,
+
+        X Xᵀ u = λ u   ⇒   XᵀX v = λ v,   v = Xᵀu,   and the other D - N eigenvalues of XᵀX are 0.
     """
     mean = codes.mean(0, dtype=np.float64)
     parts = np.array_split(codes, -(-len(codes) // PART))  # all codes in 64 bits may not fit in memory
-    values, vectors = np.linalg.eigh(sum((part - mean).T @ (part - mean) for part in parts) / (len(codes) - 1))
-    vectors = vectors[:, ::-1][:, :2]
+    if len(codes) < codes.shape[1]:
+        x = codes - mean
+        values, u = np.linalg.eigh(x @ x.T / (len(codes) - 1))
+        values = np.pad(values, (codes.shape[1] - len(codes), 0))
+        vectors = x.T @ u[:, ::-1][:, :2]
+        vectors /= np.linalg.norm(vectors, axis=0).clip(np.finfo(float).tiny)
+    else:
+        values, vectors = np.linalg.eigh(sum((part - mean).T @ (part - mean) for part in parts) / (len(codes) - 1))
+        vectors = vectors[:, ::-1][:, :2]
     # the sign of a component is arbitrary: make its largest entry positive, so that every machine draws the same picture
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
     cloud = np.concatenate([(part - mean) @ vectors for part in parts])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -20,7 +22,26 @@ TIMELAPSE_WIDTH = 480  # pixels: largest width of a time-lapse
 MOST_BYTES = 300_000  # size that a zoom or a film should not exceed
 
 
-def gif_bytes(frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last: float = 1.0) -> bytes:
+class TooLarge(Exception):
+    """A GIF would be larger than it may be."""
+
+
+class Limited(io.BytesIO):
+    """A file in memory that raises `TooLarge` when it would hold more than `most` bytes."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.most = most
+
+    def write(self, content: bytes | bytearray | memoryview) -> int:
+        if self.tell() + len(content) > self.most:
+            raise TooLarge(f"more than {self.most:,} bytes")
+        return super().write(content)
+
+
+def gif_bytes(
+    frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last: float = 1.0, most_bytes: float = math.inf
+) -> bytes:
     """Encode frames of one size as an endless GIF: all frames in `seconds`, then the last one for `hold_last` seconds more.
 
     Grey frames keep their 256 greys exactly. Colour frames share one palette, without dithering, which would flicker. If a
@@ -31,9 +52,11 @@ def gif_bytes(frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last:
         frames: at least one picture, of any mode.
         seconds: duration of all frames.
         hold_last: additional duration of the last frame, in seconds.
+        most_bytes: largest size. No further frame is encoded when it is reached, which saves most of the time.
 
     Raises:
         ValueError: no frames, frames of several sizes, or negative times.
+        TooLarge: the GIF has more than `most_bytes`.
     """
     if not frames:
         raise ValueError("a GIF needs at least one frame, got none")
@@ -49,7 +72,7 @@ def gif_bytes(frames: Sequence[Image.Image], *, seconds: float = 4.0, hold_last:
     times[-1] += round(100 * hold_last)
 
     first, *others = _one_palette(frames)
-    file = io.BytesIO()
+    file = Limited(most_bytes)
     first.save(
         file, "GIF", save_all=True, append_images=others, duration=[10 * time for time in times], loop=0, optimize=False
     )
@@ -119,11 +142,10 @@ def zoom(
         coarse = Image.fromarray(np.asarray(known)[at][:, at])
         fine = _render_picture(render, resolution, window)
         views.append((coarse, fine, resolution / panel))
-    for steps in (64, 48, 32, 24, 16, 12, 8):
-        moving = gif_bytes([_zoom_frame(known, *view, steps, size) for view in views])
-        if len(moving) <= MOST_BYTES:
-            break
-    return moving
+    for steps in (64, 48, 32, 24, 16, 12):
+        with contextlib.suppress(TooLarge):
+            return gif_bytes([_zoom_frame(known, *view, steps, size) for view in views], most_bytes=MOST_BYTES)
+    return gif_bytes([_zoom_frame(known, *view, 8, size) for view in views])
 
 
 def _zoom_frame(

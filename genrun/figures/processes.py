@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genrun.figures.gif import MOST_BYTES, gif_bytes
+from genrun.figures.gif import MOST_BYTES, TooLarge, gif_bytes
 from genrun.figures.grid import image_grid
 from genrun.figures.plots import STYLE, palette_of, picture_of
 
@@ -35,11 +36,13 @@ def film(states: Tensor) -> bytes:
         ValueError: other dimensions or channels, no states or images, NaN or Inf.
     """
     _check(states)
-    for columns, frames in COLOUR_FILMS if states.shape[2] > 1 else FILMS:
-        moving = gif_bytes(_grids_within_limit(_evenly_spaced(states, frames)[:, : columns**2], columns))
-        if len(moving) <= MOST_BYTES:
-            break
-    return moving
+    *larger, smallest = COLOUR_FILMS if states.shape[2] > 1 else FILMS
+    for columns, frames in larger:
+        with contextlib.suppress(TooLarge):
+            grids = _grids_within_limit(_evenly_spaced(states, frames)[:, : columns**2], columns)
+            return gif_bytes(grids, most_bytes=MOST_BYTES)
+    columns, frames = smallest
+    return gif_bytes(_grids_within_limit(_evenly_spaced(states, frames)[:, : columns**2], columns))
 
 
 def strip(states: Tensor, *, rows: int = 5, columns: int = 10) -> Image.Image:

@@ -18,6 +18,22 @@ def test_components_are_scikit_learns():
     np.testing.assert_allclose(np.abs(cloud), np.abs(pca.transform(codes)[:, :2]), atol=1e-9)
 
 
+def test_more_numbers_than_codes_give_the_same_components():
+    codes = np.random.default_rng(0).normal(size=(30, 4)) @ np.random.default_rng(1).normal(size=(4, 50))
+    values, cloud = principal(codes)
+    pca = PCA().fit(codes)
+    np.testing.assert_allclose(values, np.pad(pca.explained_variance_, (0, 20)), atol=1e-9)
+    np.testing.assert_allclose(np.abs(cloud), np.abs(pca.transform(codes)[:, :2]), atol=1e-9)
+    vectors, *_ = np.linalg.lstsq(codes - codes.mean(0), cloud, rcond=None)  # the components themselves: their largest entry is positive
+    assert (vectors[np.abs(vectors).argmax(0), [0, 1]] > 0).all()
+
+
+def test_two_long_codes_have_one_component():
+    values, cloud = principal(np.array([[0.0, 0, 0], [0, 0, 2]]))
+    np.testing.assert_allclose(values, [2, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(cloud, [[-1, 0], [1, 0]], atol=1e-9)
+
+
 def test_codes_of_one_dimension_lie_on_a_line():
     values, cloud = principal(np.arange(5.0)[:, None])
     assert values.tolist() == [2.5] and cloud[:, 1].tolist() == [0] * 5

@@ -283,3 +283,21 @@ def test_codes_from_given_noise_have_the_distribution_of_samples(covariance):
     almost_one = torch.full((1,), 1 - 2**-24)
     last = prior.from_noise(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long), almost_one)
     torch.testing.assert_close(last[0], prior.means[0, 2])  # not the component without weight
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_samples_of_long_codes_are_those_that_copied_factors_would_give(covariance, n, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    mixture = ClassMixture(3, 300, components=2, covariance=covariance)
+    mixture.factors.copy_(torch.randn(mixture.factors.shape, generator=generator).tril())
+    mixture.means.copy_(torch.randn(mixture.means.shape, generator=generator))
+    noise, labels = torch.randn(n, 300, generator=generator), torch.randint(3, (n,), generator=generator)
+    labels[0] = 0  # among 40 there is a component with one sample
+    component = torch.randint(2, (n,), generator=generator)
+    component[labels == 0] = (torch.arange(int((labels == 0).sum())) == 0).long()
+    seen, by_component = [], ClassMixture.products_by_component
+    monkeypatch.setattr(ClassMixture, "products_by_component", lambda *its: seen.append(1) or by_component(*its))
+    without_copies = mixture.placed(noise, labels, component)
+    monkeypatch.setattr(mixtures, "LARGE", 301)
+    assert torch.equal(without_copies, mixture.placed(noise, labels, component)) and len(seen) == 1
