@@ -12,7 +12,7 @@ from genrun.figures.scatter import limits, scatter
 
 FEWEST = 5  # codes
 COMPONENTS = 50  # principal components that t-SNE gets
-MANY = 500  # codes; up to so many, 500 steps end as low as 1,000; for 1,000 codes 750 steps end within 1 % of 1,000 steps
+MANY = 500  # codes; up to so many, 500 steps end as low as 1,000; of 1,000 codes, 750 steps end within 1 % of 1,000
 
 
 def tsne(clouds: Mapping[str, tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> Image.Image:

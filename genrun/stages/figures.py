@@ -34,6 +34,7 @@ from genrun.stages.method_figures import (
     reconstruction_figure,
     trajectory_figures,
 )
+from genrun.system.console import with_progress
 from genrun.system.files import write_atomic
 from genrun.types import Continuous, KeepsCodes, MovesParticles, Noises, Reconstructs, Trajectory
 
@@ -66,9 +67,15 @@ def figures(context: RunContext, only: Collection[str] | None = None) -> list[Pa
         only: names of the figures to write; None: all.
     """
     folder, made = context.folder, {}
-    for drawing in DRAWINGS:
-        if (only is None or set(only) & set(drawing.names)) and drawing.fits(context.method, context.cfg, folder):
-            made |= drawing.draw(context)
+    drawings = [
+        drawing
+        for drawing in DRAWINGS
+        if (only is None or set(only) & set(drawing.names)) and drawing.fits(context.method, context.cfg, folder)
+    ]
+    for drawing in with_progress(
+        drawings, len(drawings), "drawing figures", context.console, lambda drawing: ", ".join(drawing.names)
+    ):
+        made |= drawing.draw(context)
     written = [name for name in made if only is None or name.partition(".")[0] in only]
     for name in written:
         write_atomic(folder.figures / name, made[name])

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -51,15 +51,35 @@ def print_json(content: Any) -> None:
     print(text if printable(text) == text else json.dumps(content, indent=2))
 
 
-def with_progress(parts: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """Yield the parts and show the progress: a bar on a terminal, one line elsewhere and in a run's log.txt."""
-    if console.is_terminal:
+def with_progress(
+    parts: Iterable[T], total: int, what: str, console: Console, name: Callable[[T], str] | None = None
+) -> Iterator[T]:
+    """Yield the parts and show the progress: a bar on a terminal, one line elsewhere and in a run's log.txt.
+
+    Args:
+        name: what the bar says about the part that is in work, after `what`; None: nothing.
+    """
+    if not console.is_terminal:
+        say(console, what)
+        return iter(parts)
+    log.info("%s", what)
+    if name is None:
         from rich.progress import track
 
-        log.info("%s", what)
         return track(parts, what, total=total, console=console, transient=True)
-    say(console, what)
-    return iter(parts)
+    return _with_names(parts, total, what, console, name)
+
+
+def _with_names(parts: Iterable[T], total: int, what: str, console: Console, name: Callable[[T], str]) -> Iterator[T]:
+    """Yield the parts and show a bar that says which part is in work."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        for part in parts:
+            bar.update(task, description=f"{what}: {name(part)}", refresh=True)
+            yield part
+            bar.advance(task)
 
 
 def duration(seconds: float) -> str:

@@ -168,7 +168,8 @@ def context_of(run: OpenRun, overrides: list[str], *, trust: bool) -> RunContext
         raise Refused(
             f"{run.folder.path}/status.json is damaged: it is done, but has no stage figures; give its command again"
         )
-    config, console = config_here(run, overrides, trust=trust), screen()
+    # stdout gets the paths of the figures, and nothing else
+    config, console = config_here(run, overrides, trust=trust), screen(error=True)
     judge = judge_of(run, config, console, trust=trust)
     context = RunContext(config, run.folder, judge.real.data, judge, console, Signals(), (), RunLoggers([], console))
     context.method = run.method(trust=trust).to(device_of(config))

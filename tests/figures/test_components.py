@@ -24,7 +24,8 @@ def test_more_numbers_than_codes_give_the_same_components():
     pca = PCA().fit(codes)
     np.testing.assert_allclose(values, np.pad(pca.explained_variance_, (0, 20)), atol=1e-9)
     np.testing.assert_allclose(np.abs(cloud), np.abs(pca.transform(codes)[:, :2]), atol=1e-9)
-    vectors, *_ = np.linalg.lstsq(codes - codes.mean(0), cloud, rcond=None)  # the components themselves: their largest entry is positive
+    # the components themselves, whose largest entry is positive
+    vectors, *_ = np.linalg.lstsq(codes - codes.mean(0), cloud, rcond=None)
     assert (vectors[np.abs(vectors).argmax(0), [0, 1]] > 0).all()
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
+from rich.console import Console
 
-from genrun.stages.figures import first_codes, is_picture
+from genrun.runs.folder import RunFolder
+from genrun.stages import figures as stage
+from genrun.stages.figures import Drawing, first_codes, is_picture
 
 
 def test_a_run_that_is_judged_by_a_classifier_leaves_the_figure_and_one_that_is_not_leaves_none(tiny):
@@ -55,3 +60,18 @@ def test_damaged_grids_and_codes_are_left_out(tmp_path):
     assert first_codes(tmp_path / "codes.npz")["index"].tolist() == [0, 1, 2]
     (tmp_path / "cut.npz").write_bytes((tmp_path / "codes.npz").read_bytes()[:100])
     assert first_codes(tmp_path / "cut.npz") is None and first_codes(tmp_path / "gone.npz") is None
+
+
+def test_the_screen_says_which_figures_are_drawn(tmp_path, monkeypatch):
+    def drawing(*names: str, fits: bool = True) -> Drawing:
+        return Drawing(names, lambda *_: fits, lambda _: {f"{name}.png": name.encode() for name in names})
+
+    monkeypatch.setattr(stage, "DRAWINGS", (drawing("a"), drawing("b", "c"), drawing("d", fits=False), drawing("e")))
+    console = Console(file=(file := io.StringIO()), force_terminal=True, width=120)
+    context = SimpleNamespace(folder=RunFolder(tmp_path), method=None, cfg=None, console=console)
+    (tmp_path / "figures").mkdir()
+    assert [path.name for path in stage.figures(context, only=["a", "b", "d"])] == ["a.png", "b.png"]
+    assert (tmp_path / "figures/b.png").read_bytes() == b"b"
+    shown = file.getvalue()
+    assert shown.index("drawing figures: a") < shown.index("drawing figures: b, c")
+    assert "figures: d" not in shown and "figures: e" not in shown

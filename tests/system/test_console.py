@@ -9,7 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from genrun.report.tables import markdown, table
-from genrun.system.console import Screen, print_json, say
+from genrun.system.console import Screen, print_json, say, with_progress
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\r\u202egnp"
 SHOWN = r"\x1b[31mred\x1b]0;t"
@@ -59,3 +59,18 @@ def test_json_for_a_program_is_readable_and_harmless(capsys):
     print_json({"a": "\x9b31mFréchet\u202e"})
     out = capsys.readouterr().out
     assert out.isascii() and json.loads(out) == {"a": "\x9b31mFréchet\u202e"}
+
+
+def test_a_bar_names_the_part_in_work_also_when_the_part_has_a_bar_of_its_own():
+    def work(screen: Screen) -> None:
+        for part in with_progress(["curves", "t-SNE"], 2, "drawing", screen, str.upper):
+            assert [*with_progress([1], 1, f"inside {part}", screen)] == [1]
+
+    text = shown(work)
+    assert text.index("drawing: CURVES") < text.index("inside curves") < text.index("drawing: T-SNE")
+
+
+def test_where_there_is_no_terminal_one_line_says_what_is_done():
+    screen = Screen(file=(file := io.StringIO()), width=80)
+    assert [*with_progress(["curves", "t-SNE"], 2, "drawing", screen, str.upper)] == ["curves", "t-SNE"]
+    assert file.getvalue() == "drawing\n"
