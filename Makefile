@@ -5,7 +5,7 @@ REPRODUCTIONS := autoencoder csgm ddpm gan nota rbm regene vae
 GENRUN := $(BIN)/genrun
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: help install demo test test-all bench lint format \
+.PHONY: help install demo test test-all bench bench-quick bench-compare lint format \
 	reproduce-all reproduce-check reproduce-miniature $(REPRODUCTIONS:%=reproduce-%)
 .DEFAULT_GOAL := help
 
@@ -43,16 +43,16 @@ test: .venv/.testable lint  ## the suite that CI runs
 test-all: .venv/.testable lint  ## the longer suite
 	$(PYTEST)
 
-bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machine
-	$(BIN)/python scripts/bench.py
-	$(BIN)/python scripts/bench_judge.py
-	$(BIN)/python scripts/bench_generators.py
-	$(BIN)/python scripts/bench_mixtures.py
-	$(BIN)/python scripts/bench_sweeps.py
-	$(BIN)/python scripts/bench_runs.py
-	$(BIN)/python scripts/bench_regene.py
-	$(BIN)/python scripts/bench_nota.py
-	$(BIN)/python scripts/bench_beside.py
+BENCH := $(BIN)/python -m scripts.bench
+
+bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machine; writes bench.json (an hour)
+	$(BENCH) --json bench.json
+
+bench-quick: .venv/.benchable  ## the important rows of the bench, in two minutes; writes nothing
+	$(BENCH) --quick
+
+bench-compare: .venv/.benchable  ## measure again, and fail if a ratio is worse than in bench.json; or take NEW=other.json
+	$(BENCH) --compare bench.json $(if $(NEW),--measured $(NEW))
 
 lint: .venv/.testable
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""One module for each subject, with `rows(effort)`, which measures and yields one row after another."""

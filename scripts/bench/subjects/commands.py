@@ -1,0 +1,33 @@
+"""Commands: help, a finished run, and the fixed cost of a run beyond its training."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.bench.effort import Effort
+from scripts.bench.measuring import GENRUN, genrun, processor_seconds, seconds_of, wall_seconds
+from scripts.bench.rows import Row
+
+TINY = ("trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none")
+DIGITS = ("model=vae", "data=digits", "trainer.max_epochs=1", "evaluation=none")
+
+
+def rows(effort: Effort) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as scratch:
+        outputs = f"paths.outputs={scratch}"
+        yield Row("genrun --help", wall_seconds([*GENRUN, "--help"]), goal=0.35)
+        genrun(*TINY, outputs)
+        yield Row("a finished run's command", wall_seconds([*GENRUN, *TINY, outputs]), goal=0.35)
+        yield Row("   processor time", processor_seconds([*GENRUN, *TINY, outputs]))
+        taken = seconds_of(lambda: genrun(*DIGITS, "run.name=bench", outputs))
+        (status,) = Path(scratch).glob("*/bench/status.json")
+        training = json.loads(status.read_text())["training_seconds"]
+        yield Row(
+            "a run beyond its training, without judge: model=vae data=digits",
+            taken - training,
+            goal=8,
+            note="figures and all",
+        )

@@ -1,0 +1,46 @@
+"""Start and peak memory of a run of each method on MNIST, in processes of their own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+from scripts.bench.effort import Effort
+from scripts.bench.measuring import GENRUN, WORDS, peak_memory
+from scripts.bench.rows import Row
+from scripts.bench.trainings import ONE_EPOCH, QUICK_CONSTANT, QUICK_PRIOR, UNCHECKED, phases_of_regene, trial
+
+BATCHES = 20  # of an epoch; the memory of a training does not grow after them
+IMPORTANT = ("vae",)
+
+
+def rows(effort: Effort) -> Iterator[Row]:
+    n = effort.count(55000, 2000)
+    for model, words in methods(effort).items():
+        if effort.important and model not in IMPORTANT:
+            continue
+        limits = (f"data.limit={n}", f"trainer.limit_train_batches={BATCHES}")
+        found = trial([f"model={model}", "data=mnist", *limits, *words])
+        yield Row(f"model={model}, processor time from the command to the first step", found.first_step)
+        yield Row(f"model={model}, peak memory of a training", found.peak, unit="GiB")
+    if not effort.important:
+        yield whole(n)
+
+
+def methods(effort: Effort) -> dict[str, tuple[str, ...]]:
+    """Return each method with words that leave its training as it is and make what follows short."""
+    return {
+        **dict.fromkeys(("csgm", "vae", "autoencoder"), (*ONE_EPOCH, *QUICK_PRIOR)),
+        "rbm": (*ONE_EPOCH, *QUICK_CONSTANT),
+        **dict.fromkeys(("gan", "ddpm", "flow_matching"), ONE_EPOCH),
+        "regene": (*UNCHECKED, *phases_of_regene(1)),
+        "nota": (*ONE_EPOCH, f"model.particles={effort.count(60000, 2000)}"),
+    }
+
+
+def whole(images: int) -> Row:
+    """Measure a whole run of the VAE, with prior, samples, figures and judge."""
+    with tempfile.TemporaryDirectory() as outputs:
+        words = ["model=vae", "data=mnist", f"data.limit={images}", "trainer.max_epochs=1", f"paths.outputs={outputs}"]
+        peak = peak_memory([*GENRUN, *words, *WORDS])
+    return Row("model=vae, peak memory of a whole run, with its judge", peak, unit="GiB", goal=1)
