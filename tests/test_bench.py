@@ -107,6 +107,14 @@ def test_a_file_of_another_machine_is_not_mixed(tmp_path, monkeypatch, capsys):
     assert record.read(file).rows == ROWS
 
 
+def test_only_what_is_asked_for_is_compared(tmp_path, monkeypatch, capsys):
+    file = saved(tmp_path / "bench.json", ROWS, record.this_machine())
+    assert run_main(monkeypatch, ["--only", "judge", "--compare", str(file)], [ROWS[1]]) == 0
+    assert "not measured now" not in capsys.readouterr().out
+    assert run_main(monkeypatch, ["--only", "judge", "--compare", str(file)], []) == 0
+    assert "only in the file, not measured now: judge: a distance" in capsys.readouterr().out
+
+
 def run_main(monkeypatch, words: list[str], rows: list[Row]) -> int:
     """Run the command line in this process, with given rows in place of measured ones."""
     monkeypatch.setattr(command, "rows_of", lambda subject, effort: (rows, False))

@@ -60,12 +60,23 @@ def main() -> int:
     table.show(now, console)
     if before is None:
         return int(failed)
-    lines, worse = comparing.compare(before, now)
+    lines, worse = comparing.compare(asked_for(before, now, asked), now)
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not worse:
         console.print(f"no ratio is more than {comparing.WORSE:.0%} worse than in {asked.compare}", highlight=False)
     return int(worse or failed)
+
+
+def asked_for(before: Record, now: Record, asked: argparse.Namespace) -> Record:
+    """Return a record with only those rows that were to be measured now."""
+    names = {(row.section, row.name) for row in now.rows}
+    kept = [
+        row
+        for row in before.rows
+        if (not asked.only or row.section in asked.only) and (not asked.quick or (row.section, row.name) in names)
+    ]
+    return dataclasses.replace(before, rows=kept)
 
 
 def check_data() -> None:

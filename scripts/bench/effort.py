@@ -34,5 +34,5 @@ class Effort:
 
 
 WHOLE = Effort()
-QUICK = Effort(pairs=2, share=0.5, important=True)
+QUICK = Effort(pairs=2, share=0.25, important=True)
 TINY = Effort(pairs=1, share=0.005)

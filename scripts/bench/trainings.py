@@ -46,11 +46,6 @@ class Epoch(NamedTuple):
     images: int
     seconds: float  # with all the work at its end, such as the checkpoint
 
-    @property
-    def rate(self) -> float:
-        """Images a second."""
-        return self.images / self.seconds
-
 
 class Trained(NamedTuple):
     """A run that was trained in this process."""
@@ -60,9 +55,10 @@ class Trained(NamedTuple):
     folder: RunFolder
 
     def rate(self, phase: str = "") -> float:
-        """Return the images a second in the best epoch of a phase but the first, which also warms up; or in the only one."""
-        rates = [epoch.rate for epoch in self.epochs if epoch.phase == phase]
-        return max(rates[1:] or rates)
+        """Return the images a second in all epochs of a phase but the first, which also warms up; or in the only one."""
+        own = [epoch for epoch in self.epochs if epoch.phase == phase]
+        counted = own[1:] or own
+        return sum(epoch.images for epoch in counted) / sum(epoch.seconds for epoch in counted)
 
 
 class Trial(NamedTuple):

@@ -51,7 +51,7 @@ NETWORKS = (
     Network("decoder", "regene", 2048, 0.6, REGENE, "decoder_outline"),
     Network("convolutions", "vae", 10240, None, (*EPOCHS, *QUICK_PRIOR)),
     Network("residual networks", "gan", 2048),
-    Network("perceptrons", "vae_paper", 20000, important=True),
+    Network("perceptrons", "vae_paper", 20000),
     Network("perceptrons", "gan_paper", 20000),
     Network("matrix", "rbm", 55000, None, (*EPOCHS, *QUICK_CONSTANT)),
     Network("perceptrons", "csgm", 20000, None, (*EPOCHS, *QUICK_PRIOR)),

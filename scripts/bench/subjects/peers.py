@@ -138,9 +138,10 @@ def diffusers(train: Stored, effort: Effort) -> Iterator[Row]:
     networks = [
         UNet2DModel(
             28, in_channels=1, out_channels=1, layers_per_block=1, norm_num_groups=8, attention_head_dim=8,
-            block_out_channels=(width, 2 * width, 4 * width), **blocks,
+            block_out_channels=(width, 2 * width, last * width), **blocks,
         )
         for width in range(8, 48, 8)
+        for last in (3, 4)
     ]  # fmt: skip
     other = nearest(networks, weights_of(method.network))
     yield training_of(method, lambda x, t, _: other(x, t).sample, other, "diffusers' UNet2DModel", 1.5, train, effort)

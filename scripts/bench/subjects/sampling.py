@@ -87,7 +87,7 @@ SAMPLED = (
     Sampled("csgm", 2000, network_of_csgm),
     Sampled("rbm", 1000, gibbs_steps, (*ONE_EPOCH, *QUICK_CONSTANT), important=True),
     Sampled("gan", 1000, generator_of_gan),
-    Sampled("vae", 2000, decoder_of_vae, important=True),
+    Sampled("vae", 2000, decoder_of_vae),
     Sampled("ddpm", 250, denoiser, important=True),
     Sampled("flow_matching", 250, denoiser),
     Sampled("autoencoder", 2000, decoder_of_vae),
