@@ -87,7 +87,7 @@ def by_image_size(effort: Effort) -> Iterator[Row]:
 
         def words(pixels: int, model: str = model, extra: Sequence[str] = extra) -> list[str]:
             side = f"data.source.side={round(pixels**0.5)}"
-            limits = (f"trainer.limit_train_batches={batches}", "trainer.max_epochs=2", f"data.batch_size={batch}")
+            limits = (f"data.limit={batches * batch}", "trainer.max_epochs=2", f"data.batch_size={batch}")
             return [f"model={model}", *DATA, side, *limits, *extra]
 
         yield from of_trials(f"an image of model={model}, pixels", [side**2 for side in sizes], words, one_image, note)
@@ -101,7 +101,7 @@ def by_batch(effort: Effort) -> Iterator[Row]:
     ):
 
         def words(batch: int, model: str = model, extra: Sequence[str] = extra) -> list[str]:
-            limits = (f"trainer.limit_train_batches={max(2, 512 // batch)}", "trainer.max_epochs=2")
+            limits = (f"data.limit={max(2 * batch, 512)}", "trainer.max_epochs=2")
             return [f"model={model}", *DATA, "data.source.number=4000", f"data.batch_size={batch}", *limits, *extra]
 
         yield from of_trials(f"a step of model={model}, images of its batch", sizes, words, all_of_them)
