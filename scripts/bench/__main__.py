@@ -171,4 +171,7 @@ def rows_of(subject: str, chosen: Effort) -> tuple[list[Row], bool]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.metrics.kernel import kernel_distance
 from genrun.evaluation.metrics.neighbours import ENTRIES, nearest
 from scripts.bench.effort import Effort
-from scripts.bench.measuring import GENRUN, MNIST, WORDS, done, peak_memory, seconds_in_turn, seconds_of
+from scripts.bench.measuring import GENRUN, KIB_IN_GIB, MNIST, WORDS, done, peak_memory, seconds_in_turn, seconds_of
 from scripts.bench.rows import Row, cost
 
 JUDGED = 10000
@@ -76,6 +77,8 @@ def rows(effort: Effort) -> Iterator[Row]:
         lambda: nearest(few, training),
         lambda: nearest_by_scipy(few, training),
     )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_IN_GIB
+    yield Row("peak memory of these comparisons", peak, unit="GiB")
 
 
 def whole(images: Tensor, labels: Tensor, effort: Effort) -> Iterator[Row]:
