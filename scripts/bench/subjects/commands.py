@@ -11,7 +11,7 @@ from scripts.bench.effort import Effort
 from scripts.bench.measuring import GENRUN, genrun, processor_seconds, seconds_of, wall_seconds
 from scripts.bench.rows import Row
 
-TINY = ("trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none")
+TINY = ("trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none", "model/prior=gaussian")
 DIGITS = ("model=vae", "data=digits", "trainer.max_epochs=1", "evaluation=none")
 
 
