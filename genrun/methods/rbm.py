@@ -373,7 +373,7 @@ class RBM(Method):
         return (beta - below) * (v @ (self.b_v - self.base)).double() + of_h.double()
 
     def diagnose(self, *, generator: Generator | None = None) -> dict[str, float]:
-        """Return the estimate of log Z and its standard error, in nats; nothing if no likelihood was asked for, because it takes a minute."""
+        """Return the estimate of log Z and its standard error, in nats; nothing if no likelihood was asked for: it takes a minute."""
         if self.log_z[0].isnan():
             return {}
         return {"log Z, nats": self.log_z[0].item(), "log Z, standard error": self.log_z[1].item()}

@@ -29,7 +29,7 @@ class Effort:
         return min(whole, max(least, round(self.share * whole)))
 
     def sizes(self, *sizes: T) -> tuple[T, ...]:
-        """Return the sizes of a scaling table: all of them, or the smallest two."""
+        """Return the sizes of a scaling row: all of them, or the smallest two."""
         return sizes if self.share == 1 else sizes[:2]
 
 

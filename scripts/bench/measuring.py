@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]  # where `python -m scripts.bench` finds this package
-MNIST = Path(os.environ.get("GENRUN_DATA", "../shared/data")).absolute()
+MNIST = Path(os.environ.get("GENRUN_DATA", "data")).absolute()
 GENRUN = (sys.executable, "-m", "genrun")
 WORDS = (f"paths.data={MNIST}",)  # that genrun's commands on MNIST need
 KIB_IN_GIB = 2**20  # `ru_maxrss` counts KiB on Linux

@@ -1,4 +1,4 @@
-"""The plainest torch loops that train the networks of genrun's methods: 32 bits, Adam with its defaults, nothing around them."""
+"""The plainest torch loops that train the networks of genrun's methods: 32 bits, Adam (RBM: SGD), nothing around them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ Step = Callable[[Batch], None]
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]  # images (B, C, H, W), times (B,), labels (B,) → (B, C, H, W)
 
 
-def by_loader(images: Stored, batch_size: int) -> Iterator[Batch]:
-    """Yield the batches of an epoch as most code does: a DataLoader over arrays in memory."""
-    index = torch.arange(len(images))
-    data = TensorDataset(images.array.float().div(255), images.labels, index)
-    for batch in DataLoader(data, batch_size, shuffle=True):
+def loader_of(images: Stored, batch_size: int) -> DataLoader:
+    """Return a DataLoader over arrays in memory, which most code takes; the images are converted here, once."""
+    data = TensorDataset(images.array.float().div(255), images.labels, torch.arange(len(images)))
+    return DataLoader(data, batch_size, shuffle=True)
+
+
+def by_loader(loader: DataLoader) -> Iterator[Batch]:
+    """Yield the batches of an epoch of `loader_of`."""
+    for batch in loader:
         yield Batch(*batch)
 
 
@@ -73,7 +77,7 @@ def classifier_step(method: TinyClassifier) -> Step:
 
 def rbm_step(method: RBM) -> Step:
     """Return a step of persistent contrastive divergence, with gradients of the free energy by autograd."""
-    optimizer = torch.optim.Adam([method.W, method.b_v, method.b_h])
+    optimizer = torch.optim.SGD([method.W, method.b_v, method.b_h], lr=0.2, momentum=0.5)  # the method's own
     state = None
 
     def step(batch: Batch) -> None:

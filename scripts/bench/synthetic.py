@@ -1,4 +1,4 @@
-"""Images of random blots in memory, as many and as large as a scaling table asks for."""
+"""Images of random blots in memory, as many and as large as a scaling row asks for."""
 
 from __future__ import annotations
 

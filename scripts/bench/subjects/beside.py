@@ -74,7 +74,7 @@ class Training:
 
 
 @contextlib.contextmanager
-def trainings(
+def running(
     count: int, words: list[str], folder: Path, *, plain: bool = False, others: int = 0
 ) -> Iterator[list[Training]]:
     """Start trainings at once beside busy processes, and end them all when the context ends."""
@@ -88,14 +88,15 @@ def trainings(
             process.wait()
 
 
-def speed(running: list[Training], seconds: float) -> float:
+def speed(trainings: list[Training], seconds: float) -> float:
     """Return the images a second of all trainings together in the next seconds."""
     since = time.monotonic()
     time.sleep(seconds)
-    return sum(training.rate(since, since + seconds) for training in running)
+    return sum(training.rate(since, since + seconds) for training in trainings)
 
 
 def rows(effort: Effort) -> Iterator[Row]:
+    """Yield the rows of this subject."""
     for model in MODELS:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
@@ -109,20 +110,20 @@ def compared(model: str, words: list[str], folder: Path, seconds: float) -> Iter
     found: dict[str, list[tuple[float, str]]] = {name: [] for name in GOALS}
     alone, threads = 0.0, ""
     for plain in (False, True):
-        with trainings(1, words, folder, plain=plain) as first:
+        with running(1, words, folder, plain=plain) as first:
             if not plain:
                 alone, threads = speed(first, seconds), threads_of(first)
-            with trainings(1, words, folder, plain=plain) as second:
+            with running(1, words, folder, plain=plain) as second:
                 both = [*first, *second]
                 found[LATER].append((speed(both, seconds), threads_of(both)))
-        with trainings(2, words, folder, plain=plain) as both:
+        with running(2, words, folder, plain=plain) as both:
             found[AT_ONCE].append((speed(both, seconds), threads_of(both)))
-        with trainings(1, words, folder, plain=plain, others=BUSY) as one:
+        with running(1, words, folder, plain=plain, others=BUSY) as one:
             found[OTHERS].append((speed(one, seconds), threads_of(one)))
     for name, ((own, used), (before, _)) in found.items():
         note = f"threads {used}, alone {threads}; a thread for each core, without turns: {before / alone:.2f}"
         yield rate(f"model={model}, {name}, against it alone", own, alone, goal=GOALS[name], note=note)
 
 
-def threads_of(running: list[Training]) -> str:
-    return " and ".join(str(training.threads) for training in running)
+def threads_of(trainings: list[Training]) -> str:
+    return " and ".join(str(training.threads) for training in trainings)

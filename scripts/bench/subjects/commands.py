@@ -11,17 +11,18 @@ from scripts.bench.effort import Effort
 from scripts.bench.measuring import GENRUN, genrun, processor_seconds, seconds_of, wall_seconds
 from scripts.bench.rows import Row
 
-TINY = ("trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none", "model/prior=gaussian")
+SMALL_RUN = ("trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none", "model/prior=gaussian")
 DIGITS = ("model=vae", "data=digits", "trainer.max_epochs=1", "evaluation=none")
 
 
 def rows(effort: Effort) -> Iterator[Row]:
+    """Yield the rows of this subject."""
     with tempfile.TemporaryDirectory() as scratch:
         outputs = f"paths.outputs={scratch}"
         yield Row("genrun --help", wall_seconds([*GENRUN, "--help"]), goal=0.35)
-        genrun(*TINY, outputs)
-        yield Row("a finished run's command", wall_seconds([*GENRUN, *TINY, outputs]), goal=0.35)
-        yield Row("   processor time", processor_seconds([*GENRUN, *TINY, outputs]))
+        genrun(*SMALL_RUN, outputs)
+        yield Row("a finished run's command", wall_seconds([*GENRUN, *SMALL_RUN, outputs]), goal=0.35)
+        yield Row("a finished run's command, processor time", processor_seconds([*GENRUN, *SMALL_RUN, outputs]))
         taken = seconds_of(lambda: genrun(*DIGITS, "run.name=bench", outputs))
         (status,) = Path(scratch).glob("*/bench/status.json")
         training = json.loads(status.read_text())["training_seconds"]

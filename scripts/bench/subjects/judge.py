@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +14,14 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from genrun.data.sources import mnist
 from genrun.evaluation.features import RandomConvolutions, Space
 from genrun.evaluation.metrics.frechet import frechet_distance, moments
 from genrun.evaluation.metrics.kernel import kernel_distance
 from genrun.evaluation.metrics.neighbours import ENTRIES, nearest
 from scripts.bench.effort import Effort
-from scripts.bench.measuring import GENRUN, KIB_IN_GIB, MNIST, WORDS, done, peak_memory, seconds_in_turn, seconds_of
+from scripts.bench.measuring import GENRUN, WORDS, done, peak_memory, seconds_in_turn, seconds_of
 from scripts.bench.rows import Row, cost
+from scripts.bench.trainings import mnist_source
 
 JUDGED = 10000
 WITHOUT = ("evaluation.train_on_generated=0", "evaluation.inception=null")
@@ -40,7 +39,8 @@ class PassThrough(nn.Module):
 
 
 def rows(effort: Effort) -> Iterator[Row]:
-    source = mnist(root=str(MNIST))
+    """Yield the rows of this subject."""
+    source = mnist_source()
     if not effort.important:
         yield from whole(source.train.array, source.train.labels, effort)
     train, test = source.train.array, source.test.array
@@ -49,8 +49,8 @@ def rows(effort: Effort) -> Iterator[Row]:
     samples, real, training = space(train[:n]), space(test[:n]), space(train[n : 6 * n])
     d = space.num_features
 
-    def row(name: str, ours: Callable[[], object], other: Callable[[], object]) -> Row:
-        return cost(name, *seconds_in_turn(ours, other, effort.pairs))
+    def row(name: str, ours: Callable[[], object], other: Callable[[], object], note: str) -> Row:
+        return cost(name, *seconds_in_turn(ours, other, effort.pairs), note=note)
 
     def frechet() -> float:
         return frechet_distance(moments(samples), moments(real))
@@ -60,38 +60,44 @@ def rows(effort: Effort) -> Iterator[Row]:
         f"Fréchet distance from {d} features, against torchmetrics' FID",
         frechet,
         lambda: by_torchmetrics(fid, real, samples),
+        f"{n:,} of each",
     )
     if effort.important:
         return
-    yield row("   against scipy's matrix square root", frechet, lambda: by_scipy(real, samples))
+    yield row(
+        f"Fréchet distance from {d} features, against scipy's matrix square root",
+        frechet,
+        lambda: by_scipy(real, samples),
+        f"{n:,} of each",
+    )
     size, draws = min(1000, n), 20
     kid = KernelInceptionDistance(feature=PassThrough(d), subsets=draws, subset_size=size)
     yield row(
-        "kernel distance, 20 draws of 1,000, against torchmetrics' KID",
+        "kernel distance, against torchmetrics' KID",
         lambda: kernel_distance(samples, real, draws=draws, size=size, generator=torch.Generator().manual_seed(0)),
         lambda: by_torchmetrics(kid, real, samples),
+        f"{draws} draws of {size:,}",
     )
     few = samples[:2000]
     yield row(
-        "nearest of 50,000 training images, of 2,000, against scipy's cdist",
+        "nearest training images, against scipy's cdist",
         lambda: nearest(few, training),
         lambda: nearest_by_scipy(few, training),
+        f"of {len(few):,} among {len(training):,}",
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_IN_GIB
-    yield Row("peak memory of these comparisons", peak, unit="GiB")
 
 
 def whole(images: Tensor, labels: Tensor, effort: Effort) -> Iterator[Row]:
     """Measure `genrun evaluate` of MNIST images with a filled cache: seconds, and peak memory in GiB."""
     n = effort.count(JUDGED, 500)
-    name = f"genrun evaluate of {JUDGED:,} MNIST images, without training on them"
+    name, note = "genrun evaluate of MNIST images, without training on them", f"{n:,} images"
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "samples.npz"
         np.savez(file, images=images[:n].permute(0, 2, 3, 1).numpy(), labels=labels[:n].numpy())
         command = [*GENRUN, "evaluate", str(file), "data=mnist", *WITHOUT, *WORDS]
         done(command)  # fills the cache
-        yield Row(name, seconds_of(lambda: done(command)), goal=60)
-        yield Row("   its peak memory", peak_memory(command), unit="GiB", goal=4)
+        yield Row(name, seconds_of(lambda: done(command)), goal=60, note=note)
+        yield Row("genrun evaluate, peak memory", peak_memory(command), unit="GiB", goal=4, note=note)
 
 
 def by_torchmetrics(metric: nn.Module, real: Tensor, samples: Tensor) -> None:
@@ -110,5 +116,6 @@ def by_scipy(real: Tensor, samples: Tensor) -> float:
 
 def nearest_by_scipy(queries: Tensor, points: Tensor) -> None:
     """Find the nearest point of each query with scipy, in blocks."""
-    for block in queries.double().split(ENTRIES // len(points)):
-        cdist(block.numpy(), points.double().numpy()).argmin(1)
+    among = points.double().numpy()
+    for block in queries.double().split(max(1, ENTRIES // len(points))):
+        cdist(block.numpy(), among).argmin(1)

@@ -12,20 +12,27 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genrun.system.hardware import precision
 from scripts.bench.effort import Effort
-from scripts.bench.measuring import in_turn
+from scripts.bench.measuring import Failed, in_turn
 from scripts.bench.products import Product, fastest
 from scripts.bench.rows import Row
-from scripts.bench.trainings import QUICK_CONSTANT, QUICK_PRIOR, UNCHECKED, build, phases_of_regene, rate_of, train
+from scripts.bench.trainings import (
+    EPOCHS,
+    LEAST,
+    QUICK_PRIOR,
+    UNCHECKED,
+    build,
+    phases_of_regene,
+    rate_of,
+    train,
+)
 
-LEAST = 256
 GIGA = 1e9
-EPOCHS = ("trainer.max_epochs=3",)
-REGENE = (*UNCHECKED, *phases_of_regene(2), "data.batch_size=256")
+REGENE = (*UNCHECKED, *phases_of_regene(2), "data.batch_size=256", "trainer.limit_val_batches=0")
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network in training.
+class Counted:
+    """A network whose training is counted and measured.
 
     Args:
         name: of the network.
@@ -47,30 +54,25 @@ class Network:
 
 
 NETWORKS = (
-    Network("U-Net", "ddpm", 1024, 0.6, important=True),
-    Network("decoder", "regene", 2048, 0.6, REGENE, "decoder_outline"),
-    Network("convolutions", "vae", 10240, None, (*EPOCHS, *QUICK_PRIOR)),
-    Network("residual networks", "gan", 2048),
-    Network("perceptrons", "vae_paper", 20000),
-    Network("perceptrons", "gan_paper", 20000),
-    Network("matrix", "rbm", 55000, None, (*EPOCHS, *QUICK_CONSTANT)),
-    Network("perceptrons", "csgm", 20000, None, (*EPOCHS, *QUICK_PRIOR)),
+    Counted("U-Net", "ddpm", 1024, 0.6, important=True),
+    Counted("decoder", "regene", 2048, 0.6, REGENE, "decoder_outline"),
+    Counted("convolutions", "vae", 10240, None, (*EPOCHS, *QUICK_PRIOR)),
+    Counted("residual networks", "gan", 2048),
+    Counted("perceptrons", "vae_paper", 20000),
+    Counted("perceptrons", "gan_paper", 20000),
+    Counted("matrix", "rbm", 55000),
+    Counted("perceptrons", "csgm", 20000, None, (*EPOCHS, *QUICK_PRIOR)),
 )
 
 
 def rows(effort: Effort) -> Iterator[Row]:
+    """Yield the rows of this subject."""
     limits: dict[torch.dtype, Product] = {}
     for network in NETWORKS:
         if effort.important and not network.important:
             continue
         n = effort.count(network.images, LEAST)
-        words = [
-            f"model={network.model}",
-            "data=mnist",
-            f"data.limit={n}",
-            "trainer.limit_val_batches=0",
-            *network.words,
-        ]
+        words = [f"model={network.model}", "data=mnist", f"data.limit={n}", *network.words]
         used = precision(build(words)[1])
         dtype = torch.bfloat16 if used.startswith("bf16") else torch.float32
         if dtype not in limits:
@@ -78,7 +80,7 @@ def rows(effort: Effort) -> Iterator[Row]:
         yield row(network, words, used, limits[dtype], effort)
 
 
-def row(network: Network, words: list[str], used: str, limit: Product, effort: Effort) -> Row:
+def row(network: Counted, words: list[str], used: str, limit: Product, effort: Effort) -> Row:
     """Compare the operations of a network's training step with those of the fastest product."""
     operations = operations_of(words, network.phase) / GIGA
     ours, other = in_turn(
@@ -96,7 +98,7 @@ class Operations(Callback):
         phase: whose step is counted.
 
     Attributes:
-        of_image: operations for each image; None until then.
+        of_image: operations for each image; None until then. A training of one step has none: its arithmetic is checked.
     """
 
     def __init__(self, phase: str) -> None:
@@ -105,7 +107,7 @@ class Operations(Callback):
         self.counter: FlopCounterMode | None = None
 
     def on_train_batch_start(self, trainer: Any, method: Any, batch: Any, batch_idx: int) -> None:
-        if batch_idx and method.phase == self.phase and self.of_image is None:
+        if (batch_idx or trainer.current_epoch) and method.phase == self.phase and self.of_image is None:
             self.counter = FlopCounterMode(display=False)
             self.counter.__enter__()
 
@@ -117,7 +119,13 @@ class Operations(Callback):
 
 
 def operations_of(words: list[str], phase: str) -> float:
-    """Return the floating-point operations of a training step, for each image, as `torch.utils.flop_counter` counts them."""
+    """Return the floating-point operations of a training step, for each image, as `torch.utils.flop_counter` counts them.
+
+    Raises:
+        Failed: the training has one step.
+    """
     counting = Operations(phase)
     train([*words, "hardware.compile=false"], counting)  # what is compiled cannot be counted
+    if counting.of_image is None:
+        raise Failed(f"no step of {' '.join(words)} could be counted: it has one batch in one epoch")
     return counting.of_image

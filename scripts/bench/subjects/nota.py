@@ -20,13 +20,16 @@ SHAPE = (1, 28, 28)
 
 
 def rows(effort: Effort) -> Iterator[Row]:
+    """Yield the rows of this subject."""
     generator = Generator().manual_seed(0)
     x = torch.randn(SIZE, PARTICLES, generator=generator)
     data = torch.rand(SIZE, PARTICLES, generator=generator) ** 2
     layer = Linear(steps=10**6, map=Polynomial(DEGREE))
 
-    def row(name: str, ours: Callable[[], object], other: Callable[[], object]) -> Row:
-        return cost(name, *in_turn(lambda: rested_seconds(ours), lambda: rested_seconds(other), effort.pairs))
+    def row(name: str, ours: Callable[[], object], other: Callable[[], object], note: str = "") -> Row:
+        return cost(
+            name, *in_turn(lambda: rested_seconds(ours), lambda: rested_seconds(other), effort.pairs), note=note
+        )
 
     yield row(
         f"maps of {SIZE} axes, {PARTICLES:,} particles, degree {DEGREE}, against numpy's polyfit axis by axis",
@@ -42,9 +45,10 @@ def rows(effort: Effort) -> Iterator[Row]:
     many, targets = torch.randn(8, n, generator=generator), torch.rand(8, n, generator=generator)
     monotone = Monotone()
     yield row(
-        f"monotone maps of 8 slices (as many as a step maps at once) of {MANY:,} particles, against numpy's sort and interp",
+        "monotone maps of 8 slices, as many as a step maps at once, against numpy's sort and interp",
         lambda: monotone(monotone.fit(many, targets), many),
         lambda: [np.interp(a, np.sort(a), np.sort(b)) for a, b in zip(many.numpy(), targets.numpy(), strict=True)],
+        f"{n:,} particles",
     )
 
 

@@ -18,18 +18,17 @@ from genrun.inference import balanced_labels
 from genrun.methods.ddpm import DDPM
 from scripts.bench.effort import Effort
 from scripts.bench.measuring import in_turn, is_installed, seconds_of
-from scripts.bench.plain import by_loader, epoch_rate, noise_step
+from scripts.bench.plain import by_loader, epoch_rate, loader_of, noise_step
 from scripts.bench.rows import Row, rate
-from scripts.bench.trainings import QUICK_CONSTANT, build, mnist_images, rate_of
+from scripts.bench.trainings import EPOCHS, LEAST, build, mnist_source, rate_of
 
-LEAST = 256  # images of an epoch
 STEPS = 20  # evaluations of a U-Net for a sample
 SAMPLES = 100
-EPOCHS = ("trainer.max_epochs=3", "trainer.limit_val_batches=0")
 
 
 def rows(effort: Effort) -> Iterator[Row]:
-    train = mnist_images()
+    """Yield the rows of this subject."""
+    train = mnist_source().train
     yield rbm(train, effort)
     if is_installed("pythae"):
         yield vae(train, effort)
@@ -42,7 +41,7 @@ def rows(effort: Effort) -> Iterator[Row]:
 def rbm(train: Stored, effort: Effort) -> Row:
     """Compare with scikit-learn's RBM."""
     n = effort.count(55000, LEAST)
-    words = ["model=rbm", "data=mnist", f"data.limit={n}", *EPOCHS, *QUICK_CONSTANT]
+    words = ["model=rbm", "data=mnist", f"data.limit={n}", *EPOCHS]
     _, cfg = build(words)
     size, flat = cfg.data.batch_size, train.array[:n].flatten(1).float().div(255).numpy()
     other = BernoulliRBM(cfg.model.hidden, learning_rate=0.1, batch_size=size, n_iter=1)
@@ -181,7 +180,8 @@ def training_of(
     n = effort.count(1024, LEAST)
     words = ["model=ddpm", "data=mnist", f"data.limit={n}", *EPOCHS]
     size = build(words)[1].data.batch_size
-    few, step = train.take(torch.arange(min(n, 2 * size))), noise_step(method, network, other.parameters())
-    pair = in_turn(lambda: rate_of(words), lambda: epoch_rate(step, by_loader(few, size)), effort.pairs)
+    step = noise_step(method, network, other.parameters())
+    loader = loader_of(train.take(torch.arange(min(n, 2 * size))), size)
+    pair = in_turn(lambda: rate_of(words), lambda: epoch_rate(step, by_loader(loader)), effort.pairs)
     note = f"{weights_of(other):,} weights, ours {weights_of(method.network):,}"
     return rate(f"training, model=ddpm, batch {size}, against {package}", *pair, goal=goal, note=note)

@@ -8,16 +8,15 @@ import torch
 from torch import Generator, Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from genrun.data.sources import mnist
 from genrun.evaluation.closest import SquaredError, StructuralDissimilarity, closest
 from genrun.inference import balanced_labels
 from genrun.maths.ssim import structural_similarity
 from genrun.runs.open import open_run
 from scripts.bench.effort import Effort
-from scripts.bench.measuring import MNIST, in_turn, seconds_in_turn, seconds_of
-from scripts.bench.plain import by_loader, epoch_rate, regene_step
+from scripts.bench.measuring import in_turn, seconds_in_turn, seconds_of
+from scripts.bench.plain import by_loader, epoch_rate, loader_of, regene_step
 from scripts.bench.rows import Row, cost, rate
-from scripts.bench.trainings import UNCHECKED, build, phases_of_regene, rate_of
+from scripts.bench.trainings import UNCHECKED, build, mnist_source, phases_of_regene, rate_of
 
 TRAINED = 6000  # images in the compared epochs
 BATCH = 256
@@ -27,7 +26,8 @@ WORDS = ("model=regene", "data=mnist", f"data.batch_size={BATCH}", "trainer.limi
 
 
 def rows(effort: Effort) -> Iterator[Row]:
-    source = mnist(root=str(MNIST))
+    """Yield the rows of this subject."""
+    source = mnist_source()
     train = source.train
     batch = train.images(torch.arange(BATCH))
     yield cost(
@@ -41,15 +41,15 @@ def rows(effort: Effort) -> Iterator[Row]:
     )
     n = effort.count(TRAINED, BATCH)
     words = (*WORDS, f"data.limit={n}", *phases_of_regene(2))
-    few, step = train.take(torch.arange(n)), regene_step(build(words)[0])
-    pair = in_turn(lambda: rate_of(words, PHASE), lambda: epoch_rate(step, by_loader(few, BATCH)), effort.pairs)
+    loader, step = loader_of(train.take(torch.arange(n)), BATCH), regene_step(build(words)[0])
+    pair = in_turn(lambda: rate_of(words, PHASE), lambda: epoch_rate(step, by_loader(loader)), effort.pairs)
     yield rate(f"training the decoder, batch {BATCH}, against a plain loop", *pair, goal=1.3)
     if effort.run is not None:
         yield generations(effort.run)
-    queries = source.test.images(torch.arange(100))
-    candidates = (train.images(index) for index in torch.arange(effort.count(len(train), 500)).split(500))
+    queries, among = source.test.images(torch.arange(100)), effort.count(len(train), 500)
+    candidates = (train.images(index) for index in torch.arange(among).split(500))
     taken = seconds_of(lambda: closest([SquaredError(queries), StructuralDissimilarity(queries)], candidates, 3))
-    yield Row(f"closest matches of 100 images among {len(train):,}", taken, goal=10)
+    yield Row("closest matches", taken, goal=10, note=f"of {len(queries)} images among {among:,}")
 
 
 def loss(similarity: Callable[[Tensor, Tensor], Tensor], images: Tensor) -> None:

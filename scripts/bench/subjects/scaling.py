@@ -15,9 +15,12 @@ from scripts.bench.effort import Effort
 from scripts.bench.measuring import done, processor_seconds, seconds_of
 from scripts.bench.rows import Row, growth
 from scripts.bench.subjects import leaderboard, mixtures, nota, sweeps
-from scripts.bench.trainings import QUICK_CONSTANT, QUICK_PRIOR, trial
+from scripts.bench.trainings import QUICK_PRIOR
+from scripts.bench.trial import trial
 
-DATA = ("data=synthetic", "data.validation=10", "trainer.limit_val_batches=0")
+HELD_OUT = 10
+DATA = ("data=synthetic", f"data.validation={HELD_OUT}", "trainer.limit_val_batches=0")
+STEPS = 4  # of an epoch, whatever its batch: each then carries the same share of the fixed cost of an epoch
 CODES = 20000  # of the mixtures
 # why a cost grows faster than what it is measured against
 ATTENTION = "the lowest level of the U-Net has attention, whose cost is the square of its pixels"
@@ -25,6 +28,7 @@ WEIGHTS = "each pixel is a visible unit with weights of its own"
 
 
 def rows(effort: Effort) -> Iterator[Row]:
+    """Yield the rows of this subject."""
     yield from by_data(effort)
     yield from by_image_size(effort)
     yield from by_batch(effort)
@@ -60,10 +64,10 @@ def one_image(size: int) -> int:
 
 
 def by_data(effort: Effort) -> Iterator[Row]:
-    """10³ to 10⁶ images of 28×28, in memory."""
+    """Measure an epoch of 10³ to 10⁶ images of 28×28 in memory."""
     sizes = effort.sizes(10**3, 10**4, 10**5, 10**6)
 
-    def words(number: int, model: str = "rbm", own: Sequence[str] = QUICK_CONSTANT) -> list[str]:
+    def words(number: int, model: str = "rbm", own: Sequence[str] = ()) -> list[str]:
         return [f"model={model}", *DATA, f"data.source.number={number}", "trainer.max_epochs=2", *own]
 
     yield from of_trials("an epoch of model=rbm, images", sizes, words, all_of_them)
@@ -75,13 +79,13 @@ def by_data(effort: Effort) -> Iterator[Row]:
 
 
 def by_image_size(effort: Effort) -> Iterator[Row]:
-    """8×8 to 128×128 pixels: the time of an image and the memory, against the number of pixels."""
+    """Measure the time of an image and the memory with 8×8 to 128×128 pixels."""
     batch, batches = 32, 4
     for model, extra, note in (
         ("vae", QUICK_PRIOR, ""),
         ("ddpm", (), ATTENTION),
         ("csgm", QUICK_PRIOR, ""),
-        ("rbm", QUICK_CONSTANT, WEIGHTS),
+        ("rbm", (), WEIGHTS),
     ):
         sizes = effort.sizes(8, 16, 32, 64, 128)
 
@@ -94,41 +98,40 @@ def by_image_size(effort: Effort) -> Iterator[Row]:
 
 
 def by_batch(effort: Effort) -> Iterator[Row]:
-    """Batches of 16 to 1,024 images: the time of a step."""
+    """Measure a step with batches of 8 to 1,024 images."""
     for model, extra, sizes in (
         ("vae", QUICK_PRIOR, effort.sizes(16, 64, 256, 1024)),
         ("ddpm", (), effort.sizes(8, 32, 128)),
     ):
 
         def words(batch: int, model: str = model, extra: Sequence[str] = extra) -> list[str]:
-            limits = (f"data.limit={max(2 * batch, 512)}", "trainer.max_epochs=2")
-            return [f"model={model}", *DATA, "data.source.number=4000", f"data.batch_size={batch}", *limits, *extra]
+            own = (f"data.source.number={STEPS * batch + HELD_OUT}", f"data.batch_size={batch}")
+            return [f"model={model}", *DATA, *own, "trainer.max_epochs=2", *extra]
 
         yield from of_trials(f"a step of model={model}, images of its batch", sizes, words, all_of_them)
 
 
 def by_particles(effort: Effort) -> Iterator[Row]:
-    """NOTA: the time of a step against its particles and its slices."""
+    """Measure a step of NOTA with more and more particles, and with more and more slices."""
     counts, slices = effort.sizes(1000, 10_000, 100_000, 300_000), effort.sizes(16, 64, 256, 784)
     yield growth("a step of NOTA, 64 slices, particles", counts, [nota.step_seconds(n, 64) for n in counts], "s")
     few = effort.count(10_000, 1000)
-    yield growth("a step of NOTA, 10,000 particles, slices", slices, [nota.step_seconds(few, n) for n in slices], "s")
+    seconds = [nota.step_seconds(few, n) for n in slices]
+    yield growth("a step of NOTA, slices", slices, seconds, "s", f"{few:,} particles")
 
 
 def by_components(effort: Effort) -> Row:
-    """The prior of ten classes: the time of its fit against its Gaussians."""
+    """Measure the fit of a prior of ten classes with more and more Gaussians."""
     counts, n = effort.sizes(10, 50, 250), effort.count(CODES, 1000)
     codes = torch.randn(n, mixtures.CODE_SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(n) % 10
     seconds = [mixtures.seconds_to_fit(codes, labels, count) for count in counts]
-    note = "normal codes; the number of EM steps differs, too"
-    return growth(
-        f"a fit of Gaussians to {CODES:,} codes of ten classes, Gaussians of a class", counts, seconds, "s", note
-    )
+    note = f"{n:,} normal codes; the number of EM steps differs, too"
+    return growth("a fit of Gaussians to codes of ten classes, Gaussians of a class", counts, seconds, "s", note)
 
 
 def by_jobs(effort: Effort) -> Iterator[Row]:
-    """A sweep: the time of all its jobs, and the processor time of saying what it would do."""
+    """Measure all jobs of a sweep, and the processor time of saying what it would do."""
     with tempfile.TemporaryDirectory() as folder:
         counts = effort.sizes(4, 16, 64)
         seconds = [seconds_of(lambda n=n: done(sweeps.command(Path(folder) / str(n), n))) for n in counts]
@@ -139,7 +142,7 @@ def by_jobs(effort: Effort) -> Iterator[Row]:
 
 
 def by_runs(effort: Effort) -> Iterator[Row]:
-    """The leaderboard: the processor time of `genrun list` and `genrun compare` against the number of runs."""
+    """Measure the processor time of `genrun list` and `genrun compare` with more and more runs."""
     counts = effort.sizes(10, 100, 500, 2000)
     seconds: dict[str, list[float]] = {verb: [] for verb in leaderboard.VERBS}
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from scripts.bench.rows import Row
 
 JOBS = 20
 COLD_JOBS = 4  # with a launcher whose processes start cold
-TINY = (
+SMALL_RUN = (
     "data=digits",
     "data.limit=200",
     "data.passes=1",
@@ -34,12 +34,13 @@ SHORT = ("trainer.max_epochs=1", "sample.n=30", "evaluation=none", "callbacks=no
 
 
 def rows(effort: Effort) -> Iterator[Row]:
+    """Yield the rows of this subject."""
     jobs = effort.count(JOBS, 3)
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         runs = [seconds_of(lambda seed=seed: one_run(here, seed)) for seed in range(jobs)]
         alone = sum(runs[1:]) / (jobs - 1)  # the first waits until torch is imported
-        yield Row(f"a tiny run in a warm process, mean of {JOBS - 1}", alone)
+        yield Row("a tiny run in a warm process", alone, note=f"mean of {jobs - 1}")
         local = per_job(here / "local", jobs, "local")
         yield Row("a job of a local sweep, beyond its run", local - alone, goal=1, note=f"{local:.2f} s with it")
         for launcher, package in (("submitit_local", "submitit"), ("ray", "ray")):
@@ -51,7 +52,7 @@ def rows(effort: Effort) -> Iterator[Row]:
 
 def one_run(here: Path, seed: int) -> None:
     """Do a tiny run in this process."""
-    words = [*TINY, *SHORT, f"seed={seed}", f"paths.outputs={here}/one"]
+    words = [*SMALL_RUN, *SHORT, f"seed={seed}", f"paths.outputs={here}/one"]
     run(compose(words), words, Console(quiet=True), shows=False)
 
 
@@ -71,5 +72,5 @@ def per_job(outputs: Path, jobs: int, launcher: str) -> float:
 def command(outputs: Path, jobs: int, launcher: str = "local") -> list[str]:
     """Return the command of a sweep of so many tiny jobs, one at a time."""
     seeds = ",".join(map(str, range(jobs)))
-    words = ["-m", *TINY, *SHORT, f"seed={seeds}", f"paths.outputs={outputs}", "sweep.name=bench"]
+    words = ["-m", *SMALL_RUN, *SHORT, f"seed={seeds}", f"paths.outputs={outputs}", "sweep.name=bench"]
     return [*GENRUN, *words, f"hydra/launcher={launcher}", "hydra.launcher.jobs=1"]
