@@ -12,11 +12,13 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from scripts.bench import comparing, record, table
+from scripts.bench.comparing import Comparison
 from scripts.bench.effort import QUICK, TINY, WHOLE, Effort
 from scripts.bench.measuring import MNIST, ROOT, Failed
 from scripts.bench.record import Record
@@ -31,52 +33,65 @@ WIDTH = 160
 
 
 def main() -> int:
-    """Measure or compare; return the exit status: 1 if a ratio became worse or a subject failed, 2 if an argument is wrong."""
+    """Measure or compare; return the exit status.
+
+    It is 1 if a ratio or a goal is worse, if nothing could be compared or if a subject failed, and 2 if an argument is wrong.
+    """
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=SUBJECTS, help=f"of {', '.join(SUBJECTS)}")
-    parser.add_argument("--quick", action="store_true", help="measure the important rows, in two minutes")
-    parser.add_argument(
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument("--quick", action="store_true", help="measure the important rows, in two minutes")
+    less.add_argument(
         "--tiny", action="store_true", help="see that every row can be measured; the numbers mean nothing"
     )
-    parser.add_argument("--pairs", type=int, help="measurements of both sides in turn")
+    parser.add_argument("--pairs", type=int, help="measurements of both sides in turn, at least 1")
     parser.add_argument("--run", help="folder of a trained run of ReGene, for the time of its accepted generations")
-    parser.add_argument("--json", type=Path, help="file to write; with --only it keeps the rows of the other subjects")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="say which ratios are worse than in this file")
+    parser.add_argument("--json", type=Path, help="file to write; it keeps the rows of subjects that are not measured")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="say what is worse than in this file")
     parser.add_argument(
         "--measured", type=Path, metavar="FILE", help="with --compare: take this file's rows, do not measure"
     )
     asked = parser.parse_args()
+    if asked.measured is not None and asked.compare is None:
+        parser.error("--measured needs --compare")
+    if asked.pairs is not None and asked.pairs < 1:
+        parser.error(f"--pairs must be at least 1, got {asked.pairs}")
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    comparison, subjects = None, subjects_of(asked)
     try:
         before = None if asked.compare is None else record.read(asked.compare)
         if asked.measured is not None:
             now, failed = record.read(asked.measured), False
         else:
             check_data()
+            if before is not None:
+                before.check_shares(dict.fromkeys(subjects, effort(asked).share))  # before an hour of measuring
             now, failed = measure(asked)
+        if before is not None:
+            comparison = comparing.compare(before.only(subjects), now.only(subjects))
     except (OSError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     table.show(now, console)
-    if before is None:
-        return int(failed)
-    lines, worse = comparing.compare(asked_for(before, now, asked), now)
-    for line in lines:
+    return int(failed) if comparison is None else int(say(comparison, asked.compare, console) or failed)
+
+
+def say(comparison: Comparison, file: Path, console: Console) -> bool:
+    """Print a comparison with a file; return whether something is worse or nothing could be compared."""
+    for line in comparison.lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if not worse:
-        console.print(f"no ratio is more than {comparing.WORSE:.0%} worse than in {asked.compare}", highlight=False)
-    return int(worse or failed)
+    if not comparison.compared:
+        print("bench: no ratio or goal is in both files", file=sys.stderr)
+        return True
+    if not comparison.worse:
+        line = f"{comparison.compared} ratios and goals compared: no ratio is more than {comparing.WORSE:.0%} worse than in {file}"
+        console.print(f"{line}, every goal met there is met", highlight=False, markup=False, soft_wrap=True)
+    return comparison.worse
 
 
-def asked_for(before: Record, now: Record, asked: argparse.Namespace) -> Record:
-    """Return a record with only those rows that were to be measured now."""
-    names = {(row.section, row.name) for row in now.rows}
-    kept = [
-        row
-        for row in before.rows
-        if (not asked.only or row.section in asked.only) and (not asked.quick or (row.section, row.name) in names)
-    ]
-    return dataclasses.replace(before, rows=kept)
+def subjects_of(asked: argparse.Namespace) -> Sequence[str]:
+    """Return the subjects that are to be measured or compared."""
+    return asked.only or (IMPORTANT if asked.quick else SUBJECTS)
 
 
 def check_data() -> None:
@@ -90,21 +105,24 @@ def check_data() -> None:
 
 
 def measure(asked: argparse.Namespace) -> tuple[Record, bool]:
-    """Measure what is asked; return the record, and whether a subject failed.
+    """Measure what is asked; return the record, and whether a subject failed. Rows of the file that are not measured again stay in it.
 
     Several subjects are measured in processes of their own: one that fails, or fills the memory, leaves the others alone.
     """
-    subjects = asked.only or (IMPORTANT if asked.quick else SUBJECTS)
+    subjects, share = subjects_of(asked), effort(asked).share
     here = record.this_machine()
     found = Record(here)
-    if asked.json is not None and asked.only and asked.json.exists():
-        found = record.read(asked.json)
-        if found.machine != here:
-            raise ValueError(f"{asked.json} is of another machine ({found.machine}): name another file")
+    if asked.json is not None and asked.json.exists():
+        earlier = record.read(asked.json)
+        if earlier.machine == here:
+            earlier.check_shares(dict.fromkeys(subjects, share))
+            found = earlier
+        elif asked.only:
+            raise ValueError(f"{asked.json} is of another machine ({earlier.machine}): name another file")
     failed = False
     if len(subjects) == 1:
         rows, failed = rows_of(subjects[0], effort(asked))
-        found.add(subjects[0], rows)
+        found.add(subjects[0], rows, share, complete=not failed)
     else:
         with tempfile.TemporaryDirectory() as scratch:
             for subject in subjects:
@@ -124,7 +142,7 @@ def measure(asked: argparse.Namespace) -> tuple[Record, bool]:
                     failed = True
                     print(f"bench: {subject} failed with status {status}; its error stands above", file=sys.stderr)
                 if part.exists():
-                    found.add(subject, record.read(part).rows)
+                    found.add(subject, record.read(part).rows, share, complete=not status)
     if asked.json is not None and found.rows:
         record.write(found, asked.json)
     return found, failed
@@ -133,7 +151,7 @@ def measure(asked: argparse.Namespace) -> tuple[Record, bool]:
 def effort(asked: argparse.Namespace) -> Effort:
     """Return how much is measured."""
     chosen = TINY if asked.tiny else QUICK if asked.quick else WHOLE
-    return dataclasses.replace(chosen, important=asked.quick, run=asked.run, pairs=asked.pairs or chosen.pairs)
+    return dataclasses.replace(chosen, run=asked.run, pairs=asked.pairs or chosen.pairs)
 
 
 def passed_on(asked: argparse.Namespace) -> list[str]:
@@ -157,7 +175,7 @@ def rows_of(subject: str, chosen: Effort) -> tuple[list[Row], bool]:
     rows, started = [], time.perf_counter()
     try:
         for row in importlib.import_module(f"scripts.bench.subjects.{subject}").rows(chosen):
-            rows.append(dataclasses.replace(row, section=subject))
+            rows.append(dataclasses.replace(row, subject=subject))
             ratio = "" if row.ratio is None else f", ratio {row.ratio:.2f}"
             print(f"{subject}: {row.name}: {table.number(row.ours, row.unit)}{ratio}", file=sys.stderr, flush=True)
     except Failed as error:

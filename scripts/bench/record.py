@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import datetime
 import json
-import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genrun.runs.provenance import processor
+from genrun.system.files import write_atomic
 from scripts.bench.measuring import ROOT
 from scripts.bench.rows import Row
 
 FORMAT = 1
-CPUS = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a subject was measured the last time that it ended without an error.
+
+    Args:
+        date: of that day, as 2026-01-31.
+        commit: of the checkout.
+        share: of the sizes of the whole bench, see `Effort`.
+    """
+
+    date: str
+    commit: str
+    share: float
 
 
 @dataclass
@@ -24,19 +39,43 @@ class Record:
 
     Args:
         machine: processor, cores, torch and threads.
-        measured: subject → date and commit.
+        measured: subject → how it was measured.
         rows: of all subjects.
     """
 
     machine: dict[str, Any]
-    measured: dict[str, dict[str, str]] = field(default_factory=dict)
+    measured: dict[str, Measured] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
 
-    def add(self, subject: str, rows: Sequence[Row]) -> None:
-        """Put the rows of a subject in the place of those it had."""
-        kept = [row for row in self.rows if row.section != subject]
-        self.rows = [*kept, *rows]
-        self.measured[subject] = {"date": datetime.date.today().isoformat(), "commit": commit()}
+    def add(self, subject: str, rows: Sequence[Row], share: float, *, complete: bool = True) -> None:
+        """Put the rows of a subject in the place of those it had.
+
+        Args:
+            share: how much of the whole bench was measured.
+            complete: whether these are all rows of the subject; if not, those it had stay where there are no new ones.
+        """
+        again = {row.name for row in rows}
+        others = [row for row in self.rows if row.subject != subject]
+        left = [row for row in self.rows if row.subject == subject and not complete and row.name not in again]
+        self.rows = [*others, *left, *rows]
+        if complete:
+            self.measured[subject] = Measured(datetime.date.today().isoformat(), commit(), share)
+
+    def only(self, subjects: Collection[str]) -> Record:
+        """Return a record of some subjects only."""
+        measured = {subject: how for subject, how in self.measured.items() if subject in subjects}
+        return Record(self.machine, measured, [row for row in self.rows if row.subject in subjects])
+
+    def check_shares(self, shares: Mapping[str, float]) -> None:
+        """Check that these subjects were measured with these shares, where they were measured at all.
+
+        Raises:
+            ValueError: one was not.
+        """
+        for subject, share in shares.items():
+            if subject in self.measured and (has := self.measured[subject].share) != share:
+                what = f"{subject}: measured with share {share:g}, the file has {has:g}"
+                raise ValueError(f"{what}; measure with the same effort, or name another file")
 
 
 def this_machine() -> dict[str, Any]:
@@ -51,15 +90,6 @@ def this_machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    if CPUS.is_file():
-        for line in CPUS.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit() -> str:
@@ -77,11 +107,13 @@ def commit() -> str:
 def write(record: Record, path: Path) -> None:
     """Write a record whole or not at all, one row a line so that a difference of two commits can be read."""
     rows = ",\n".join("  " + json.dumps(asdict(row), ensure_ascii=False) for row in record.rows)
-    head = {"format": FORMAT, "machine": record.machine, "measured": record.measured}
+    head = {
+        "format": FORMAT,
+        "machine": record.machine,
+        "measured": {subject: asdict(how) for subject, how in record.measured.items()},
+    }
     text = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}") + f',\n "rows": [\n{rows}\n ]\n}}\n'
-    scratch = path.with_suffix(".part")
-    scratch.write_text(text)
-    scratch.replace(path)
+    write_atomic(path, text)
 
 
 def read(path: Path) -> Record:
@@ -94,6 +126,7 @@ def read(path: Path) -> Record:
         content: Mapping[str, Any] = json.loads(path.read_text())
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, expected {FORMAT}")
-        return Record(content["machine"], content["measured"], [Row(**row) for row in content["rows"]])
-    except (KeyError, TypeError, ValueError) as error:
+        measured = {subject: Measured(**how) for subject, how in content["measured"].items()}
+        return Record(content["machine"], measured, [Row(**row) for row in content["rows"]])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected a file that the bench wrote: {error}") from error

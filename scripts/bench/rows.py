@@ -20,7 +20,7 @@ class Row:
         ratio: how many times better genrun is: above 1 it is faster, or smaller, than the other code. None: there is no other code.
         goal: the least `ratio`, or the largest `ours` of a row without a ratio; None: there is no goal.
         note: sizes, further numbers, or why a goal is not met.
-        section: the subject that measured the row.
+        subject: that measured the row.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Row:
     ratio: float | None = None
     goal: float | None = None
     note: str = ""
-    section: str = ""
+    subject: str = ""
 
     @property
     def met(self) -> bool:

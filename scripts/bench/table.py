@@ -12,14 +12,14 @@ from scripts.bench.rows import Row
 
 
 def show(record: Record, console: Console) -> None:
-    """Print all rows by section, with the machine above them."""
+    """Print all rows by subject, with the machine above them."""
     console.print(", ".join(f"{key} {value}" for key, value in record.machine.items()), highlight=False)
     table = Table(box=None, pad_edge=False)
     table.add_column("measured here")
     for column in ("genrun", "other", "ratio", "goal"):
         table.add_column(column, justify="right", no_wrap=True)
-    for section, rows in groupby(record.rows, lambda row: row.section):
-        table.add_row(f"[bold]{section}[/bold]", end_section=False)
+    for subject, rows in groupby(record.rows, lambda row: row.subject):
+        table.add_row(f"[bold]{subject}[/bold]", end_section=False)
         for row in rows:
             name = f"  {row.name}" + (f" [dim]({row.note})[/dim]" if row.note else "")
             table.add_row(name, number(row.ours, row.unit), number(row.other), number(row.ratio), goal(row))
