@@ -73,14 +73,14 @@ def principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         X Xᵀ u = λ u   ⇒   XᵀX v = λ v,   v = Xᵀu,   and the other D - N eigenvalues of XᵀX are 0.
     """
     mean = codes.mean(0, dtype=np.float64)
-    parts = np.array_split(codes, -(-len(codes) // PART))  # all codes in 64 bits may not fit in memory
+    parts = np.array_split(codes, -(-len(codes) // PART))
     if len(codes) < codes.shape[1]:
         x = codes - mean
         values, u = np.linalg.eigh(x @ x.T / (len(codes) - 1))
         values = np.pad(values, (codes.shape[1] - len(codes), 0))
         vectors = x.T @ u[:, ::-1][:, :2]
         vectors /= np.linalg.norm(vectors, axis=0).clip(np.finfo(float).tiny)
-    else:
+    else:  # a part at a time: all codes in 64 bits may not fit in memory
         values, vectors = np.linalg.eigh(sum((part - mean).T @ (part - mean) for part in parts) / (len(codes) - 1))
         vectors = vectors[:, ::-1][:, :2]
     # the sign of a component is arbitrary: make its largest entry positive, so that every machine draws the same picture

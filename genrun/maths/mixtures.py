@@ -294,7 +294,7 @@ class ClassMixture(Prior):
         return self.means[labels, component] + self.covariance_scale**0.5 * noise
 
     def products_by_component(self, noise: Tensor, labels: Tensor, component: Tensor) -> Tensor:
-        """Multiply noise (n, D) by the factors (D, D) of its components, a component after the other: (n, D).
+        """Multiply noise (n, D) by the factors (D, D) of its components, one component after the other: (n, D).
 
         So no factor is copied: 100 codes of 2,304 numbers would need 2 GiB. The result is that of `products` for all, bit for bit.
         """

@@ -72,10 +72,11 @@ def figures(context: RunContext, only: Collection[str] | None = None) -> list[Pa
         for drawing in DRAWINGS
         if (only is None or set(only) & set(drawing.names)) and drawing.fits(context.method, context.cfg, folder)
     ]
-    for drawing in with_progress(
-        drawings, len(drawings), "drawing figures", context.console, lambda drawing: ", ".join(drawing.names)
-    ):
-        made |= drawing.draw(context)
+    if drawings:
+        for drawing in with_progress(
+            drawings, len(drawings), "drawing figures", context.console, lambda drawing: ", ".join(drawing.names)
+        ):
+            made |= drawing.draw(context)
     written = [name for name in made if only is None or name.partition(".")[0] in only]
     for name in written:
         write_atomic(folder.figures / name, made[name])

@@ -75,3 +75,12 @@ def test_the_screen_says_which_figures_are_drawn(tmp_path, monkeypatch):
     shown = file.getvalue()
     assert shown.index("drawing figures: a") < shown.index("drawing figures: b, c")
     assert "figures: d" not in shown and "figures: e" not in shown
+
+
+def test_nothing_is_said_where_no_figure_is_drawn(tmp_path, monkeypatch):
+    nothing = Drawing(("a",), lambda *_: False, lambda _: {})
+    monkeypatch.setattr(stage, "DRAWINGS", (nothing,))
+    context = SimpleNamespace(
+        folder=RunFolder(tmp_path), method=None, cfg=None, console=Console(file=(file := io.StringIO()))
+    )
+    assert stage.figures(context) == [] and file.getvalue() == ""
