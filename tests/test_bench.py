@@ -23,6 +23,7 @@ from scripts.bench.measuring import Failed
 from scripts.bench.record import Measured, Record
 from scripts.bench.rows import Row, cost, growth, rate
 from scripts.bench.subjects import limit
+from scripts.bench.synthetic import blots
 
 ROOT = Path(__file__).parents[1]
 MACHINE = {"processor": "a processor", "cores": 2, "torch": "2.15.0", "threads": 2}
@@ -317,3 +318,9 @@ def test_a_training_of_one_step_cannot_be_counted(monkeypatch):
     monkeypatch.setattr(limit, "train", lambda words, counting: None)
     with pytest.raises(Failed, match="no step of model=rbm could be counted"):
         limit.operations_of(["model=rbm"], "")
+
+
+def test_few_blots_are_repeated_in_the_test_split():
+    source = blots(12, 8)
+    assert source.train.array.shape == (12, 1, 8, 8) and source.test.array.shape == (100, 1, 8, 8)
+    assert source.test.array[13].equal(source.train.array[1]) and source.test.labels[13] == source.train.labels[1]

@@ -23,4 +23,4 @@ def blots(number: int, side: int) -> Source:
     some = F.interpolate(coarse, size=side, mode="bilinear").mul(255).byte()
     array = some.index_select(0, torch.arange(number) % len(some))
     train = Stored(array=array, labels=torch.arange(number) % 10)
-    return Source(train, train.take(torch.arange(TEST)), tuple("0123456789"), f"blots {number} {side}", [])
+    return Source(train, train.take(torch.arange(TEST) % number), tuple("0123456789"), f"blots {number} {side}", [])
