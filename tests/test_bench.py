@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import os
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
