@@ -54,7 +54,7 @@ class Sample:
 class Hardware:
     accelerator: str
     devices: int | str
-    precision: str
+    precision: Literal["32-true", "auto", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
     compile: bool
     threads: int | None
     memory_format: Literal["contiguous", "channels_last"]

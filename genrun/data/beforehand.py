@@ -1,8 +1,8 @@
-"""Check of the data what can be known before torch is imported: numbers, files and the sizes of images."""
+"""Check of the data what can be known before torch is imported: options, files and the sizes of images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genrun.data.decode import ONE_SIZE, extent_of, read_headers
@@ -22,11 +22,11 @@ LEAST: dict[str, int] = {
 OR_NULL = ("limit", "resize")
 
 
-def check_numbers(options: Mapping[str, Any]) -> None:
-    """Check the numbers among the options of `genrun.data.module.ImageData`.
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check the numbers among the options of `genrun.data.module.ImageData`, and that the classes are a list.
 
     Raises:
-        Refused: a number is too small, or is none.
+        Refused: a number is too small, or is none; or the classes are no list.
     """
     for key, least in LEAST.items():
         if key not in options or (options[key] is None and key in OR_NULL):
@@ -34,6 +34,18 @@ def check_numbers(options: Mapping[str, Any]) -> None:
         value = options[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise Refused(f"data.{key} must be a whole number of at least {least}, got {value!r}")
+    if not is_number(held_out := options.get("validation", 0)) or (held_out > 1 and held_out % 1):
+        raise Refused(f"data.validation must be a number of images, or a share below 1, got {held_out!r}")
+    if not is_number(limit := options.get("memory_limit", 0)):
+        raise Refused(f"data.memory_limit must be a number of GiB, got {limit!r}")
+    classes = options.get("classes")
+    if classes is not None and (isinstance(classes, str) or not isinstance(classes, Sequence)):
+        raise Refused(f"data.classes must be a list such as [3,5] or [cat,dog], got {classes!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number of at least 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def check_data(options: Mapping[str, Any], *, read: bool) -> None:
@@ -48,7 +60,7 @@ def check_data(options: Mapping[str, Any], *, read: bool) -> None:
     """
     if options.get("_target_") != "genrun.data.module.ImageData":
         return
-    check_numbers(options)
+    check_options(options)
     source = options.get("source") or {}
     if not read and (check := CHECKS.get(source.get("_target_"))):
         check(source, options.get("resize"))

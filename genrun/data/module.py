@@ -11,7 +11,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genrun.data.augmentation import Augmentation
-from genrun.data.beforehand import check_numbers
+from genrun.data.beforehand import check_options
 from genrun.data.images import Images, Source, Stored, check_values, checksum_of, shuffled
 from genrun.data.labels import numbered, numbers_of
 from genrun.data.loaders import EpochOrder, Loader, MemoryLoader, StreamingLoader, check_workers
@@ -66,23 +66,16 @@ class ImageData(LightningDataModule):
         augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        check_numbers(
-            {
-                "batch_size": batch_size,
-                "limit": limit,
-                "resize": resize,
-                "passes": passes,
-                "workers": workers,
-                "seed": seed,
-            }
-        )
-        if not isinstance(validation, int | float) or validation < 0 or (validation > 1 and validation % 1):
-            raise Refused(f"data.validation must be a number of images, or a share below 1, got {validation!r}")
-        if not isinstance(memory_limit, int | float) or memory_limit < 0:
-            raise Refused(f"data.memory_limit must be a number of GiB, got {memory_limit!r}")
+        options = {
+            "batch_size": batch_size,
+            "limit": limit,
+            "resize": resize,
+            "passes": passes,
+            "workers": workers,
+            "seed": seed,
+        }
+        check_options(options | {"validation": validation, "memory_limit": memory_limit, "classes": classes})
         self.source, self.batch_size, self.held_out, self.limit = source, batch_size, validation, limit
-        if classes is not None and (isinstance(classes, str) or not isinstance(classes, Sequence)):
-            raise Refused(f"data.classes must be a list such as [3,5] or [cat,dog], got {classes!r}")
         self.classes = None if classes is None else list(classes)
         self.resize, self.passes, self.memory_limit = resize, passes, memory_limit
         self.workers, self.seed, self.name = min(workers, cores()), seed, name

@@ -214,8 +214,8 @@ class MonotoneNOTA(NOTA):
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the points of the start that become the images, taken in the middle of their grey levels: (n, C, H, W) → (n, D)."""
-        z, _ = self.flow.inverse((images.flatten(1).double() * 255 + 0.5) / 256)  # rounding grows on the way back
-        return z.to(images)
+        points = (images.flatten(1).double() * 255 + 0.5) / 256  # rounding grows on the way back
+        return self.flow.inverse(points, density=False)[0].to(images)
 
     @torch.no_grad()
     def decode_codes(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:

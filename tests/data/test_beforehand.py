@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genrun.data.beforehand import LOOKED_AT, check_data, check_numbers
+from genrun.data.beforehand import LOOKED_AT, check_data, check_options
 from genrun.data.folders import image_folder
 from genrun.errors import Refused
 
@@ -57,5 +57,20 @@ def test_files_that_are_not_there_or_something_else_are_refused(name, tmp_path):
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, None, "8"])
 def test_numbers_are_whole_and_large_enough(value):
     with pytest.raises(Refused, match=r"^data.batch_size must be a whole number of at least 1, got "):
-        check_numbers({"batch_size": value})
-    check_numbers({"batch_size": 1, "limit": None, "resize": None, "workers": 0})
+        check_options({"batch_size": value})
+    check_options({"batch_size": 1, "limit": None, "resize": None, "workers": 0})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        *(("validation", value, "a number of images, or a share below 1") for value in (-1, 1.5, "a", None, True)),
+        *(("memory_limit", value, "a number of GiB") for value in (-1, "4", None)),
+        *(("classes", value, "a list such as") for value in ("3", 3)),
+    ],
+)
+def test_other_options_have_their_range_or_form(key, value, why):
+    with pytest.raises(Refused, match=f"^data.{key} must be {why}.*, got {value!r}$"):
+        check_options({key: value})
+    check_options({"validation": 0.1, "memory_limit": 0, "classes": [3, 5]})
+    check_options({"validation": 5000, "memory_limit": 0.5, "classes": None})

@@ -301,8 +301,11 @@ class GenFlow(nn.Module):
         return self.as_images(self.through(self.drawn(labels, generator)))
 
     @torch.no_grad()
-    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, *, density: bool = True) -> tuple[Tensor, Tensor | None]:
         """Move points (n, D) or (n, C, H, W) back to the start: (n, D), and the log determinant of the flow's Jacobian there: (n,).
+
+        Args:
+            density: whether the log determinant is needed; without it the way back takes two thirds of the time.
 
         Raises:
             ValueError: a map is not monotone, or a layer changes the number of values.
@@ -311,9 +314,9 @@ class GenFlow(nn.Module):
             raise ValueError("an inverse needs monotone maps and layers on the size of the data (Linear and Tiled)")
         self.check_begun()
         y = self.as_points(x).flatten(1).T.clone(memory_format=torch.contiguous_format)
-        log_det = y.new_zeros(y.shape[1])
+        log_det = y.new_zeros(y.shape[1]) if density else None
         for number, layer, step in reversed([one for one in self.steps() if one[2] < one[1].fitted]):
-            log_det += layer.invert_step(y, step, self.shape_in(layer), self.init_seed, number)
+            layer.invert_step(y, step, self.shape_in(layer), self.init_seed, number, log_det)
         return y.T.contiguous(), log_det
 
     def log_prob(self, x: Tensor) -> Tensor:

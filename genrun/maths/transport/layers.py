@@ -17,6 +17,7 @@ Shape = tuple[int, int, int]
 
 # values that are mapped at a time: with more of them temporary tensors leave the cache, with fewer there are more calls
 BLOCK = 2**19
+INVERTED = 2**17  # the same for the way back, which has more of them, in 64 bits
 PROJECTED = 2**24  # values that are projected at a time: a product of large matrices, of 64 MiB here
 # Temporary tensors of this size come and go. The C library asks the system for each one anew, which takes longer than the arithmetic,
 # until a block of nearly 32 MiB was freed once; then it keeps what is freed.
@@ -87,8 +88,8 @@ class Layer(Growing):
         """Move the points x (D, M) by a fitted step, in place."""
         raise NotImplementedError
 
-    def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
-        """Move points (D, M) back through a fitted step, in place; return the log determinant of the step's Jacobian there: (M,)."""
+    def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, log_det: Tensor | None) -> None:
+        """Move points (D, M) back through a fitted step, in place; add the log determinant of its Jacobian there to `log_det` (M,)."""
         raise NotImplementedError
 
     def fit_maps(self, y: Tensor, targets: Tensor) -> Tensor:
@@ -236,22 +237,21 @@ class Tiled(Layer):
         change = self.change_by_maps_(y.flatten(0, 1), parameters.flatten(0, 1), extrapolate)
         values.baddbmm_(R.mT, change.view_as(y))
 
-    def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int) -> Tensor:
+    def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, log_det: Tensor | None) -> None:
         places, R = self.geometry(shape, seed, layer, step, x)
         maps = self.maps[step].view(*R.shape[:2], -1).to(x)
-        log_det = x.new_zeros(x.shape[1])
         for tiles, values in self.parts(x, places):
             for rows in self.rows(R[tiles], x.shape[1]):
                 y = R[tiles, rows] @ values
                 flat, parameters = y.flatten(0, 1), maps[tiles, rows].flatten(0, 1)
-                some = max(1, BLOCK // y.shape[2])
+                some = max(1, INVERTED // y.shape[2])
                 for first in range(0, len(flat), some):
                     part = flat[first : first + some]
-                    before, log_slopes = self.map.inverse(parameters[first : first + some], part)
-                    log_det += log_slopes.sum(0)
+                    before, log_slopes = self.map.inverse(parameters[first : first + some], part, log_det is not None)
+                    if log_det is not None:
+                        log_det += log_slopes.sum(0)
                     part.neg_().add_(before)
                 values.baddbmm_(R[tiles, rows].mT, flat.view_as(y))
-        return log_det
 
     def search(self, x: Tensor, data: Tensor, places: Tensor, generator: Generator) -> Tensor:
         """Find the directions on which some of the points and of the data differ most: (tiles, K, C·p·p)."""

@@ -72,8 +72,8 @@ class MarginalMap:
         """Map the values x (S, M) with the parameters (S, P): (S, M)."""
         raise NotImplementedError
 
-    def inverse(self, parameters: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the x (S, M) that monotone maps carry to y (S, M), and the logarithms of the slopes dy/dx there."""
+    def inverse(self, parameters: Tensor, y: Tensor, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Return the x (S, M) that monotone maps carry to y (S, M), and the logarithms of the slopes dy/dx there if they are asked for."""
         raise NotImplementedError
 
 
@@ -252,10 +252,10 @@ class Monotone(MarginalMap):
         above = (c * theta + 2 * (s - d)) * theta + d
         return 2 * (s / torch.addcmul(s, c, theta * (1 - theta))).log() + above.log()
 
-    def inverse(self, parameters: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the x (S, M) that the maps carry to y (S, M), and the logarithms of the slopes dy/dx there; the tails are straight lines.
+    def inverse(self, parameters: Tensor, y: Tensor, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Return the x (S, M) that the maps carry to y (S, M), and the logarithms of the slopes dy/dx there if they are asked for.
 
-        Let v = y - y_k. Then θ solves (h (s - d_k) + v c) θ² + (h d_k - v c) θ - s v = 0.
+        The tails are straight lines. Let v = y - y_k. Then θ solves (h (s - d_k) + v c) θ² + (h d_k - v c) θ - s v = 0.
         """
         x, knots, *pieces = self.pieces(parameters)
         inside = torch.minimum(torch.maximum(y, knots[:, :1]), knots[:, -1:])
@@ -265,7 +265,7 @@ class Monotone(MarginalMap):
         first, second = h * (s - d) + v * c, h * d - v * c
         root = (second.square() + 4 * first * s * v).clamp_min_(0).sqrt_()
         theta = (2 * s * v / (second + root)).clamp_(0, 1)
-        log_slopes = torch.where(inside == y, self.log_slope(theta, s, d, c), 0)
+        log_slopes = torch.where(inside == y, self.log_slope(theta, s, d, c), 0) if slopes else None
         return torch.addcmul(x_k, theta, 1 / per_w) + (y - inside), log_slopes
 
 
