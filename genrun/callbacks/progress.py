@@ -41,7 +41,7 @@ class TrainingProgress(Callback):
         self.later_epochs = sum(later.max_epochs for later in phases[phases.index(phase) + 1 :])
         self.bar: Progress | None = None
         self._images = 0
-        self._started = self._drawn = 0.0
+        self._started = self._drawn = self._last_step = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         self._first = trainer.current_epoch
@@ -74,7 +74,7 @@ class TrainingProgress(Callback):
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[0]) * trainer.world_size  # each rank has its share
-        clock = time.monotonic()
+        self._last_step = clock = time.monotonic()
         if self.bar is not None and clock - self._drawn > REFRESH:
             self._drawn = clock
             self.bar.update(
@@ -86,7 +86,7 @@ class TrainingProgress(Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
+        epoch, seconds = trainer.current_epoch + 1, self._last_step - self._started  # without the look at held-out images
         epochs_left = trainer.max_epochs - epoch + self.later_epochs
         left = (time.monotonic() - self._all_started) / (epoch - self._first) * epochs_left
         values = method.running_means()
