@@ -143,9 +143,15 @@ def measure(asked: argparse.Namespace) -> tuple[Record, bool]:
                     print(f"bench: {subject} failed with status {status}; its error stands above", file=sys.stderr)
                 if part.exists():
                     found.add(subject, record.read(part).rows, share, complete=not status)
-    if asked.json is not None and found.rows:
-        record.write(found, asked.json)
+                    keep(found, asked.json)  # a kill then loses one subject, not an hour
+    keep(found, asked.json)
     return found, failed
+
+
+def keep(found: Record, file: Path | None) -> None:
+    """Write the record to a file, if there is one and anything was measured."""
+    if file is not None and found.rows:
+        record.write(found, file)
 
 
 def effort(asked: argparse.Namespace) -> Effort:

@@ -97,7 +97,10 @@ def commit() -> str:
     try:
         found, changes = (
             subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
-            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for words in (
+                ["rev-parse", "--short", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no", "--", ":!bench.json"],
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
