@@ -86,7 +86,10 @@ class TrainingProgress(Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        epoch, seconds = trainer.current_epoch + 1, self._last_step - self._started  # without the look at held-out images
+        epoch, seconds = (
+            trainer.current_epoch + 1,
+            self._last_step - self._started,
+        )  # without the look at held-out images
         epochs_left = trainer.max_epochs - epoch + self.later_epochs
         left = (time.monotonic() - self._all_started) / (epoch - self._first) * epochs_left
         values = method.running_means()

@@ -73,6 +73,9 @@ class Job:
         return Path(self.cwd, self.folder, "jobs", f"{self.number}.log")
 
 
+CANNOT_RUN = "cannot run"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.
@@ -194,7 +197,7 @@ def outcome_of(job: Job, exit_description: str, run: str, *, stopped: bool) -> O
         run: its run folder, for the same case.
         stopped: whether the job was asked to stop.
     """
-    kinds = {Busy: "skipped", Pruned: "pruned", Interrupted: "interrupted", Refused: "cannot run"}
+    kinds = {Busy: "skipped", Pruned: "pruned", Interrupted: "interrupted", Refused: CANNOT_RUN}
     states = {kind.__name__: state for kind, state in kinds.items()}
     try:
         result = json.loads(job.result_file.read_text())

@@ -22,7 +22,7 @@ from genrun.parts import known_run
 from genrun.report.screen import JobTable
 from genrun.stages.keys import stage_keys
 from genrun.sweeps.grid import job_name
-from genrun.sweeps.jobs import Job, Launcher, Outcome, outcome_of
+from genrun.sweeps.jobs import CANNOT_RUN, Job, Launcher, Outcome, outcome_of
 from genrun.sweeps.results import SweepResults
 from genrun.system.console import screen
 from genrun.system.signals import STOPPING
@@ -51,6 +51,7 @@ class Scheduler:
         self.duplicates: dict[int, list[Job]] = {}  # number of a running job → other jobs with the same run
         self.signalled: set[int] = set()  # numbers of the jobs that a signal was sent to
         self.states: dict[int, str] = {}  # of the jobs that have an outcome
+        self.refusals: set[str] = set()  # errors that were printed
         self.launcher_ready = False
         self.received: int | None = None  # the signal that asks the sweep to stop
 
@@ -97,7 +98,7 @@ class Scheduler:
             if known is not None and cfg.run.resume != "never" and known[1].finished(stage_keys(*known)):
                 return self.record(job, Outcome("done", run=str(known[1].path)), "was done before")
         except Exception as error:
-            return self.record(job, Outcome("cannot run", one_line(as_genrun_error(error))))
+            return self.record(job, Outcome(CANNOT_RUN, one_line(as_genrun_error(error))))
         if not self.launcher_ready:
             self.prepare_launcher(cfg)
         run_folder = "" if known is None else str(known[1].path)
@@ -148,7 +149,9 @@ class Scheduler:
         self.states[job.number] = outcome.state
         name = job_name(job.overrides, self.fixed)
         self.results.add(job.number, name, outcome, save=message is None)
-        self.say(f"{name}: {message or outcome.description}")
+        again = outcome.state == CANNOT_RUN and outcome.error in self.refusals
+        self.refusals.add(outcome.error)
+        self.say(f"{name}: {message or (f'{CANNOT_RUN}, as above' if again else outcome.description)}")
 
     # -- signals
 
@@ -203,7 +206,8 @@ class Scheduler:
     def print_results(self) -> None:
         """Write the results of the sweep, and print its tables."""
         board = self.results.finish()
-        self.console.print(JobTable([row[1:] for row in self.results.job_rows()]))
+        if set(self.states.values()) != {CANNOT_RUN}:  # else each job was named above, with its error
+            self.console.print(JobTable([row[1:] for row in self.results.job_rows()]))
         if board:
             self.say("\nmean ± standard deviation")
             self.console.print(board.on_screen())

@@ -74,6 +74,15 @@ def test_a_job_that_fails_crashes_or_cannot_be_composed_neither_stops_nor_hides_
     assert "| 2 | experiment=crash |" in (tmp_path / "outputs/sweeps/mixed/results.md").read_text()
 
 
+def test_a_refusal_of_all_jobs_is_printed_once(tmp_path):
+    process = sweep(tmp_path, "seed=0,1,2", "trainer.max_epochs=-1", "sweep.name=refused")
+    printed = finished(process)
+    assert process.returncode == 1
+    assert printed.count("trainer.max_epochs: expected at least 1, got -1") == 1, printed
+    assert printed.count("cannot run, as above") == 2
+    assert [job["error"][:18] for job in jobs_of(tmp_path, "refused")] == ["trainer.max_epochs"] * 3
+
+
 @pytest.mark.parametrize(
     "engine",
     ["local", pytest.param("submitit_local", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)],
