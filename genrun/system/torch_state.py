@@ -11,8 +11,8 @@ from torch.utils import deterministic
 
 from genrun.system.random_state import random_states, restore_random_states
 
-# variables of the environment that Lightning sets for its own processes
-VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
+# variables of the environment that Lightning sets for its own processes, or a training removes
+VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_NVML_BASED_CUDA_CHECK")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.profilers import PassThroughProfiler
 from rich.console import Console
 
 from genrun.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
@@ -65,6 +68,15 @@ def watchers(cfg: DictConfig, folder: RunFolder, loggers: RunLoggers | None) -> 
     return made
 
 
+class NoProfiler(PassThroughProfiler):
+    """A profiler that measures nothing. Lightning asks it some fifty times a step, and its own one makes a generator each time."""
+
+    context = contextlib.nullcontext()
+
+    def profile(self, action_name: str) -> contextlib.nullcontext:
+        return self.context
+
+
 def make_trainer(
     cfg: DictConfig,
     folder: RunFolder,
@@ -111,6 +123,9 @@ def make_trainer(
     every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
+    if not torch.cuda.is_available():
+        # Lightning makes torch ask NVIDIA's library for GPUs; without it each step of an optimizer would search the disk for its file
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     node = cfg.trainer.copy()
     node.max_time, node.max_epochs = None, phase.max_epochs
     OmegaConf.set_struct(node, False)
@@ -142,6 +157,7 @@ def make_trainer(
             callbacks=every,
             logger=(loggers and loggers.loggers) or False,
             plugins=plugins,
+            profiler=NoProfiler(),
             default_root_dir=str(folder.path),
             num_sanity_val_steps=0,
             enable_progress_bar=False,

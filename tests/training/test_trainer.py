@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+import torch
 
 from genrun.runs.folder import RunFolder
 
@@ -57,3 +59,19 @@ def test_mlflow_gets_grids_and_results(tiny, monkeypatch):
     check_pictures({name: sorted(each) for name, each in steps.items()}, logged)
     assert (run / "artifacts/results.md").read_text().startswith("# csgm on digits")
     assert (run / "metrics/results/parameters").is_file()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU is meant")
+def test_without_a_gpu_no_step_looks_for_the_library_of_one(tiny, monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # Lightning sets it when it is imported
+
+    def counted() -> int:
+        counted.calls += 1
+        return -1
+
+    counted.calls = 0
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", counted)
+    tiny("data.limit=300", "data.batch_size=10", "trainer.max_epochs=1")
+    after_training = counted.calls
+    assert after_training < 10  # of the start, not one for each of the steps
+    assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
