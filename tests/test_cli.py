@@ -20,6 +20,10 @@ WRONG = [
     (["model=csgn"], r"model=csgn: no such choice \(did you mean 'csgm'\?\)"),
     (["data=minst"], r"data=minst: no such choice \(did you mean 'mnist'\?\)"),
     (["modle=csgm"], r"modle: no such option \(did you mean 'model'\?\)"),
+    (
+        ["hardware.precision=bf16mixed"],
+        r"hardware.precision: expected one of .*, got 'bf16mixed' \(did you mean 'bf16-mixed'\?\)",
+    ),
     (["hardware=tpu"], r"hardware=tpu: no such choice.*auto, cpu, gpu, gpu_multi, mps"),
     (["trainer.max_epoch=3"], r"trainer.max_epoch: no such option \(did you mean 'trainer.max_epochs'\?\)"),
     (["model.ramb=visit"], r"model.ramb: no such option \(did you mean 'model.ramp'\?\)"),

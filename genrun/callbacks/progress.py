@@ -74,6 +74,8 @@ class TrainingProgress(Callback):
         self, trainer: pl.Trainer, method: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[0]) * trainer.world_size  # each rank has its share
+        if batch_idx + 1 == trainer.num_training_batches:
+            method.running_means()  # this waits for a GPU, which may be some steps behind
         self._last_step = clock = time.monotonic()
         if self.bar is not None and clock - self._drawn > REFRESH:
             self._drawn = clock
@@ -86,10 +88,8 @@ class TrainingProgress(Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
-        epoch, seconds = (
-            trainer.current_epoch + 1,
-            self._last_step - self._started,
-        )  # without the look at held-out images
+        epoch = trainer.current_epoch + 1
+        seconds = self._last_step - self._started  # without the look at held-out images
         epochs_left = trainer.max_epochs - epoch + self.later_epochs
         left = (time.monotonic() - self._all_started) / (epoch - self._first) * epochs_left
         values = method.running_means()

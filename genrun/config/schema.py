@@ -54,13 +54,25 @@ class Sample:
 class Hardware:
     accelerator: str
     devices: int | str
-    precision: Literal["32-true", "auto", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+    precision: str
     compile: bool
     threads: int | None
     memory_format: Literal["contiguous", "channels_last"]
 
 
 MOST_THREADS = 1024
+PRECISIONS = ("32-true", "auto", "bf16-mixed", "16-mixed", "64-true")
+# Lightning's other words, which are not recommended
+OTHER_PRECISIONS = (
+    "bf16-true",
+    "16-true",
+    "bf16",
+    "16",
+    "32",
+    "64",
+    "transformer-engine",
+    "transformer-engine-float16",
+)
 # options outside the classes of the configuration, and their smallest value
 LEAST: dict[str, float] = {
     "sample.n": 1,
@@ -92,6 +104,10 @@ def check(cfg: DictConfig) -> None:
     if cfg.run.resume not in (choices := ("auto", "must", "never")):
         raise Refused(
             f"run.resume: expected one of {', '.join(choices)}, got {cfg.run.resume!r}{nearest(cfg.run.resume, choices)}"
+        )
+    if (precision := cfg.hardware.precision) not in (*PRECISIONS, *OTHER_PRECISIONS):
+        raise Refused(
+            f"hardware.precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}{nearest(precision, PRECISIONS)}"
         )
     check_trainer_options(cfg.trainer)
     if isinstance(cfg.hardware.devices, str) and cfg.hardware.devices != "auto":

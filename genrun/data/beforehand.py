@@ -1,10 +1,11 @@
-"""Check of the data what can be known before torch is imported: options, files and the sizes of images."""
+"""Check what can be known of the data before torch is imported: options, files and the sizes of images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from genrun.config.build import check_option
 from genrun.data.decode import ONE_SIZE, extent_of, read_headers
 from genrun.data.layout import layout_below
 from genrun.data.places import check_npz, npz_files
@@ -20,13 +21,14 @@ LEAST: dict[str, int] = {
     "seed": 0,
 }  # of whole numbers
 OR_NULL = ("limit", "resize")
+MODULES = ("genrun.data.module.ImageData", "genrun.data.numbers.NumbersData")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Check the numbers among the options of `genrun.data.module.ImageData`, and that the classes are a list.
+    """Check the options of `genrun.data.module.ImageData`, as far as they can be wrong by themselves.
 
     Raises:
-        Refused: a number is too small, or is none; or the classes are no list.
+        Refused: a number is too small or none at all, a share is above 1, or the classes are no list.
     """
     for key, least in LEAST.items():
         if key not in options or (options[key] is None and key in OR_NULL):
@@ -34,16 +36,15 @@ def check_options(options: Mapping[str, Any]) -> None:
         value = options[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise Refused(f"data.{key} must be a whole number of at least {least}, got {value!r}")
-    if not is_number(held_out := options.get("validation", 0)) or (held_out > 1 and held_out % 1):
+    if not is_amount(held_out := options.get("validation", 0)) or (held_out > 1 and held_out % 1):
         raise Refused(f"data.validation must be a number of images, or a share below 1, got {held_out!r}")
-    if not is_number(limit := options.get("memory_limit", 0)):
+    check_option("data.memory_limit", limit := options.get("memory_limit", 0), float)
+    if not is_amount(limit):
         raise Refused(f"data.memory_limit must be a number of GiB, got {limit!r}")
-    classes = options.get("classes")
-    if classes is not None and (isinstance(classes, str) or not isinstance(classes, Sequence)):
-        raise Refused(f"data.classes must be a list such as [3,5] or [cat,dog], got {classes!r}")
+    check_option("data.classes", options.get("classes"), Sequence[int | str] | None)
 
 
-def is_number(value: Any) -> bool:
+def is_amount(value: Any) -> bool:
     """Return whether a value is a number of at least 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
@@ -58,7 +59,7 @@ def check_data(options: Mapping[str, Any], *, read: bool) -> None:
     Raises:
         Refused: an option is wrong, a file is missing or is no image, or images differ in size and are not resized.
     """
-    if options.get("_target_") != "genrun.data.module.ImageData":
+    if options.get("_target_") not in MODULES:
         return
     check_options(options)
     source = options.get("source") or {}

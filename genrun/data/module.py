@@ -66,15 +66,19 @@ class ImageData(LightningDataModule):
         augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        options = {
-            "batch_size": batch_size,
-            "limit": limit,
-            "resize": resize,
-            "passes": passes,
-            "workers": workers,
-            "seed": seed,
-        }
-        check_options(options | {"validation": validation, "memory_limit": memory_limit, "classes": classes})
+        check_options(
+            {
+                "batch_size": batch_size,
+                "validation": validation,
+                "limit": limit,
+                "classes": classes,
+                "resize": resize,
+                "passes": passes,
+                "memory_limit": memory_limit,
+                "workers": workers,
+                "seed": seed,
+            }
+        )
         self.source, self.batch_size, self.held_out, self.limit = source, batch_size, validation, limit
         self.classes = None if classes is None else list(classes)
         self.resize, self.passes, self.memory_limit = resize, passes, memory_limit

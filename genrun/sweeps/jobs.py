@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genrun.sweeps.searches.study import TrialReporter
 
 RESULT_WAIT = 10.0  # seconds to wait for a result file that another machine wrote
+CANNOT_RUN = "cannot run"  # the state of a job that was refused
 LOCK_WAIT = 30.0  # seconds to wait until a process that is stopping, such as one of a killed sweep, releases a run
 
 
@@ -73,9 +74,6 @@ class Job:
         return Path(self.cwd, self.folder, "jobs", f"{self.number}.log")
 
 
-CANNOT_RUN = "cannot run"
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.
@@ -94,6 +92,17 @@ class Outcome:
     def description(self) -> str:
         """The state, followed by the error where there is one."""
         return f"{self.state}: {self.error}" if self.error else self.state
+
+    def after(self, name: str, refused: dict[str, str]) -> str:
+        """Return the description for a list of jobs, in which the refusal of several jobs stands once.
+
+        Args:
+            name: of the job.
+            refused: error → name of the first job that was refused for it; this job is added.
+        """
+        if self.state != CANNOT_RUN or (first := refused.setdefault(self.error, name)) == name:
+            return self.description
+        return f"{self.state}, as {first}"
 
 
 class Launcher(Protocol):

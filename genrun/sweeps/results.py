@@ -77,4 +77,8 @@ class SweepResults:
 
     def job_rows(self) -> list[list[str]]:
         """Return a table row for each job: its number, name, run folder and state."""
-        return [[str(n), name, outcome.run, outcome.description] for n, (name, outcome) in sorted(self.jobs.items())]
+        refused: dict[str, str] = {}
+        return [
+            [str(n), name, outcome.run, outcome.after(name, refused)]
+            for n, (name, outcome) in sorted(self.jobs.items())
+        ]

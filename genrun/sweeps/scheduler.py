@@ -51,7 +51,7 @@ class Scheduler:
         self.duplicates: dict[int, list[Job]] = {}  # number of a running job → other jobs with the same run
         self.signalled: set[int] = set()  # numbers of the jobs that a signal was sent to
         self.states: dict[int, str] = {}  # of the jobs that have an outcome
-        self.refusals: set[str] = set()  # errors that were printed
+        self.refused: dict[str, str] = {}  # error → name of the first job that was refused for it
         self.launcher_ready = False
         self.received: int | None = None  # the signal that asks the sweep to stop
 
@@ -149,9 +149,7 @@ class Scheduler:
         self.states[job.number] = outcome.state
         name = job_name(job.overrides, self.fixed)
         self.results.add(job.number, name, outcome, save=message is None)
-        again = outcome.state == CANNOT_RUN and outcome.error in self.refusals
-        self.refusals.add(outcome.error)
-        self.say(f"{name}: {message or (f'{CANNOT_RUN}, as above' if again else outcome.description)}")
+        self.say(f"{name}: {message or outcome.after(name, self.refused)}")
 
     # -- signals
 
@@ -206,8 +204,7 @@ class Scheduler:
     def print_results(self) -> None:
         """Write the results of the sweep, and print its tables."""
         board = self.results.finish()
-        if set(self.states.values()) != {CANNOT_RUN}:  # else each job was named above, with its error
-            self.console.print(JobTable([row[1:] for row in self.results.job_rows()]))
+        self.console.print(JobTable([row[1:] for row in self.results.job_rows()]))
         if board:
             self.say("\nmean ± standard deviation")
             self.console.print(board.on_screen())

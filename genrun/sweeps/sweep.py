@@ -20,7 +20,7 @@ from genrun.runs.folder import RunFolder
 from genrun.runs.identity import digest
 from genrun.stages.keys import state_of
 from genrun.sweeps.grid import common_overrides, expand, job_name, parse_overrides
-from genrun.sweeps.jobs import Outcome
+from genrun.sweeps.jobs import CANNOT_RUN, Outcome
 from genrun.sweeps.scheduler import Scheduler
 from genrun.system.console import screen
 from genrun.system.locks import hold
@@ -112,7 +112,7 @@ def list_jobs(overrides: list[str], config_dir: str | None) -> int:
     from genrun.dry_run import build_all
 
     jobs = expand(overrides, config_dir)
-    lines, status = [], 0
+    lines, status, refused = [], 0, {}
     fixed = common_overrides(jobs)
     for job in jobs:
         try:
@@ -127,7 +127,8 @@ def list_jobs(overrides: list[str], config_dir: str | None) -> int:
                     build_all(cfg, data or build_data(cfg))
             lines.append((job_name(job, fixed), str(folder.path), state))
         except GenrunError as error:
-            lines.append((job_name(job, fixed), "", f"cannot run: {error}"))
+            name = job_name(job, fixed)
+            lines.append((name, "", Outcome(CANNOT_RUN, str(error)).after(name, refused)))
             status = Failed.status
     screen().print(JobTable(lines))
     return status

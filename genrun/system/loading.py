@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 
 
@@ -24,5 +25,17 @@ def load_torch() -> None:
     finally:
         if searches:
             gc.enable()
+    forget_gpus()
     gc.freeze()
     atexit.register(gc.unfreeze)  # libraries report objects that are still there at the very end
+
+
+def forget_gpus() -> None:
+    """Let torch no longer look for NVIDIA's library if this machine has no GPU.
+
+    Lightning makes torch ask that library for GPUs. Where it is missing, each step of an optimizer would search the disk for its file.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch.utils import deterministic
 
+from genrun.system.loading import forget_gpus
 from genrun.system.random_state import random_states, restore_random_states
 
-# variables of the environment that Lightning sets for its own processes, or a training removes
+# variables of the environment that Lightning sets for its own processes
 VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_NVML_BASED_CUDA_CHECK")
 
 
@@ -22,6 +23,7 @@ def torch_as_it_was() -> Iterator[None]:
     strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     fills, tries = deterministic.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     variables = {name: os.environ.get(name) for name in VARIABLES}
+    forget_gpus()  # Lightning may have been imported by others
     try:
         yield
     finally:

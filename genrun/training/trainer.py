@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -69,7 +68,7 @@ def watchers(cfg: DictConfig, folder: RunFolder, loggers: RunLoggers | None) -> 
 
 
 class NoProfiler(PassThroughProfiler):
-    """A profiler that measures nothing. Lightning asks it some fifty times a step, and its own one makes a generator each time."""
+    """A profiler that measures nothing. Lightning asks it some fifty times a step, and Lightning's own makes a generator each time."""
 
     context = contextlib.nullcontext()
 
@@ -123,9 +122,6 @@ def make_trainer(
     every = [*watching, *training_callbacks(cfg), *callbacks, *clipping_of(cfg.trainer), *progress, checkpoint]
     # torch can fill new memory to expose reads of unwritten values; a repeatable run has none, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False
-    if not torch.cuda.is_available():
-        # Lightning makes torch ask NVIDIA's library for GPUs; without it each step of an optimizer would search the disk for its file
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     node = cfg.trainer.copy()
     node.max_time, node.max_epochs = None, phase.max_epochs
     OmegaConf.set_struct(node, False)

@@ -111,9 +111,10 @@ def measure(asked: argparse.Namespace) -> tuple[Record, bool]:
     """
     subjects, share = subjects_of(asked), effort(asked).share
     here = record.this_machine()
-    found = Record(here)
+    found, replaces = Record(here), False
     if asked.json is not None and asked.json.exists():
         earlier = record.read(asked.json)
+        replaces = earlier.machine != here
         if earlier.machine == here:
             earlier.check_shares(dict.fromkeys(subjects, share))
             found = earlier
@@ -143,7 +144,8 @@ def measure(asked: argparse.Namespace) -> tuple[Record, bool]:
                     print(f"bench: {subject} failed with status {status}; its error stands above", file=sys.stderr)
                 if part.exists():
                     found.add(subject, record.read(part).rows, share, complete=not status)
-                    keep(found, asked.json)  # a kill then loses one subject, not an hour
+                    if not replaces:  # else a kill would leave few rows in the place of many
+                        keep(found, asked.json)  # a kill then loses one subject, not an hour
     keep(found, asked.json)
     return found, failed
 

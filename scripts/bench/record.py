@@ -93,7 +93,7 @@ def this_machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit of the checkout, with `, changed` if files differ from it; empty if there is no git."""
+    """Return the commit of the checkout, with `, changed` if files other than bench.json differ from it; empty if there is no git."""
     try:
         found, changes = (
             subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()

@@ -109,7 +109,7 @@ def test_resize_takes_the_largest_centred_square(tmp_path):
         ({"validation": 1437}, "expected fewer than the 1437 training images"),
         ({"classes": [3, 10]}, "there is no class 10; the classes are 0, 1, 2"),
         ({"classes": [3, 3]}, "none twice, got [3, 3]"),
-        ({"classes": 3}, "must be a list such as [3,5] or [cat,dog], got 3"),
+        ({"classes": 3}, "expected a list of integers or texts or null, got 3"),
     ],
 )
 def test_wrong_options_are_refused(options, words):
@@ -153,7 +153,7 @@ def test_classes_are_chosen_by_name(folder):
     assert "there is no class 'Trousers' (did you mean 'Trouser'?)" in refusal(
         ImageData(lambda: FASHION, 2, classes=["Trousers"]).prepare
     )
-    assert "must be a list such as [3,5] or [cat,dog], got 'cat'" in refusal(ImageData, folder, 2, classes="cat")
+    assert "expected a list of integers or texts or null, got 'cat'" in refusal(ImageData, folder, 2, classes="cat")
 
 
 FASHION = Source(*[Stored(array=torch.zeros(2, 1, 2, 2), labels=torch.arange(2))] * 2, ("T-shirt", "Trouser"), "", [])

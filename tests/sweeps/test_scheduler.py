@@ -15,6 +15,7 @@ from rich.console import Console
 from genrun.config.compose import compose
 from genrun.run import run
 from genrun.runs.folder import RunFolder
+from genrun.sweeps.jobs import Outcome
 
 CRASH = """
 import os
@@ -74,12 +75,22 @@ def test_a_job_that_fails_crashes_or_cannot_be_composed_neither_stops_nor_hides_
     assert "| 2 | experiment=crash |" in (tmp_path / "outputs/sweeps/mixed/results.md").read_text()
 
 
-def test_a_refusal_of_all_jobs_is_printed_once(tmp_path):
+def test_a_list_of_jobs_says_a_refusal_once():
+    jobs = [("a", "x"), ("b", "y"), ("c", "x"), ("d", "y"), ("e", "z")]
+    refused: dict[str, str] = {}
+    said = [Outcome("cannot run", error).after(name, refused) for name, error in jobs]
+    assert said == ["cannot run: x", "cannot run: y", "cannot run, as a", "cannot run, as b", "cannot run: z"]
+    assert Outcome("failed", "x").after("f", refused) == "failed: x"
+
+
+def test_a_refusal_of_several_jobs_is_not_repeated(tmp_path):
     process = sweep(tmp_path, "seed=0,1,2", "trainer.max_epochs=-1", "sweep.name=refused")
     printed = finished(process)
     assert process.returncode == 1
-    assert printed.count("trainer.max_epochs: expected at least 1, got -1") == 1, printed
-    assert printed.count("cannot run, as above") == 2
+    assert printed.count("cannot run: trainer.max_epochs: expected at least 1, got -1") == 2, (
+        printed
+    )  # as it happens, and in the table
+    assert printed.count("cannot run, as seed=0") == 4
     assert [job["error"][:18] for job in jobs_of(tmp_path, "refused")] == ["trainer.max_epochs"] * 3
 
 

@@ -61,7 +61,10 @@ def test_mlflow_gets_grids_and_results(tiny, monkeypatch):
     assert (run / "metrics/results/parameters").is_file()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU is meant")
+@pytest.mark.skipif(
+    torch.cuda.is_available() or not torch.backends.cuda.is_built(),
+    reason="a machine without a GPU is meant, with a torch that looks for one",
+)
 def test_without_a_gpu_no_step_looks_for_the_library_of_one(tiny, monkeypatch):
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # Lightning sets it when it is imported
 
@@ -72,6 +75,5 @@ def test_without_a_gpu_no_step_looks_for_the_library_of_one(tiny, monkeypatch):
     counted.calls = 0
     monkeypatch.setattr(torch.cuda, "_device_count_nvml", counted)
     tiny("data.limit=300", "data.batch_size=10", "trainer.max_epochs=1")
-    after_training = counted.calls
-    assert after_training < 10  # of the start, not one for each of the steps
+    assert counted.calls < 10  # of the start, not one for each of the steps
     assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"

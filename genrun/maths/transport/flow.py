@@ -305,7 +305,7 @@ class GenFlow(nn.Module):
         """Move points (n, D) or (n, C, H, W) back to the start: (n, D), and the log determinant of the flow's Jacobian there: (n,).
 
         Args:
-            density: whether the log determinant is needed; without it the way back takes two thirds of the time.
+            density: whether the log determinant is needed; else it is None, and the way back takes two thirds of the time.
 
         Raises:
             ValueError: a map is not monotone, or a layer changes the number of values.

@@ -17,7 +17,9 @@ Shape = tuple[int, int, int]
 
 # values that are mapped at a time: with more of them temporary tensors leave the cache, with fewer there are more calls
 BLOCK = 2**19
-INVERTED = 2**17  # the same for the way back, which has more of them, in 64 bits
+INVERSE_BLOCK = (
+    2**17
+)  # values that are inverted at a time: fewer, because an inverse has more temporary tensors, of 64 bits
 PROJECTED = 2**24  # values that are projected at a time: a product of large matrices, of 64 MiB here
 # Temporary tensors of this size come and go. The C library asks the system for each one anew, which takes longer than the arithmetic,
 # until a block of nearly 32 MiB was freed once; then it keeps what is freed.
@@ -89,7 +91,7 @@ class Layer(Growing):
         raise NotImplementedError
 
     def invert_step(self, x: Tensor, step: int, shape: Shape, seed: int, layer: int, log_det: Tensor | None) -> None:
-        """Move points (D, M) back through a fitted step, in place; add the log determinant of its Jacobian there to `log_det` (M,)."""
+        """Move points (D, M) back through a fitted step, in place; add its log determinant there to `log_det` (M,), if any."""
         raise NotImplementedError
 
     def fit_maps(self, y: Tensor, targets: Tensor) -> Tensor:
@@ -244,10 +246,12 @@ class Tiled(Layer):
             for rows in self.rows(R[tiles], x.shape[1]):
                 y = R[tiles, rows] @ values
                 flat, parameters = y.flatten(0, 1), maps[tiles, rows].flatten(0, 1)
-                some = max(1, INVERTED // y.shape[2])
+                some = max(1, INVERSE_BLOCK // y.shape[2])
                 for first in range(0, len(flat), some):
                     part = flat[first : first + some]
-                    before, log_slopes = self.map.inverse(parameters[first : first + some], part, log_det is not None)
+                    before, log_slopes = self.map.inverse(
+                        parameters[first : first + some], part, slopes=log_det is not None
+                    )
                     if log_det is not None:
                         log_det += log_slopes.sum(0)
                     part.neg_().add_(before)

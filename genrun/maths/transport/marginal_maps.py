@@ -72,8 +72,8 @@ class MarginalMap:
         """Map the values x (S, M) with the parameters (S, P): (S, M)."""
         raise NotImplementedError
 
-    def inverse(self, parameters: Tensor, y: Tensor, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
-        """Return the x (S, M) that monotone maps carry to y (S, M), and the logarithms of the slopes dy/dx there if they are asked for."""
+    def inverse(self, parameters: Tensor, y: Tensor, *, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Return the x (S, M) that monotone maps carry to y (S, M), and the logarithms of dy/dx there, or None without `slopes`."""
         raise NotImplementedError
 
 
@@ -252,8 +252,8 @@ class Monotone(MarginalMap):
         above = (c * theta + 2 * (s - d)) * theta + d
         return 2 * (s / torch.addcmul(s, c, theta * (1 - theta))).log() + above.log()
 
-    def inverse(self, parameters: Tensor, y: Tensor, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
-        """Return the x (S, M) that the maps carry to y (S, M), and the logarithms of the slopes dy/dx there if they are asked for.
+    def inverse(self, parameters: Tensor, y: Tensor, *, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Return the x (S, M) that the maps carry to y (S, M), and the logarithms of the slopes dy/dx there, or None without `slopes`.
 
         The tails are straight lines. Let v = y - y_k. Then θ solves (h (s - d_k) + v c) θ² + (h d_k - v c) θ - s v = 0.
         """

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genrun.maths.transport import Conv, GenFlow, Linear, Mixture, Monotone, Polynomial, StandardNormal, Tiled
+from genrun.maths.transport import Conv, GenFlow, Linear, Mixture, Monotone, Polynomial, StandardNormal, Tiled, layers
 from genrun.maths.transport.layers import step_generator
 
 
@@ -201,7 +201,7 @@ def test_optimised_slices_are_kept():
     assert torch.equal(again.sample(10, generator=seeded()), flow.sample(10, generator=seeded()))
 
 
-def test_the_inverse_is_the_inverse():
+def test_the_inverse_is_the_inverse(monkeypatch):
     flow = GenFlow([Linear(4, Monotone(20)), Linear(3, Monotone(20), slices=1)], 2000, extrapolate="linear").fit(
         blobs(2000)
     )
@@ -209,6 +209,10 @@ def test_the_inverse_is_the_inverse():
     x = flow.through(z.T.contiguous().clone()).T
     back, log_det = flow.inverse(x)
     np.testing.assert_allclose(back, z, atol=1e-4)
+    alone, nothing = flow.inverse(x, density=False)
+    assert nothing is None and torch.equal(alone, back)
+    monkeypatch.setattr(layers, "INVERSE_BLOCK", len(x))  # one axis at a time instead of both
+    np.testing.assert_allclose(flow.inverse(x)[0], back, atol=1e-12)
     for point in range(3):
         jacobian = torch.autograd.functional.jacobian(
             lambda v: GenFlow.through.__wrapped__(flow, v[:, None].clone())[:, 0], z[point]
