@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Generator, Tensor
+from torch.nn import Module
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
@@ -68,6 +69,14 @@ class Method(LightningModule):
             ValueError: a conditional method is given no labels, or an unconditional one is given some.
         """
         raise NotImplementedError
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets an attribute of the module some forty times a step, and torch then looks among parameters, buffers and modules.
+        # What is a plain attribute already, and stays one, is in none of these.
+        if name in self.__dict__ and not isinstance(value, (Tensor, Module)):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     # -- phases of the training
 
