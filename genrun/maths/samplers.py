@@ -13,6 +13,7 @@ from genrun.maths.linear_steps import LinearStep, multistep_steps
 from genrun.maths.random_numbers import normal_like
 
 Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or a velocity, of the same shape
+SIGMA_MAX, SIGMA_MIN = 20.0, 0.02  # where the times of a flow's sampler with ρ begin and end, noise in units of the image
 
 
 class DiffusionSampler:
@@ -254,8 +255,8 @@ class FlowSampler:
         steps: int,
         shift: float = 1.0,
         rho: float | None = None,
-        sigma_max: float = 20.0,
-        sigma_min: float = 0.02,
+        sigma_max: float = SIGMA_MAX,
+        sigma_min: float = SIGMA_MIN,
     ) -> None:
         if steps < 1:
             raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
@@ -267,9 +268,17 @@ class FlowSampler:
             raise ValueError(f"model.sampler.shift: expected more than 0, got {shift}")
         if rho is not None and rho <= 0:
             raise ValueError(f"model.sampler.rho: expected more than 0, or null, got {rho}")
+        if rho is not None and shift != 1:
+            raise ValueError(
+                f"model.sampler.shift={shift} needs model.sampler.rho=null: with rho={rho} the times do not depend on it"
+            )
         if not 0 < sigma_min < sigma_max:
             raise ValueError(
                 f"model.sampler.sigma_min and sigma_max: expected 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}"
+            )
+        if rho is None and (sigma_max, sigma_min) != (SIGMA_MAX, SIGMA_MIN):
+            raise ValueError(
+                "model.sampler.sigma_max and sigma_min need model.sampler.rho: with rho=null the times do not depend on them"
             )
         self.steps, self.shift = steps, shift
         self.rho, self.sigma_max, self.sigma_min = rho, sigma_max, sigma_min
@@ -344,8 +353,8 @@ class FlowDPMSolver(FlowSampler):
         eta: float = 0.0,
         clip: bool = True,
         rho: float | None = None,
-        sigma_max: float = 20.0,
-        sigma_min: float = 0.02,
+        sigma_max: float = SIGMA_MAX,
+        sigma_min: float = SIGMA_MIN,
     ) -> None:
         super().__init__(steps, shift, rho, sigma_max, sigma_min)
         self.eta, self.clip = checked_eta(eta), clip

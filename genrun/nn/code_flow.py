@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genrun.maths.mixtures import ClassMixture, Prior, Progress
+from genrun.maths.mixtures import ClassMixture, Prior, Progress, products_of
 from genrun.nn.embedding import Sinusoids
 from genrun.nn.prior_training import SEED, train
 
@@ -175,7 +175,7 @@ class CodeFlow(Prior):
             theta = (math.pi / 2 * (torch.arange(n) + torch.rand(n, generator=generator)) / n).to(codes)
             label = labels[which.to(device)]
             apart = codes[which.to(device)] - self.mixture.means[label, component]
-            x = (whitening[label, component] @ apart.unsqueeze(2)).squeeze(2)
+            x = products_of(whitening, apart, label, component)
             cos, sin = theta.cos().unsqueeze(1), theta.sin().unsqueeze(1)
             yield cos * noise + sin * x, theta, label * self.components + component, cos * x - sin * noise
 

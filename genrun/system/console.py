@@ -63,21 +63,20 @@ def with_progress(
         say(console, what)
         return iter(parts)
     log.info("%s", what)
-    if name is None:
-        from rich.progress import track
-
-        return track(parts, what, total=total, console=console, transient=True)
-    return _with_names(parts, total, what, console, name)
+    return _with_bar(parts, total, what, console, name)
 
 
-def _with_names(parts: Iterable[T], total: int, what: str, console: Console, name: Callable[[T], str]) -> Iterator[T]:
-    """Yield the parts and show a bar that says which part is in work."""
+def _with_bar(
+    parts: Iterable[T], total: int, what: str, console: Console, name: Callable[[T], str] | None
+) -> Iterator[T]:
+    """Yield the parts and show a bar."""
     from rich.progress import Progress
 
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)
         for part in parts:
-            bar.update(task, description=f"{what}: {name(part)}", refresh=True)
+            if name is not None:
+                bar.update(task, description=f"{what}: {name(part)}", refresh=True)
             yield part
             bar.advance(task)
 

@@ -253,3 +253,15 @@ def test_a_shift_shortens_the_steps_near_the_noise():
     assert Euler(4).times() == [0, 0.25, 0.5, 0.75, 1]
     assert Euler(4, shift=3).times() == pytest.approx([0, 1 / 10, 1 / 4, 1 / 2, 1])  # t/(1-t) is a third of what it was
     assert len(list(Heun(4, shift=3).path(lambda x, t: x, normal(1, *SHAPE), None))) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rho": 20.0, "shift": 8.0}, r"model\.sampler\.shift=8\.0 needs model\.sampler\.rho=null"),
+        ({"rho": None, "sigma_max": 80.0}, r"sigma_max and sigma_min need model\.sampler\.rho"),
+    ],
+)
+def test_an_option_that_the_times_do_not_depend_on_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Heun(4, **options)

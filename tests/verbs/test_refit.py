@@ -46,18 +46,26 @@ def refitted(parent: RunFolder, *overrides) -> RunFolder:
     return RunFolder(new)
 
 
-def test_it_is_the_run_that_training_with_this_prior_comes_to(gaussian, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "weight", "shape"),
+    [
+        (("model/prior=mixture", "model.prior.components=3"), "prior.weights", (10, 3)),
+        (("model/prior=flow", "model.prior.components=10", "model.prior.width=8"), "prior.velocity.out.weight", (4, 8)),
+    ],
+    ids=["mixture", "flow"],
+)
+def test_it_is_the_run_that_training_with_this_prior_comes_to(gaussian, tmp_path, words, weight, shape):
     before = contents(gaussian)
-    child = refitted(gaussian, "model/prior=mixture", "model.prior.components=3")
+    child = refitted(gaussian, *words)
     assert contents(gaussian) == before
-    plain = trained(tmp_path, "model/prior=mixture", "model.prior.components=3")
+    plain = trained(tmp_path, *words)
     assert child.path.name == plain.path.name  # so its command finds the child
     assert outcome(child) == outcome(plain)
     status = child.status()
     assert status["state"] == "done" and status["epoch"] == 2
     record = json.loads((child.path / "provenance.json").read_text())
     assert record["parent"] == gaussian.path.name
-    assert load_file(child.weights)["prior.weights"].shape == (10, 3)
+    assert load_file(child.weights)[weight].shape == shape
 
 
 def test_the_same_command_again_does_nothing(gaussian, capsys):
