@@ -13,7 +13,10 @@ from genrun.maths.linear_steps import LinearStep, multistep_steps
 from genrun.maths.random_numbers import normal_like
 
 Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or a velocity, of the same shape
-SIGMA_MAX, SIGMA_MIN = 20.0, 0.02  # where the times of a flow's sampler with ρ begin and end, noise in units of the image
+SIGMA_MAX, SIGMA_MIN = (
+    20.0,
+    0.02,
+)  # where the times of a flow's sampler with ρ begin and end, noise in units of the image
 
 
 class DiffusionSampler:

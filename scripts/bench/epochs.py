@@ -15,7 +15,8 @@ class Epoch(NamedTuple):
 
     phase: str
     images: int
-    seconds: float  # with all the work at its end, such as the checkpoint
+    seconds: float  # of its steps
+    after: float  # seconds of the work at its end, such as the checkpoint
 
 
 class Trained(NamedTuple):
@@ -26,19 +27,23 @@ class Trained(NamedTuple):
     folder: RunFolder
 
     def rate(self, phase: str = "") -> float:
-        """Return the images a second in all epochs of a phase but the first, which also warms up; or in the only one."""
-        own = [epoch for epoch in self.epochs if epoch.phase == phase]
-        counted = own[1:] or own
+        """Return the images a second of the steps of all epochs of a phase but the first, which also warms up; or of the only one."""
+        counted = self.counted(phase)
         return sum(epoch.images for epoch in counted) / sum(epoch.seconds for epoch in counted)
+
+    def counted(self, phase: str = "") -> list[Epoch]:
+        """Return the epochs of a phase that count."""
+        own = [epoch for epoch in self.epochs if epoch.phase == phase]
+        return own[1:] or own
 
 
 class EpochClock(Callback):
-    """A callback that measures each epoch, from its start until all the work at its end is done."""
+    """A callback that measures the steps of each epoch, and the work at its end."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
         self.first_step: float | None = None  # processor time of this process
-        self.started, self.images, self.phase = 0.0, 0, ""
+        self.started, self.last, self.images, self.phase = 0.0, 0.0, 0, ""
 
     def on_train_epoch_start(self, trainer: Any, method: Any) -> None:
         self._end()
@@ -50,11 +55,13 @@ class EpochClock(Callback):
 
     def on_train_batch_end(self, trainer: Any, method: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.images += len(batch.image)
+        self.last = time.perf_counter()
 
     def on_train_end(self, trainer: Any, method: Any) -> None:
         self._end()
 
     def _end(self) -> None:
         if self.images:
-            self.epochs.append(Epoch(self.phase, self.images, time.perf_counter() - self.started))
+            after = time.perf_counter() - self.last
+            self.epochs.append(Epoch(self.phase, self.images, self.last - self.started, after))
             self.images = 0

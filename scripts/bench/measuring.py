@@ -54,14 +54,14 @@ def seconds_in_turn(ours: Callable[[], object], other: Callable[[], object], pai
     return in_turn(lambda: seconds_of(ours), lambda: seconds_of(other), pairs)
 
 
-def done(command: Sequence[str]) -> str:
+def done(command: Sequence[str], status: int = 0) -> str:
     """Run a command in the root of the project, and return what it printed.
 
     Raises:
-        Failed: its exit status is not 0.
+        Failed: it ends with another exit status.
     """
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    if result.returncode:
+    if result.returncode != status:
         last = "\n".join((result.stdout + result.stderr).splitlines()[-5:])
         raise Failed(f"{' '.join(command)}: status {result.returncode}\n{last}")
     return result.stdout
@@ -72,9 +72,9 @@ def genrun(*words: str) -> str:
     return done([*GENRUN, *words])
 
 
-def wall_seconds(command: Sequence[str], times: int = 3) -> float:
-    """Return the median seconds of a command."""
-    return statistics.median(seconds_of(lambda: done(command)) for _ in range(times))
+def wall_seconds(command: Sequence[str], times: int = 3, status: int = 0) -> float:
+    """Return the median seconds of a command that ends with this exit status."""
+    return statistics.median(seconds_of(lambda: done(command, status)) for _ in range(times))
 
 
 def processor_seconds(command: Sequence[str], times: int = 3) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -32,10 +33,10 @@ class Product:
     work: Callable[[], object]
 
     def speed(self) -> float:
-        """Return the most operations a second of some calls."""
+        """Return the operations a second: the median of some calls."""
         with torch.no_grad():
             self.work()
-            return self.operations / min(seconds_of(self.work) for _ in range(TIMES))
+            return self.operations / statistics.median(seconds_of(self.work) for _ in range(TIMES))
 
 
 def fastest(dtype: torch.dtype, share: float = 1.0) -> Product:

@@ -7,7 +7,12 @@ import os
 
 import pytest
 import torch
+from conftest import TINY
+from pytorch_lightning.callbacks import Callback, LambdaCallback
+from rich.console import Console
 
+from genrun.config.compose import compose
+from genrun.run import run
 from genrun.runs.folder import RunFolder
 
 
@@ -77,3 +82,19 @@ def test_without_a_gpu_no_step_looks_for_the_library_of_one(tiny, monkeypatch):
     tiny("data.limit=300", "data.batch_size=10", "trainer.max_epochs=1")
     assert counted.calls < 10  # of the start, not one for each of the steps
     assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
+
+
+def test_hooks_of_a_step_that_do_nothing_are_left_out(tmp_path):
+    class Counting(Callback):
+        steps = 0
+
+        def on_train_batch_end(self, *_):
+            self.steps += 1
+
+    started = []
+    counting, given = Counting(), LambdaCallback(on_train_batch_start=lambda *_: started.append(1))
+    every = [*TINY, f"paths.outputs={tmp_path}"]
+    run(compose(every), every, Console(quiet=True), callbacks=[counting, given])
+    assert counting.on_before_backward is None and counting.on_train_batch_start is None
+    assert callable(given.on_train_batch_start) and given.on_after_backward is None
+    assert counting.steps == len(started) > 0

@@ -25,6 +25,7 @@ LATER, AT_ONCE, OTHERS = "a second run, begun later", "two runs begun at once", 
 GOALS = {LATER: 0.9, AT_ONCE: 0.9, OTHERS: 0.4}
 SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10_000))"  # ends with this process
 SECONDS = 10  # of each measurement
+LONGEST = 300  # seconds to wait for the first steps
 BEGUN = 5  # lines after which a training has begun
 LOOK = 0.05  # seconds between two looks at a file
 
@@ -47,8 +48,15 @@ class Training:
         )
 
     def begin(self) -> Training:
-        """Wait until its first steps are done."""
+        """Wait until its first steps are done.
+
+        Raises:
+            Failed: it ended, or it needs too long.
+        """
+        until = time.monotonic() + LONGEST
         while len(self.lines()) < BEGUN:
+            if time.monotonic() > until:
+                raise Failed(f"a training did not do {BEGUN} steps in {LONGEST} s")
             if self.process.poll() is not None:
                 raise Failed("a training ended; its error stands above")
             time.sleep(LOOK)
@@ -78,12 +86,16 @@ def running(
     count: int, words: list[str], folder: Path, *, plain: bool = False, others: int = 0
 ) -> Iterator[list[Training]]:
     """Start trainings at once beside busy processes, and end them all when the context ends."""
-    busy = [subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True) for _ in range(others)]
-    started = [Training(words, folder, plain=plain) for _ in range(count)]
+    processes, started = [], []
     try:
+        for _ in range(others):
+            processes.append(subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True))
+        for _ in range(count):
+            started.append(Training(words, folder, plain=plain))
+            processes.append(started[-1].process)
         yield [training.begin() for training in started]
     finally:
-        for process in [*busy, *(training.process for training in started)]:
+        for process in processes:
             process.kill()
             process.wait()
 

@@ -20,7 +20,7 @@ from scripts.bench.trial import trial
 
 HELD_OUT = 10
 DATA = ("data=synthetic", f"data.validation={HELD_OUT}", "trainer.limit_val_batches=0")
-STEPS = 4  # of an epoch, whatever its batch: each then carries the same share of the fixed cost of an epoch
+STEPS = 12  # of an epoch, whatever its batch: each then carries the same share of the fixed cost of an epoch
 CODES = 20000  # of the mixtures
 # why a cost grows faster than what it is measured against
 ATTENTION = "the lowest level of the U-Net has attention, whose cost is the square of its pixels"
@@ -80,7 +80,7 @@ def by_data(effort: Effort) -> Iterator[Row]:
 
 def by_image_size(effort: Effort) -> Iterator[Row]:
     """Measure the time of an image and the memory with 8×8 to 128×128 pixels."""
-    batch, batches = 32, 4
+    batch, batches = 32, STEPS
     for model, extra, note in (
         ("vae", QUICK_PRIOR, ""),
         ("ddpm", (), ATTENTION),

@@ -42,6 +42,25 @@ def test_the_value_is_that_of_the_dense_mixture_and_the_fit_is_a_maximum(monkeyp
     assert torch.autograd.grad(best, log_variance)[0].abs().max() > 3e-3
 
 
+def test_the_published_way_of_fitting_comes_to_the_same():
+    """The paper's code fits the widths, and that of the base, by Adam on the dense sums."""
+    samples, train, test = (torch.randn(n, 40, generator=seeded(n), dtype=torch.float64) for n in (60, 400, 200))
+    found = feature_likelihood(samples, train, test)
+    samples, train, test = ((part - test.mean(0)) / test.std(0) for part in (samples, train, test))
+    to_base = 0.81 * (train - train.mean(0)).square().sum(1)
+    log_variance, log_base = torch.zeros(60, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    optimizer = torch.optim.Adam([log_variance.requires_grad_(), log_base.requires_grad_()], lr=0.05)
+    for _ in range(300):
+        base = -to_base / (2 * log_base.exp()) - 20 * (math.log(2 * math.pi) + log_base)
+        loss = -torch.logaddexp(dense(train, samples, log_variance.exp()), base).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for part, value in zip((train, test), found, strict=True):
+        with torch.no_grad():
+            assert value == pytest.approx(-100 / 40 * dense(part, samples, log_variance.exp()).mean().item(), abs=0.5)
+
+
 def test_few_nearest_samples_are_enough_in_many_dimensions(monkeypatch):
     samples, train, test = (torch.randn(n, 40, generator=seeded(n)) for n in (300, 1500, 500))
     few = feature_likelihood(samples, train, test)
