@@ -37,7 +37,7 @@ def set_threads(threads: int | None, kept: int | None = None, console: Console |
     import torch
 
     if threads is not None:
-        torch.set_num_threads(threads)
+        limit_threads(threads)
     elif "OMP_NUM_THREADS" not in os.environ:
         # torch knows the affinity, and nothing of a container's quota
         before, most = torch.get_num_threads(), cores()
