@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+# options of a sweep, which a single run does not read
+OF_SWEEPS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "sweep.")
+
+
 def main() -> NoReturn:
     """Run the command `genrun`, and end the process with exit status 0, 1, 2, 130 or 143."""
     status = 1  # where --debug lets an exception through
@@ -139,6 +143,16 @@ def check_words(words: list[str]) -> None:
         )
 
 
+def check_single(words: list[str]) -> None:
+    """Check that no word of a single run is for a sweep.
+
+    Raises:
+        Refused: one is; without -m it would do nothing.
+    """
+    if alone := next((word for word in words if word.lstrip("+~").startswith(OF_SWEEPS)), None):
+        raise Refused(f"{alone}: this is for a sweep, and the command is a single run; add -m, or leave it out")
+
+
 def run_words(parsed: argparse.Namespace) -> int:
     """Compose a configuration once, which Hydra's own main function does twice, and run it.
 
@@ -149,6 +163,7 @@ def run_words(parsed: argparse.Namespace) -> int:
     from genrun.config.container import plain
 
     cfg = compose(parsed.overrides, parsed.config_dir, hydra=True)
+    check_single(parsed.overrides)
 
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
@@ -189,6 +204,7 @@ def run_hydra(parsed: argparse.Namespace, *, debug: bool) -> int:
 
         def work() -> int:
             name_parts(cfg, HydraConfig.get().runtime.choices)
+            check_single(parsed.overrides)
             run(cfg, plain(HydraConfig.get().overrides.task))
             return 0
 

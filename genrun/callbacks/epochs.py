@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, WeightAveraging
 
 from genrun.callbacks.loggers import RunLoggers
 from genrun.compat import logged_step
@@ -32,10 +34,25 @@ def check_count(name: str, value: int) -> None:
         raise ValueError(f"{name}: expected at least 1, got {value}")
 
 
+@contextmanager
+def as_in_validation(trainer: pl.Trainer, method: pl.LightningModule) -> Iterator[None]:
+    """Do what a validation does around its end: averaged weights are in place, and the method has prepared its samples."""
+    averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+    for average in averages:
+        average.on_validation_epoch_start(trainer, method)
+    try:
+        method.on_validation_epoch_start()
+        yield
+    finally:
+        for average in averages:
+            average.on_validation_epoch_end(trainer, method)
+
+
 class EpochWatcher(Callback):
     """A callback that observes the method after an epoch, in evaluation mode, without using the global random stream.
 
-    In an epoch with validation it observes in `on_validation_epoch_end`, before averaged weights are swapped back.
+    In an epoch with validation it observes in `on_validation_epoch_end`, before averaged weights are swapped back; in one without, they are
+    swapped for it.
 
     Args:
         every: observe every so many epochs, and always the first and the last.
@@ -59,15 +76,20 @@ class EpochWatcher(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
         if self.last_epoch < trainer.current_epoch + 1:  # an epoch without validation
             method.eval()
-            self._observe_if_due(trainer, method)
+            self._observe_if_due(trainer, method, as_in_validation(trainer, method))
             method.train()
 
-    def _observe_if_due(self, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+    def _observe_if_due(
+        self,
+        trainer: pl.Trainer,
+        method: pl.LightningModule,
+        prepared: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - it holds nothing
+    ) -> None:
         epoch = self.last_epoch = trainer.current_epoch + 1
         if epoch % self.every and epoch not in (1, trainer.max_epochs):
             return
         started, self.last_observed = time.monotonic(), epoch
-        with torch.no_grad():
+        with torch.no_grad(), prepared:
             self.observe(method, epoch)
         self.seconds += time.monotonic() - started
 

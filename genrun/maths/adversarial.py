@@ -14,10 +14,12 @@ class Adversarial:
 
     Attributes:
         weight: weight of the gradient penalty; 0: there is no penalty.
+        needs_errors: the logits must be minus the errors of an autoencoder; such a discriminator has `gives_errors = True`.
         relativistic: the generator's loss compares generated images with real ones, so it needs the logits of both.
     """
 
     weight = 0.0
+    needs_errors = False
     relativistic = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -185,6 +187,8 @@ class BoundaryEquilibrium(Adversarial, nn.Module):
     References:
         Berthelot, Schumm and Metz, BEGAN: boundary equilibrium generative adversarial networks, 2017, section 3.4.
     """
+
+    needs_errors = True
 
     def __init__(self, gamma: float = 0.75, rate: float = 0.001) -> None:
         super().__init__()

@@ -59,6 +59,10 @@ class ConvexCombinations(Growing, Prior):
             raise ValueError(f"model.prior.sources: expected at least n = {n}, got {sources}")
         if not 0 < concentration < math.inf:
             raise ValueError(f"model.prior.concentration: expected a finite number above 0, got {concentration}")
+        if concentration != 1 and weights != "dirichlet":
+            raise ValueError(
+                f"model.prior.concentration={concentration} needs model.prior.weights=dirichlet, got {weights}"
+            )
         if not isinstance(weights, str) and (len(weights) != n or min(weights) < 0 or not 0 < sum(weights) < math.inf):
             raise ValueError(
                 f"model.prior.weights: expected uniform, dirichlet or {n} numbers of at least 0, got {weights}"

@@ -263,12 +263,16 @@ class FlowSampler:
     ) -> None:
         if steps < 1:
             raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
-        if steps == 1 and rho is not None:
+        if steps < 3 and rho is not None:
             raise ValueError(
-                "model.sampler.steps=1 needs model.sampler.rho=null: steps that are short at both ends are at least 2"
+                f"model.sampler.steps={steps} needs model.sampler.rho=null: steps that are short at both ends are at least 3"
             )
         if shift <= 0:
             raise ValueError(f"model.sampler.shift: expected more than 0, got {shift}")
+        if steps == 1 and shift != 1:
+            raise ValueError(
+                f"model.sampler.shift={shift} needs model.sampler.steps above 1: one step goes all the way"
+            )
         if rho is not None and rho <= 0:
             raise ValueError(f"model.sampler.rho: expected more than 0, or null, got {rho}")
         if rho is not None and shift != 1:

@@ -59,6 +59,8 @@ class Autoencoder(CodePriorMethod):
         Tolstikhin et al., Wasserstein auto-encoders, 2018 (WAE-MMD).
     """
 
+    drawing_options = ("prior",)
+
     def __init__(
         self,
         image_shape: Sequence[int],

@@ -91,6 +91,11 @@ class CSGM(CodePriorMethod):
         Bojanowski et al., Optimizing the latent space of generative networks, 2018 (codes that are learned with the weights).
     """
 
+    drawing_options = (
+        *("sampler", "prior", "mean_of", "encode_steps"),
+        *("refine_steps", "refine_rate", "refine_pixels", "refine_order"),
+    )
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -456,6 +461,14 @@ class CSGM(CodePriorMethod):
         return self.decode_codes(codes, labels if self.num_classes else None)
 
     # ------------------------------------------------------------------------------------------ validation
+
+    def not_refitted(self) -> str | None:
+        by_the_prior = self.sampler == "prior"
+        return (
+            None
+            if by_the_prior
+            else "its samples are drawn by Algorithm 2 (model.sampler=algorithm2), not from the prior"
+        )
 
     def on_validation_epoch_start(self) -> None:
         if self.sampler == "prior":  # the sample grid of this epoch is drawn from it

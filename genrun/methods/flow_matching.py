@@ -34,6 +34,8 @@ class FlowMatching(Denoiser):
         sampler: how to follow dx/dt.
     """
 
+    drawing_options = ("sampler", "guidance")
+
     def __init__(
         self,
         *positional: Any,

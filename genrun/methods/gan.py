@@ -53,6 +53,7 @@ class GAN(Method):
         Radford et al., Unsupervised representation learning with deep convolutional GANs, 2016 (DCGAN).
     """
 
+    drawing_options = ("truncation",)
     best_by = "judge/frechet"
 
     def __init__(
@@ -89,6 +90,10 @@ class GAN(Method):
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)
         self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)
+        if loss.needs_errors and not getattr(self.discriminator, "gives_errors", False):
+            raise ValueError(
+                f"model/loss: expected model/discriminator=autoencoder for this loss, got {type(self.discriminator).__name__}"
+            )
         self.loss, self.code_size, self.schedule = loss, code_size, schedule
         self.critic_steps, self.penalty_every = critic_steps, penalty_every
         self.truncation, self.auxiliary = truncation, auxiliary

@@ -60,6 +60,8 @@ class MeanFlow(FlowMatching):
         power: p; 0 is the plain squared error.
     """
 
+    drawing_options = ("sampler",)
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],
@@ -85,8 +87,14 @@ class MeanFlow(FlowMatching):
                 "model/network: mean flow needs a network without batch norm, such as unet, because of its derivative "
                 f"over time; got {type(self.network).__name__}"
             )
-        if not 0 <= intervals <= 1:
-            raise ValueError(f"model.intervals: expected 0 to 1, got {intervals}")
+        if not 0 < intervals <= 1:
+            raise ValueError(
+                f"model.intervals: expected more than 0 and at most 1, got {intervals}; samples take steps over intervals"
+            )
+        if intervals == 1 and (tangent == "predicted" or self.guidance != 1):
+            raise ValueError(
+                "model.intervals=1 needs model.tangent=drawn and model.guidance=1: the velocity at one time is not learnt"
+            )
         if power < 0:
             raise ValueError(f"model.power: expected a number of at least 0, got {power}")
         self.intervals, self.ends, self.tangent, self.power = intervals, ends, tangent, power

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,6 +39,8 @@ class Method(LightningModule):
         likelihoods_at_most: number of test images whose likelihood the judge asks for at most, if it takes long; None: as many as it likes.
         best_by: the metric whose lowest value decides which weights `best.ckpt` holds.
         steps_per_batch: optimizer steps in one batch.
+        drawing_options: options of the model that change the samples of a trained run; `genrun sample` takes no others. None, and in a
+            subclass that does not name its own: it takes all.
         schedule: the schedule of the learning rate over the training.
         sampling_options: options of the model on which training does not depend; `genrun refit` may change them, besides the refitted part.
         phase: the current phase of the training, or the last one; empty if the training has one part.
@@ -49,6 +52,7 @@ class Method(LightningModule):
     steps_per_batch = 1
     schedule: LearningRateSchedule = "constant"
     sampling_options: tuple[str, ...] = ()
+    drawing_options: tuple[str, ...] | None = None
     phase = ""
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
@@ -69,6 +73,16 @@ class Method(LightningModule):
             ValueError: a conditional method is given no labels, or an unconditional one is given some.
         """
         raise NotImplementedError
+
+    @staticmethod
+    def refuse_own(optimizer: Callable[..., Optimizer], option: str, otherwise: str) -> None:
+        """Refuse an option of the optimizer that the method sets itself.
+
+        Raises:
+            ValueError: the YAML or the command line sets it; `otherwise` says what to give in its place.
+        """
+        if option in getattr(optimizer, "keywords", {}):
+            raise ValueError(f"model.optimizer.{option}: the method sets it itself; leave it out and give {otherwise}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets an attribute of the module some forty times a step, and torch then looks among parameters, buffers and modules.
@@ -165,6 +179,10 @@ class Method(LightningModule):
             return f"{name} steps by itself, and its gradients are not summed over processes"
         if any(isinstance(part, _DropoutNd) and part.p for part in self.modules()):
             return f"{name} has a network with dropout, whose random numbers would differ from those of one process"
+        return None
+
+    def not_refitted(self) -> str | None:
+        """Return why another prior would not change the samples of a method that `Refits`; None if it would."""
         return None
 
     def not_augmented(self) -> str | None:

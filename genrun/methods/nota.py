@@ -42,6 +42,8 @@ class NOTA(Method):
         init_seed: seed of the particles, rotations and shifts.
     """
 
+    drawing_options = ("start", "extrapolate")
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -199,6 +201,8 @@ class MonotoneNOTA(NOTA):
     Args:
         image_shape, num_classes, layers, …: see `NOTA`.
     """
+
+    drawing_options = NOTA.drawing_options
 
     def __init__(self, *positional: Any, **options: Any) -> None:
         super().__init__(*positional, **{"extrapolate": "linear"} | options)

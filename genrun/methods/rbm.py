@@ -75,6 +75,7 @@ class RBM(Method):
 
     binary = True
     best_by = "judge/frechet"
+    drawing_options = ("gibbs_steps", "start", "output")
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class RBM(Method):
         moved = chains if moved is None else min(moved, chains)
         if moved < 1 or chains % moved:
             raise ValueError(f"model.moved: expected a number that divides model.chains={chains}, got {moved}")
+        self.refuse_own(optimizer, "weight_decay", "model.weight_decay, which is that of W")
         self.automatic_optimization = False  # (26) is not the gradient of a loss
         self.optimizer = optimizer
         self.visible, self.cd_steps, self.persistent = visible, cd_steps, persistent

@@ -75,6 +75,7 @@ class ReGene(CodePriorMethod):
         ValueError: the data has no classes, or an option is wrong.
     """
 
+    drawing_options = ("prior", "latent_check", "image_check", "max_tries")
     sampling_options = ("filter_sources", "latent_check", "image_check", "thresholds", "max_tries")
 
     def __init__(
@@ -100,6 +101,7 @@ class ReGene(CodePriorMethod):
             raise ValueError("ReGene learns codes by classifying: it needs data with labels of at least two classes")
         if max_tries < 1:
             raise ValueError(f"model.max_tries: expected at least 1, got {max_tries}")
+        self.refuse_own(optimizer, "lr", "model.phases.<name>.lr, because each phase has its own")
         self.options = read_phases(phases, num_classes)
         if unknown := set(classifier or {}) - {"from_run"}:
             raise ValueError(f"model.classifier.{min(unknown)}: no such option{nearest(min(unknown), ['from_run'])}")

@@ -54,6 +54,8 @@ class VAE(CodePriorMethod):
         Ghosh et al., From variational to deterministic autoencoders, 2020 (a prior fitted afterwards; a constant σ: CV-VAE).
     """
 
+    drawing_options = ("prior",)
+
     def __init__(
         self,
         image_shape: Sequence[int],

@@ -151,6 +151,8 @@ class ConvAutoencoder(nn.Module):
         Berthelot, Schumm and Metz, BEGAN: boundary equilibrium generative adversarial networks, 2017, section 3.1.
     """
 
+    gives_errors = True
+
     def __init__(
         self,
         image_shape: Sequence[int],

@@ -134,6 +134,8 @@ def refitted_run(cfg: DictConfig, folder: RunFolder, method: Method) -> RunFolde
     if not isinstance(method, Refits):
         raise Refused(f"run.refit_of={parent.path}: {cfg.model.name} has no prior of codes to fit")
     part = method.refitted_part()
+    if (reason := method.not_refitted()) is not None:
+        raise Refused(f"run.refit_of={parent.path}: {reason}, so another {part} would give the same samples")
     if parent.path.resolve() == folder.path.resolve():
         raise Refused(f"run.refit_of={parent.path}: this is the run's own {part}")
     status = parent.status()

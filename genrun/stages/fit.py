@@ -55,7 +55,7 @@ def train_or_take_over(context: RunContext, phase: Phase, key: str, start: Path 
     if phase.name in (taken := taken_phases(context.cfg.model)):
         context.enter(phase, earlier_weights(folder, phases, phase))
         source = RunFolder(taken[phase.name].parents[2])
-        say(context.console, f"{phase.name}: taken from {source.path}")
+        say(context.console, f"{phase.name}: taken from {source.path}; model.phases.{phase.name} is not used")
         return take_part(context, phase, source)
     if start is None and not phase.is_last and context.cfg.run.resume != "never":
         other = run_with_phase(folder, phase, key)

@@ -145,6 +145,10 @@ def check_method(cfg: DictConfig, method: Method) -> None:
     clipping = cfg.trainer.get("gradient_clip_val")
     if clipping and not any(weight.requires_grad for weight in method.parameters()):
         raise Refused(f"trainer.gradient_clip_val={clipping}: {name} has no gradients; leave it null")
+    if "mixed" in str(cfg.hardware.precision) and next(method.parameters(), None) is None:
+        raise Refused(
+            f"hardware.precision={cfg.hardware.precision}: {name} has no network to compute in it; use 32-true"
+        )
     if manual and cfg.hardware.precision == "16-mixed":
         raise Refused(f"hardware.precision=16-mixed scales gradients, and {name} steps by itself: use bf16-mixed")
     if cfg.hardware.memory_format == "channels_last" and not has_convolutions(method):

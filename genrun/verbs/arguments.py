@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from genrun.errors import Refused
 
 if TYPE_CHECKING:
+    from genrun.methods.method import Method
     from genrun.runs.open import OpenRun
 
 
@@ -44,6 +45,26 @@ def output_path(name: str, endings: tuple[str, ...]) -> Path:
     if not os.access(out.parent, os.W_OK):
         raise Refused(f"--out {out}: the folder {out.parent} cannot be written")
     return out
+
+
+def check_drawing(method: Method, overrides: Sequence[str]) -> None:
+    """Check that options of a trained method change its samples.
+
+    Args:
+        overrides: words such as model.sampler.steps=10 or model/sampler=ddim.
+
+    Raises:
+        Refused: an option is of the training alone.
+    """
+    if (known := vars(type(method)).get("drawing_options")) is None:  # a subclass may have further ones
+        return
+    for word in overrides:
+        option = word.lstrip("+~").partition("=")[0][len("model.") :].partition(".")[0]
+        if option not in known:
+            raise Refused(
+                f"{word}: expected an option that changes the samples of a trained run ({', '.join(known)}), got one of its training; "
+                "leave it out, or train another run with it"
+            )
 
 
 def check_new(out: Path) -> None:

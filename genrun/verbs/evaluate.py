@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from genrun.runs.open import OpenRun
 
+FOR_FILES = ("data", "evaluation", "experiment=", "hardware", "paths.", "seed=")
+# options of the judge that need a method, not only images
+OF_A_METHOD = (
+    *("reconstructions", "likelihoods", "importance_samples", "class_separation", "linear_probe"),
+    *("combinations", "blends", "mixed_training", "epoch_samples", "epoch_every"),
+)
+OFF = ("0", "false", "[]", "null")
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
 HELP = """The default is evaluation=full.
 
@@ -76,6 +83,9 @@ def main(arguments: list[str]) -> int:
                 "(to judge its samples with other options, give its samples.npz)"
             )
 
+        if not judges_runs:
+            check_for_files(word)
+
     from genrun.config.compose import compose
     from genrun.data.places import check_npz
     from genrun.system.console import screen
@@ -100,6 +110,21 @@ def main(arguments: list[str]) -> int:
             need_torch()
             judge_file(target, cfg, console, out)
     return 0
+
+
+def check_for_files(word: str) -> None:
+    """Check that an option can matter where the images of a file, or the controls, are judged without a run.
+
+    Raises:
+        Refused: it is an option of a run or of its method.
+    """
+    option, _, value = word.lstrip("+~").partition("=")
+    needs_method = option.removeprefix("evaluation.") in OF_A_METHOD and value.lower() not in OFF
+    if needs_method or not word.lstrip("+~").startswith(FOR_FILES):
+        raise Refused(
+            f"{word}: images of a file are judged without a run or a method; expected options of data, evaluation, hardware, paths or "
+            "seed that need none; leave it out"
+        )
 
 
 def targets_of(word: str, outputs: Path) -> list[Path]:

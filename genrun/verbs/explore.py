@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from genrun.errors import GenrunError, Refused, one_line
 from genrun.runs.find import find_run
 from genrun.system.console import say, screen
-from genrun.verbs.arguments import Arguments, need_torch, open_checked, outputs_folder
+from genrun.verbs.arguments import Arguments, check_drawing, need_torch, open_checked, outputs_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         )
     need_torch()
     say(screen(), f"opening {run.folder.path} …")
-    serve(run, *explorer_of(run, options, asked), asked)
+    serve(run, *explorer_of(run, options, of_model, asked), asked)
     return 0
 
 
@@ -73,11 +73,12 @@ def parse(arguments: list[str]) -> Namespace:
     return asked
 
 
-def explorer_of(run: OpenRun, options: list[str], asked: Namespace) -> tuple[Explorer, str]:
+def explorer_of(run: OpenRun, options: list[str], of_model: list[str], asked: Namespace) -> tuple[Explorer, str]:
     """Build the explorer of a run, and a line on what is missing, which is empty if nothing is.
 
     Args:
         options: words for the machine: where the data is, and the device.
+        of_model: words for the model.
     """
     from genrun.config.compose import compose
     from genrun.explore.explorer import Explorer
@@ -90,6 +91,7 @@ def explorer_of(run: OpenRun, options: list[str], asked: Namespace) -> tuple[Exp
     moved = any(word.startswith("paths.data=") for word in options)
     config = config_to_judge_by(run, here, moved=moved)
     method = run.method(trust=asked.trust).to(device_of(config))
+    check_drawing(method, of_model)
     train, notice = training_images(run, config, trust=asked.trust)
     return Explorer(method, run.facts, train, config.sample.chunk), notice
 

@@ -53,6 +53,10 @@ def main(arguments: list[str]) -> int:
         raise Refused(
             f"--only {wrong[0]}: there is no such figure{nearest(wrong[0], CAPTIONS)}; genrun figures RUN --list shows all"
         )
+    if asked.json and not asked.list:
+        raise Refused("--json: it is for --list, which draws nothing; add --list, or leave --json out")
+    if asked.list and (only or asked.pairs or overrides):
+        raise Refused("--list names all figures and draws none; leave out --only, --pairs and options")
     run = open_checked(find_run(named[0] if named else "last", outputs), trust=asked.trust, data=True, finished=True)
     pairs = class_pairs(asked.pairs, run.facts.class_names)
     need_torch()

@@ -76,6 +76,8 @@ def parse(arguments: list[str]) -> Namespace:
     asked.words = [word for word in asked.words if "=" in word]
     if not named and (asked.check or asked.on_request or asked.miniature or asked.words):
         raise Refused(f"reproduce: expected a target: {', '.join(targets())}, all, or a .yaml file")
+    if asked.on_request and (asked.check or asked.miniature):
+        raise Refused("reproduce: --on-request adds runs; --check does none, and --miniature its own; leave one out")
     if any(word.startswith("seed=") for word in asked.words):
         raise Refused("reproduce: seed=… is an option of a single run; a target has its own seeds")
     names = dict.fromkeys(name for word in named for name in (targets() if word == "all" else [word]))

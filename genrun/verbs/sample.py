@@ -12,6 +12,7 @@ from genrun.runs.find import find_run
 from genrun.verbs.arguments import (
     RUN,
     Arguments,
+    check_drawing,
     check_new,
     free_path,
     need_torch,
@@ -126,6 +127,7 @@ def draw(run: OpenRun, asked: Namespace) -> tuple[Tensor, Tensor | None]:
 
     set_threads(None)  # not those of the machine that trained
     method = run.method(trust=asked.trust).to(device_of(run.config))
+    check_drawing(method, asked.overrides)
     labels = asked.labels
     n = asked.n or (len(labels) if labels else 100)
     sorts = bool(labels) and not method.num_classes

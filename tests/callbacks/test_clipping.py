@@ -98,6 +98,10 @@ def test_each_value_can_be_clipped(tmp_path):
             ["trainer.gradient_clip_val=1", "+trainer.gradient_clip_algorithm=norms"],
             r"trainer.gradient_clip_algorithm: expected norm or value, got 'norms' \(did you mean 'norm'\?\)",
         ),
+        (
+            ["+trainer.gradient_clip_algorithm=value"],
+            r"trainer.gradient_clip_algorithm=value needs trainer.gradient_clip_val above 0, got None",
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_limit_is_refused_before_training(asked, line, tmp_path):

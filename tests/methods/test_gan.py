@@ -13,7 +13,7 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrun.maths.adversarial import NonSaturating
+from genrun.maths.adversarial import BoundaryEquilibrium, NonSaturating
 from genrun.methods.gan import GAN
 from genrun.nn.conv import ConvDecoder, ConvEncoder
 from genrun.nn.mlp import MLPDecoder, MLPEncoder
@@ -244,6 +244,10 @@ def test_options_out_of_range_are_refused():
             gan(**{name: 0})
     with pytest.raises(ValueError, match=r"model\.truncation: expected more than 0, got 0"):
         gan(truncation=0)
+    with pytest.raises(
+        ValueError, match=r"model/loss: expected model/discriminator=autoencoder for this loss, got MLPEncoder"
+    ):
+        gan(MLP, loss=BoundaryEquilibrium())
 
 
 def test_truncated_samples_are_of_shorter_codes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -442,6 +443,11 @@ def test_counts_below_one_are_refused():
     for name in ("hidden", "cd_steps", "chains", "gibbs_steps", "ais_chains", "ais_temperatures"):
         with pytest.raises(ValueError, match=rf"model\.{name}: expected at least 1, got 0"):
             rbm(**{name: 0})
+
+
+def test_the_weight_decay_of_the_optimizer_is_refused():
+    with pytest.raises(ValueError, match=r"model\.optimizer\.weight_decay: .* give model\.weight_decay"):
+        RBM((1, 2, 3), 0, partial(torch.optim.SGD, lr=0.1, weight_decay=0.1))
 
 
 def test_samples_that_start_at_the_chains_of_training_are_further_steps_of_these():

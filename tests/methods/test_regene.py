@@ -60,7 +60,7 @@ def regene(shape=SHAPE, classes=CLASSES, channels=None, **options) -> ReGene:
         LinearEncoder,
         partial(LinearDecoder, channels=channels),
         CrossEntropy(),
-        partial(torch.optim.SGD),
+        options.pop("optimizer", partial(torch.optim.SGD)),
         options.pop("phases", PHASES),
         options.pop("prior", partial(ConvexCombinations, sources=50)),
         **options,
@@ -185,6 +185,8 @@ def test_other_wrong_options_are_refused():
         regene(max_tries=0)
     with pytest.raises(ValueError, match=r"model\.classifier\.from: no such option.*from_run"):
         regene(classifier={"from": "x"})
+    with pytest.raises(ValueError, match=r"model\.optimizer\.lr: .* give model\.phases\.<name>\.lr"):
+        regene(optimizer=partial(torch.optim.SGD, lr=1.0))
     with pytest.raises(ValueError, match=r"model\.decoder\.channels: expected 3 for these images, got 1"):
         regene(shape=(3, 4, 4), channels=1)
 

@@ -140,6 +140,12 @@ def test_starting_from_the_weights_of_another_run(tiny, tmp_path):
         tiny(f"run.init_from={tmp_path}")
 
 
+def test_a_method_that_fits_each_step_once_does_not_start_from_weights(tiny, tmp_path):
+    words = ["model=nota", "data=digits", "model.particles=100", f"paths.outputs={tmp_path / 'other'}"]
+    with pytest.raises(Refused, match="nota fits each step once, so nothing is left to train; leave it out"):
+        run(compose([*words, f"run.init_from={tiny().path}"]), words, Console(quiet=True))
+
+
 def test_a_time_limit_ends_at_an_epochs_end_and_is_marked(tiny):
     folder = tiny("trainer.max_time=00:00:00:02", "trainer.max_epochs=100000")
     status = folder.status()

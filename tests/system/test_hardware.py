@@ -220,6 +220,20 @@ def test_the_number_of_cores_is_known_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_method_without_a_network_has_no_mixed_precision(tmp_path):
+    every = [
+        "model=nota",
+        "data=digits",
+        "model.particles=100",
+        "hardware.precision=bf16-mixed",
+        f"paths.outputs={tmp_path}",
+    ]
+    with pytest.raises(
+        Refused, match=r"hardware.precision=bf16-mixed: nota has no network to compute in it; use 32-true"
+    ):
+        run(compose(every), every, Console(quiet=True))
+
+
 # -------------------------------------------------------------------------------------------------------- memory format
 
 

@@ -102,6 +102,8 @@ def test_what_is_wrong_is_one_line(old, tmp_path, monkeypatch, capsys):
         )
     assert "--pairs: there is no class '11'" in line(run, "--pairs", "3,11")
     assert "expected one run, got 2" in line(run, run)
+    assert "--json: it is for --list" in line(run, "--json")
+    assert "--list names all figures and draws none" in line(run, "--list", "--only", "curves")
     assert "expected a run folder" in line(str(tmp_path))
     assert "no run of this id" in line("abcdef", f"paths.outputs={tmp_path / 'outputs'}")
     with old.lock():

@@ -167,3 +167,11 @@ def test_a_configuration_from_before_there_were_priors_opens(gaussian, tmp_path,
     model = open_run(copy).config.model
     assert model.prior._target_.endswith(kind) and "components" not in model
     assert model.prior.get("components", 0) == components
+
+
+def test_a_prior_that_samples_do_not_come_from_is_not_refitted(tiny):
+    run = tiny("model.sampler=algorithm2", "model.refine_steps=1", "callbacks=none", "run.figures=false")
+    there = set(run.path.parent.iterdir())
+    with pytest.raises(Refused, match=r"drawn by Algorithm 2 .*, so another prior would give the same samples"):
+        main([str(run.path), "model/prior=gaussian"])
+    assert set(run.path.parent.iterdir()) == there

@@ -98,6 +98,7 @@ def test_the_targets_are_listed(monkeypatch, capsys):
         (["vae", "sweep.name=../x"], "sweep.name: expected a folder's name"),
         (["vae", "./vae.yaml"], "two targets have the name vae"),
         (["mine"], "no such target"),
+        (["vae", "--check", "--on-request"], "--on-request adds runs; --check does none"),
         (["--check", "vae", "model.x=1", "paths.outputs=there"], "no such option"),
     ],
 )

@@ -115,6 +115,16 @@ def test_what_cannot_be_said_is_refused_in_one_line(folder, text, line):
     assert re.search(line, str(refused.value)) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["model.label_dropout=0.5", "model/beta_schedule=linear", "model.optimizer.lr=1"])
+def test_an_option_of_the_training_alone_is_refused(folder, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        Refused, match=f"{text}: expected an option that changes the samples .* \\(sampler, guidance\\)"
+    ):
+        sample.main([str(folder), text])
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_that_give_no_finite_images_are_refused(tmp_path, monkeypatch):
     run = unpack(tmp_path)
     state = {name: value * 0 + 3e38 if "decoder" in name else value for name, value in load_file(run.weights).items()}

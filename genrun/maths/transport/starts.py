@@ -80,7 +80,7 @@ class StandardNormal(Start):
         return z * self.fresh_scale if fresh else z
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return log_standard_normal(x)
+        return log_standard_normal(x / self.fresh_scale) - self.size * math.log(self.fresh_scale)
 
 
 class Mixture(Start):

@@ -320,3 +320,9 @@ def test_other_data_and_other_architectures_are_refused():
 def test_options_out_of_range_are_refused(make):
     with pytest.raises(ValueError, match="expected"):
         make()
+
+
+def test_the_density_of_a_normal_start_is_that_of_its_fresh_draws():
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = torch.distributions.Normal(0.0, 0.9).log_prob(x).sum(1)
+    torch.testing.assert_close(StandardNormal(3, fresh_scale=0.9).log_prob(x), expected)
