@@ -43,7 +43,8 @@ test: .venv/.testable lint  ## the suite that CI runs
 test-all: .venv/.testable lint  ## the longer suite
 	$(PYTEST)
 
-BENCH := $(BIN)/python -m scripts.bench
+# compiled modules are kept, as on most machines: without them each start of torch would compile it again
+BENCH := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m scripts.bench
 
 bench: .venv/.benchable  ## what genrun costs, as ratios measured on this machine; writes bench.json (an hour)
 	$(BENCH) --json bench.json

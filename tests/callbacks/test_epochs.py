@@ -58,7 +58,13 @@ def test_without_a_validation_the_averaged_weights_are_watched(tmp_path):
 
 
 def test_without_a_validation_the_prior_is_fitted_for_the_grid(tmp_path):
-    words = [*TINY_AUTOENCODER, "data.validation=0", "trainer.max_epochs=1", f"paths.outputs={tmp_path}"]
+    words = [
+        *TINY_AUTOENCODER,
+        "model/prior=gaussian",
+        "data.validation=0",
+        "trainer.max_epochs=1",
+        f"paths.outputs={tmp_path}",
+    ]
     watcher = Keeping("prior.means")
     run(compose(words), words, Console(quiet=True), callbacks=[watcher])
     assert watcher.kept[0].any()

@@ -30,7 +30,8 @@ def test_lemma_1(seed, weights):
     )
     labels = (codes @ w.T + b).argmax(1)
     assert labels.bincount(minlength=classes).min() >= 3
-    prior = fitted(codes, labels, classes, n=3, weights=weights, concentration=0.3, spread="averaged")
+    options = {"concentration": 0.3} if weights == "dirichlet" else {}
+    prior = fitted(codes, labels, classes, n=3, weights=weights, spread="averaged", **options)
     asked = torch.arange(1000) % classes
     drawn = prior.sample(asked, generator=seeded(seed))
     assert torch.equal((drawn @ w.T + b).argmax(1), asked)
