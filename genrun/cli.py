@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-# options of a sweep, which a single run does not read
-OF_SWEEPS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "sweep.")
+# choices of a sweep, which a single run does not read; sweep.name=… and hydra.launcher.…=… stand in the recorded commands of jobs
+OF_SWEEPS = ("hydra/launcher", "hydra/sweeper", "hydra.sweeper")
 
 
 def main() -> NoReturn:

@@ -18,7 +18,7 @@ from genrun.errors import GenrunError, Refused, one_line
 from genrun.runs.folder import RunFolder
 from genrun.runs.identity import images_key
 from genrun.runs.phases import phases_of
-from genrun.types import Facts, MovesParticles, Phase
+from genrun.types import Facts, Phase
 
 if TYPE_CHECKING:
     from genrun.data.module import ImageData
@@ -184,10 +184,8 @@ def make_method(cfg: DictConfig, phase: Phase, earlier_weights: Path | None = No
     check_method(cfg, method)
     place = phases.index(phase)
     if not place and cfg.run.init_from is not None:
-        if isinstance(method, MovesParticles):
-            raise Refused(
-                f"run.init_from={cfg.run.init_from}: {cfg.model.name} fits each step once, so nothing is left to train; leave it out"
-            )
+        if (reason := method.not_continued()) is not None:
+            raise Refused(f"run.init_from={cfg.run.init_from}: {reason}; leave it out")
         load_weights(method, Path(cfg.run.init_from) / "model.safetensors", f"run.init_from={cfg.run.init_from}")
     if precision(cfg) == "64-true":
         method.double()

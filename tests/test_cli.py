@@ -47,7 +47,7 @@ WRONG = [
         ["hydra/launcher=submitit_local"],
         r"hydra/launcher=submitit_local: this is for a sweep, .* add -m, or leave it out",
     ),
-    (["sweep.name=mine"], r"sweep.name=mine: this is for a sweep, .* add -m, or leave it out"),
+    (["hydra.sweeper.trials=3", "hydra/sweeper=optuna"], r"hydra.*: this is for a sweep, .* add -m, or leave it out"),
     (["model=glob(v*)"], r"model=glob\(v\*\) is several values: add -m to run each"),
     (["+trainer.fast_dev_run=true"], r"trainer.fast_dev_run: .*--dry-run tries some batches and writes nothing"),
     (["--dryrun"], r"unrecognized arguments: --dryrun \(did you mean '--dry-run'\?\)"),

@@ -65,10 +65,8 @@ def clipping_of(trainer: DictConfig) -> list[Callback]:
         raise Refused(
             f"trainer.gradient_clip_algorithm: expected {' or '.join(CLIPPED)}, got {algorithm!r}{nearest(algorithm, CLIPPED)}"
         )
-    if not limit and trainer.get("gradient_clip_algorithm") is not None:
-        raise Refused(
-            f"trainer.gradient_clip_algorithm={algorithm} needs trainer.gradient_clip_val above 0, got {limit}"
-        )
+    if limit is None and trainer.get("gradient_clip_algorithm") is not None:
+        raise Refused(f"trainer.gradient_clip_algorithm={algorithm} needs trainer.gradient_clip_val, got null")
     if limit is None:
         return []
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < math.inf:

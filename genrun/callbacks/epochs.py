@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from genrun.types import KeepsCodes
 
 if TYPE_CHECKING:
     from genrun.evaluation.judge import Judge
+    from genrun.methods.method import Method
 
 
 def check_count(name: str, value: int) -> None:
@@ -35,17 +36,15 @@ def check_count(name: str, value: int) -> None:
 
 
 @contextmanager
-def as_in_validation(trainer: pl.Trainer, method: pl.LightningModule) -> Iterator[None]:
-    """Do what a validation does around its end: averaged weights are in place, and the method has prepared its samples."""
+def as_in_validation(trainer: pl.Trainer, method: Method) -> Iterator[None]:
+    """Show the method as it is at the end of a validation: averaged weights are in place, and its samples are prepared."""
     averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
-    for average in averages:
-        average.on_validation_epoch_start(trainer, method)
-    try:
-        method.on_validation_epoch_start()
-        yield
-    finally:
+    with ExitStack() as swapped, torch.random.fork_rng(devices=[]):
         for average in averages:
-            average.on_validation_epoch_end(trainer, method)
+            average.on_validation_epoch_start(trainer, method)
+            swapped.callback(average.on_validation_epoch_end, trainer, method)
+        method.prepare_samples()
+        yield
 
 
 class EpochWatcher(Callback):

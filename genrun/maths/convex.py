@@ -59,10 +59,6 @@ class ConvexCombinations(Growing, Prior):
             raise ValueError(f"model.prior.sources: expected at least n = {n}, got {sources}")
         if not 0 < concentration < math.inf:
             raise ValueError(f"model.prior.concentration: expected a finite number above 0, got {concentration}")
-        if concentration != 1 and weights != "dirichlet":
-            raise ValueError(
-                f"model.prior.concentration={concentration} needs model.prior.weights=dirichlet, got {weights}"
-            )
         if not isinstance(weights, str) and (len(weights) != n or min(weights) < 0 or not 0 < sum(weights) < math.inf):
             raise ValueError(
                 f"model.prior.weights: expected uniform, dirichlet or {n} numbers of at least 0, got {weights}"
@@ -73,6 +69,12 @@ class ConvexCombinations(Growing, Prior):
         self.register_buffer("codes", torch.zeros(num_classes, 0, size))
         self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))  # codes of each class
         self.register_buffer("means", torch.zeros(num_classes, size))  # μ
+
+    def check_options(self) -> None:
+        if self.concentration != 1 and self.weights != "dirichlet":
+            raise ValueError(
+                f"model.prior.concentration={self.concentration} needs model.prior.weights=dirichlet, got {self.weights}"
+            )
 
     def check(self, labels: Tensor) -> None:
         least, label = labels.cpu().bincount(minlength=self.num_classes).min(0)

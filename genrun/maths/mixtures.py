@@ -35,6 +35,13 @@ class Prior(nn.Module):
         super().__init__()
         self.num_classes, self.size = num_classes, size
 
+    def check_options(self) -> None:
+        """Check that no option is without effect.
+
+        Raises:
+            ValueError: one is.
+        """
+
     def check(self, labels: Tensor) -> None:
         """Check from the labels (N,) of the codes that `fit` will have enough codes of each class.
 
@@ -323,7 +330,7 @@ def products_of(matrices: Tensor, vectors: Tensor, labels: Tensor, component: Te
     """Multiply each vector (n, D) by the matrix of its label (n,) and component (n,), of matrices (classes, K, D, D): (n, D).
 
     Long vectors are multiplied one component after the other, so no matrix is copied: for 100 of 2,304 numbers the copies would need
-    2 GiB. The result is the same, bit for bit.
+    2 GiB. On the CPU the result is the same, bit for bit.
     """
     if vectors.shape[1] < LARGE:
         return products(matrices[labels, component], vectors)

@@ -13,10 +13,6 @@ from genrun.maths.linear_steps import LinearStep, multistep_steps
 from genrun.maths.random_numbers import normal_like
 
 Predict = Callable[[Tensor, float], Tensor]  # (x_t (n, C, H, W), t) → ε̂ or a velocity, of the same shape
-SIGMA_MAX, SIGMA_MIN = (
-    20.0,
-    0.02,
-)  # where the times of a flow's sampler with ρ begin and end, noise in units of the image
 
 
 class DiffusionSampler:
@@ -258,37 +254,44 @@ class FlowSampler:
         steps: int,
         shift: float = 1.0,
         rho: float | None = None,
-        sigma_max: float = SIGMA_MAX,
-        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = 20.0,
+        sigma_min: float = 0.02,
     ) -> None:
         if steps < 1:
             raise ValueError(f"model.sampler.steps: expected at least 1, got {steps}")
-        if steps < 3 and rho is not None:
+        if steps == 1 and rho is not None:
             raise ValueError(
-                f"model.sampler.steps={steps} needs model.sampler.rho=null: steps that are short at both ends are at least 3"
+                "model.sampler.steps=1 needs model.sampler.rho=null: steps that are short at both ends are at least 2"
             )
         if shift <= 0:
             raise ValueError(f"model.sampler.shift: expected more than 0, got {shift}")
-        if steps == 1 and shift != 1:
-            raise ValueError(
-                f"model.sampler.shift={shift} needs model.sampler.steps above 1: one step goes all the way"
-            )
         if rho is not None and rho <= 0:
             raise ValueError(f"model.sampler.rho: expected more than 0, or null, got {rho}")
-        if rho is not None and shift != 1:
-            raise ValueError(
-                f"model.sampler.shift={shift} needs model.sampler.rho=null: with rho={rho} the times do not depend on it"
-            )
         if not 0 < sigma_min < sigma_max:
             raise ValueError(
                 f"model.sampler.sigma_min and sigma_max: expected 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}"
             )
-        if rho is None and (sigma_max, sigma_min) != (SIGMA_MAX, SIGMA_MIN):
-            raise ValueError(
-                "model.sampler.sigma_max and sigma_min need model.sampler.rho: with rho=null the times do not depend on them"
-            )
         self.steps, self.shift = steps, shift
         self.rho, self.sigma_max, self.sigma_min = rho, sigma_max, sigma_min
+
+    def check_options(self) -> None:
+        """Check that no option is without effect.
+
+        Raises:
+            ValueError: one is.
+        """
+        if self.rho is not None and self.shift != 1:
+            raise ValueError(
+                f"model.sampler.shift={self.shift} needs model.sampler.rho=null: with rho={self.rho} the times do not depend on it"
+            )
+        if self.rho is not None and self.steps < 3:
+            raise ValueError(
+                f"model.sampler.steps={self.steps} needs model.sampler.rho=null: steps that are short at both ends are at least 3"
+            )
+        if self.steps == 1 and self.shift != 1:
+            raise ValueError(
+                f"model.sampler.shift={self.shift} needs model.sampler.steps above 1: one step goes all the way"
+            )
 
     def times(self) -> list[float]:
         """Return the times 0 = t_0 < t_1 < … < t_S = 1."""
@@ -360,8 +363,8 @@ class FlowDPMSolver(FlowSampler):
         eta: float = 0.0,
         clip: bool = True,
         rho: float | None = None,
-        sigma_max: float = SIGMA_MAX,
-        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = 20.0,
+        sigma_min: float = 0.02,
     ) -> None:
         super().__init__(steps, shift, rho, sigma_max, sigma_min)
         self.eta, self.clip = checked_eta(eta), clip

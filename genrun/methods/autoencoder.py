@@ -139,8 +139,11 @@ class Autoencoder(CodePriorMethod):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.parameters())
 
-    @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
+        self.prepare_samples()
+
+    @torch.no_grad()
+    def prepare_samples(self) -> None:
         """Fit one Gaussian per class, whatever the prior is, for the sample grid of this epoch."""
         train, some = self.spread_training_images(PREVIEWED)
         codes = torch.cat([self.encode(train.images(part).to(self.device)) for part in some.split(DECODED_AT_ONCE)])

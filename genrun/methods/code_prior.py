@@ -28,6 +28,9 @@ class CodePriorMethod(Method):
         self.check_labels(n, labels)
         return self.decode_codes(self.draw_codes(n, labels, generator), labels)
 
+    def check_options(self) -> None:
+        self.prior.check_options()
+
     def check_data(self, labels: Tensor) -> None:
         self.prior.check(self.classes_of(labels))
 

@@ -91,6 +91,7 @@ class CSGM(CodePriorMethod):
         Bojanowski et al., Optimizing the latent space of generative networks, 2018 (codes that are learned with the weights).
     """
 
+    sampling_options = ("sampler",)
     drawing_options = (
         *("sampler", "prior", "mean_of", "encode_steps"),
         *("refine_steps", "refine_rate", "refine_pixels", "refine_order"),
@@ -463,14 +464,14 @@ class CSGM(CodePriorMethod):
     # ------------------------------------------------------------------------------------------ validation
 
     def not_refitted(self) -> str | None:
-        by_the_prior = self.sampler == "prior"
-        return (
-            None
-            if by_the_prior
-            else "its samples are drawn by Algorithm 2 (model.sampler=algorithm2), not from the prior"
-        )
+        if self.sampler == "prior":
+            return None
+        return "its samples are drawn by Algorithm 2 and not from the prior (add model.sampler=prior)"
 
     def on_validation_epoch_start(self) -> None:
+        self.prepare_samples()
+
+    def prepare_samples(self) -> None:
         if self.sampler == "prior":  # the sample grid of this epoch is drawn from it
             self.prior.fit_roughly(self.codes, self.classes_of(self.labels))
 

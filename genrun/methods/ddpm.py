@@ -61,10 +61,6 @@ class DDPM(Denoiser):
             raise ValueError("model.sigma_data needs model.target=velocity, got noise")
         self.sampler, self.target, self.gradient_weight = sampler, target, gradient_weight
         self.betas = beta_schedule.betas()  # (T,) float64
-        if (steps := getattr(sampler, "steps", 0)) > len(self.betas):
-            raise ValueError(
-                f"model.sampler.steps: expected at most the {len(self.betas)} of model.beta_schedule, got {steps}"
-            )
         self.alpha_bars = torch.cat([self.betas.new_ones(1), (1 - self.betas).cumprod(0)])  # ᾱ_0 = 1 … ᾱ_T
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -86,6 +86,9 @@ class FlowMatching(Denoiser):
 
     # ---------------------------------------------------------------------------------------------------------- likelihood
 
+    def check_options(self) -> None:
+        self.sampler.check_options()
+
     likelihoods_at_most = 200
 
     @torch.no_grad()

@@ -90,14 +90,17 @@ class GAN(Method):
         self.automatic_optimization = False  # two optimizers
         self.generator = generator(code_size + self.num_classes, self.image_shape)
         self.discriminator = discriminator(self.image_shape, 1 + self.num_classes)
-        if loss.needs_errors and not getattr(self.discriminator, "gives_errors", False):
-            raise ValueError(
-                f"model/loss: expected model/discriminator=autoencoder for this loss, got {type(self.discriminator).__name__}"
-            )
         self.loss, self.code_size, self.schedule = loss, code_size, schedule
         self.critic_steps, self.penalty_every = critic_steps, penalty_every
         self.truncation, self.auxiliary = truncation, auxiliary
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
+
+    def check_options(self) -> None:
+        if getattr(self.loss, "needs_errors", False) and not getattr(self.discriminator, "gives_errors", False):
+            raise ValueError(
+                "model/loss: expected model/discriminator=autoencoder for this loss, or another discriminator with `gives_errors = True`, "
+                f"got {type(self.discriminator).__name__}"
+            )
 
     # --------------------------------------------------------------------------------------------------- the two networks
 

@@ -60,7 +60,7 @@ class MeanFlow(FlowMatching):
         power: p; 0 is the plain squared error.
     """
 
-    drawing_options = ("sampler",)
+    drawing_options = ("sampler", "ends")
 
     def __init__(
         self,
@@ -87,17 +87,22 @@ class MeanFlow(FlowMatching):
                 "model/network: mean flow needs a network without batch norm, such as unet, because of its derivative "
                 f"over time; got {type(self.network).__name__}"
             )
-        if not 0 < intervals <= 1:
-            raise ValueError(
-                f"model.intervals: expected more than 0 and at most 1, got {intervals}; samples take steps over intervals"
-            )
-        if intervals == 1 and (tangent == "predicted" or self.guidance != 1):
-            raise ValueError(
-                "model.intervals=1 needs model.tangent=drawn and model.guidance=1: the velocity at one time is not learnt"
-            )
+        if not 0 <= intervals <= 1:
+            raise ValueError(f"model.intervals: expected 0 to 1, got {intervals}")
         if power < 0:
             raise ValueError(f"model.power: expected a number of at least 0, got {power}")
         self.intervals, self.ends, self.tangent, self.power = intervals, ends, tangent, power
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.intervals == 0:
+            raise ValueError(
+                "model.intervals: expected more than 0, got 0: samples take steps over intervals, which would not be learnt"
+            )
+        if self.intervals == 1 and (self.tangent == "predicted" or self.guidance != 1):
+            raise ValueError(
+                "model.intervals=1 needs model.tangent=drawn and model.guidance=1: the velocity at one time is not learnt"
+            )
 
     log_prob = None  # the density of its flow is not that of its samples, which take large steps
 

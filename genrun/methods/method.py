@@ -39,8 +39,8 @@ class Method(LightningModule):
         likelihoods_at_most: number of test images whose likelihood the judge asks for at most, if it takes long; None: as many as it likes.
         best_by: the metric whose lowest value decides which weights `best.ckpt` holds.
         steps_per_batch: optimizer steps in one batch.
-        drawing_options: options of the model that change the samples of a trained run; `genrun sample` takes no others. None, and in a
-            subclass that does not name its own: it takes all.
+        drawing_options: options of the model that may be changed after training; `genrun sample` takes no others. A subclass that does not
+            name its own takes all.
         schedule: the schedule of the learning rate over the training.
         sampling_options: options of the model on which training does not depend; `genrun refit` may change them, besides the refitted part.
         phase: the current phase of the training, or the last one; empty if the training has one part.
@@ -73,6 +73,13 @@ class Method(LightningModule):
             ValueError: a conditional method is given no labels, or an unconditional one is given some.
         """
         raise NotImplementedError
+
+    def check_options(self) -> None:
+        """Check that no option is without effect. It is called for a new run, and where options of a run are changed: older runs open.
+
+        Raises:
+            ValueError: an option does nothing, or cannot give samples.
+        """
 
     @staticmethod
     def refuse_own(optimizer: Callable[..., Optimizer], option: str, otherwise: str) -> None:
@@ -181,8 +188,15 @@ class Method(LightningModule):
             return f"{name} has a network with dropout, whose random numbers would differ from those of one process"
         return None
 
+    def prepare_samples(self) -> None:
+        """Prepare, between epochs, what samples need that training does not, such as a prior. A trainer must be running."""
+
     def not_refitted(self) -> str | None:
         """Return why another prior would not change the samples of a method that `Refits`; None if it would."""
+        return None
+
+    def not_continued(self) -> str | None:
+        """Return why a training cannot begin with the weights of another run (`run.init_from`); None if it can."""
         return None
 
     def not_augmented(self) -> str | None:

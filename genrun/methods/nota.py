@@ -81,6 +81,9 @@ class NOTA(Method):
         self.x: Tensor | None = None  # the particles, while training: (D, M)
         self.fresh: Tensor | None = None  # new draws that take the same steps: (D, FRESH)
 
+    def not_continued(self) -> str:
+        return f"{type(self).__name__} fits each step once, so nothing would be left to train"
+
     def not_augmented(self) -> str:
         return f"{type(self).__name__} fits each step to all training images as they are, in one batch"
 

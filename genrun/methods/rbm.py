@@ -113,7 +113,6 @@ class RBM(Method):
         moved = chains if moved is None else min(moved, chains)
         if moved < 1 or chains % moved:
             raise ValueError(f"model.moved: expected a number that divides model.chains={chains}, got {moved}")
-        self.refuse_own(optimizer, "weight_decay", "model.weight_decay, which is that of W")
         self.automatic_optimization = False  # (26) is not the gradient of a loss
         self.optimizer = optimizer
         self.visible, self.cd_steps, self.persistent = visible, cd_steps, persistent
@@ -132,6 +131,9 @@ class RBM(Method):
         self.register_buffer("mean_v", torch.full((units_seen,), 0.5))  # μ of the centred gradient
         self.register_buffer("mean_h", torch.full((hidden,), 0.5))  # λ
         self.register_buffer("log_z", torch.full((2,), math.nan, dtype=torch.float64))  # log Z and its standard error
+
+    def check_options(self) -> None:
+        self.refuse_own(self.optimizer, "weight_decay", "model.weight_decay, which is that of W")
 
     # ------------------------------------------------------------------------------------------------- the distribution
 

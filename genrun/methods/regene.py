@@ -101,7 +101,6 @@ class ReGene(CodePriorMethod):
             raise ValueError("ReGene learns codes by classifying: it needs data with labels of at least two classes")
         if max_tries < 1:
             raise ValueError(f"model.max_tries: expected at least 1, got {max_tries}")
-        self.refuse_own(optimizer, "lr", "model.phases.<name>.lr, because each phase has its own")
         self.options = read_phases(phases, num_classes)
         if unknown := set(classifier or {}) - {"from_run"}:
             raise ValueError(f"model.classifier.{min(unknown)}: no such option{nearest(min(unknown), ['from_run'])}")
@@ -121,6 +120,10 @@ class ReGene(CodePriorMethod):
         self.counted_images, self.max_tries = thresholds, max_tries
         self.register_buffer("thresholds", torch.zeros(num_classes))  # of the image check; 0: not known yet
         self.perceptual_loss: PerceptualLoss | None = None
+
+    def check_options(self) -> None:
+        super().check_options()
+        self.refuse_own(self.optimizer, "lr", "model.phases.<name>.lr, because each phase has its own")
 
     # -------------------------------------------------------------------------------------------------------------- phases
 

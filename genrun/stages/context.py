@@ -131,6 +131,8 @@ def prepare(
     if cfg.run.refit_of is not None:
         refitted_run(cfg, folder, method)
     try:
+        if keys is None or folder.status()["state"] == "new":
+            method.check_options()
         method.check_data(data.train.labels)
     except ValueError as error:
         raise Refused(str(error)) from error

@@ -28,7 +28,9 @@ class ExpectedJob:
     @property
     def overrides(self) -> list[str]:
         """The overrides of its configuration, but for `run.refit_of`."""
-        return [*self.target.words(self.run.name), f"seed={self.seed}", *self.added]
+        # how the jobs are started is nothing of the run: its command is given again without it
+        of_run = [word for word in self.added if not word.lstrip("+~").startswith(("hydra", "sweep."))]
+        return [*self.target.words(self.run.name), f"seed={self.seed}", *of_run]
 
     @property
     def parent(self) -> ExpectedJob | None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch.utils import deterministic
 
 from genrun.system.loading import forget_gpus
@@ -19,7 +20,7 @@ VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG", "PY
 @contextlib.contextmanager
 def torch_as_it_was() -> Iterator[None]:
     """Put back, when the context ends, what a training sets for its whole process: threads, deterministic algorithms, random streams."""
-    threads, streams = torch.get_num_threads(), random_states()
+    threads, streams, pools = torch.get_num_threads(), random_states(), threadpool_limits()
     strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     fills, tries = deterministic.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     variables = {name: os.environ.get(name) for name in VARIABLES}
@@ -27,6 +28,7 @@ def torch_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
+        pools.restore_original_limits()
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict, warn_only=warns)
         deterministic.fill_uninitialized_memory, torch.backends.cudnn.benchmark = fills, tries

@@ -48,22 +48,26 @@ def output_path(name: str, endings: tuple[str, ...]) -> Path:
 
 
 def check_drawing(method: Method, overrides: Sequence[str]) -> None:
-    """Check that options of a trained method change its samples.
+    """Check that options of a trained method may be changed, and have an effect.
 
     Args:
         overrides: words such as model.sampler.steps=10 or model/sampler=ddim.
 
     Raises:
-        Refused: an option is of the training alone.
+        Refused: the training depends on an option, or it does nothing.
     """
-    if (known := vars(type(method)).get("drawing_options")) is None:  # a subclass may have further ones
-        return
-    for word in overrides:
+    if overrides:
+        try:
+            method.check_options()
+        except ValueError as error:
+            raise Refused(str(error)) from error
+    known = vars(type(method)).get("drawing_options")  # a subclass may have further ones
+    for word in overrides if known is not None else ():
         option = word.lstrip("+~").partition("=")[0][len("model.") :].partition(".")[0]
         if option not in known:
+            named = ", ".join(f"model.{name}" for name in known)
             raise Refused(
-                f"{word}: expected an option that changes the samples of a trained run ({', '.join(known)}), got one of its training; "
-                "leave it out, or train another run with it"
+                f"{word}: expected an option that may be changed after training ({named}); leave it out, or train another run with it"
             )
 
 

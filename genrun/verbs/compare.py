@@ -67,7 +67,7 @@ def parse(arguments: list[str]) -> tuple[Namespace, Path]:
     asked = parser.parse_intermixed_args(arguments)
     asked.out = [output_path(name, (*FORMATS, ".png")) for name in asked.out]
     asked.by = [part.strip() for part in asked.by.split(",") if part.strip()]
-    if asked.columns and asked.json:
+    if asked.columns and asked.json and not asked.out:
         raise Refused("--columns: --json has all metrics; leave one of them out")
     asked.columns = column_names(asked.columns)
     asked.runs, outputs = outputs_folder(asked.runs)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from genrun.runs.open import OpenRun
 
-FOR_FILES = ("data", "evaluation", "experiment=", "hardware", "paths.", "seed=")
+FOR_FILES = ("data", "evaluation", "experiment", "hardware", "paths.", "seed")
 # options of the judge that need a method, not only images
 OF_A_METHOD = (
     *("reconstructions", "likelihoods", "importance_samples", "class_separation", "linear_probe"),
-    *("combinations", "blends", "mixed_training", "epoch_samples", "epoch_every"),
+    *("combinations", "blends", "mixed_training", "epoch_samples"),
 )
-OFF = ("0", "false", "[]", "null")
+OFF = ("0", "1", "false", "[]", "null")  # one importance sample is none
 FOR_RUNS = ("evaluation", "hardware", "paths.cache", "paths.data")
 HELP = """The default is evaluation=full.
 
@@ -83,9 +83,6 @@ def main(arguments: list[str]) -> int:
                 "(to judge its samples with other options, give its samples.npz)"
             )
 
-        if not judges_runs:
-            check_for_files(word)
-
     from genrun.config.compose import compose
     from genrun.data.places import check_npz
     from genrun.system.console import screen
@@ -96,6 +93,7 @@ def main(arguments: list[str]) -> int:
     console = screen()
     if asked.controls:
         cfg = compose(["evaluation.train_on_generated=0", *overrides], asked.config_dir)
+        check_for_files(overrides)
         need_torch()
         judge_controls(cfg, console, out)
         return 0
@@ -107,24 +105,26 @@ def main(arguments: list[str]) -> int:
             judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
             cfg = compose(overrides, asked.config_dir)
+            check_for_files(overrides)
             need_torch()
             judge_file(target, cfg, console, out)
     return 0
 
 
-def check_for_files(word: str) -> None:
-    """Check that an option can matter where the images of a file, or the controls, are judged without a run.
+def check_for_files(words: list[str]) -> None:
+    """Check that options can matter where the images of a file, or the controls, are judged.
 
     Raises:
-        Refused: it is an option of a run or of its method.
+        Refused: one is an option of a run or of its method.
     """
-    option, _, value = word.lstrip("+~").partition("=")
-    needs_method = option.removeprefix("evaluation.") in OF_A_METHOD and value.lower() not in OFF
-    if needs_method or not word.lstrip("+~").startswith(FOR_FILES):
-        raise Refused(
-            f"{word}: images of a file are judged without a run or a method; expected options of data, evaluation, hardware, paths or "
-            "seed that need none; leave it out"
-        )
+    for word in words:
+        option, _, value = word.lstrip("+~").partition("=")
+        needs_method = option.removeprefix("evaluation.") in OF_A_METHOD and value.lower() not in OFF
+        if needs_method or not option.startswith(FOR_FILES):
+            raise Refused(
+                f"{word}: no run and no method is judged here, only images; expected options of data, evaluation, hardware, paths or seed "
+                "that need no method; leave it out"
+            )
 
 
 def targets_of(word: str, outputs: Path) -> list[Path]:

@@ -100,7 +100,7 @@ def test_each_value_can_be_clipped(tmp_path):
         ),
         (
             ["+trainer.gradient_clip_algorithm=value"],
-            r"trainer.gradient_clip_algorithm=value needs trainer.gradient_clip_val above 0, got None",
+            r"trainer.gradient_clip_algorithm=value needs trainer.gradient_clip_val, got null",
         ),
     ],
 )  # fmt: skip

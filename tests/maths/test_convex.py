@@ -127,6 +127,12 @@ def test_options_out_of_range_are_refused(options, words):
         ConvexCombinations(2, 3, **options)
 
 
+def test_a_concentration_that_does_nothing_is_refused_in_a_new_run():
+    ConvexCombinations(2, 3, weights="dirichlet", concentration=0.3).check_options()
+    with pytest.raises(ValueError, match=r"concentration=0\.3 needs model\.prior\.weights=dirichlet, got uniform"):
+        ConvexCombinations(2, 3, concentration=0.3).check_options()
+
+
 def test_too_few_codes_or_codes_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="combinations of 3 codes need as many in class 1, there are 2"):
         fitted(torch.randn(7, 3), torch.tensor([0] * 5 + [1] * 2), n=3)

@@ -116,7 +116,7 @@ SMALL = {
     "vae": ["model.prior.components=2"],
     "rbm": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
     "rbm_paper": ["model.ais_temperatures=20", "model.gibbs_steps=20"],
-    "ddpm": ["model.network.widths=[8,16]", "model.beta_schedule.steps=20", "model.sampler.steps=20"],
+    "ddpm": ["model.network.widths=[8,16]", "model.beta_schedule.steps=20"],
     "flow_matching": ["model.network.widths=[8,16]"],
     "mean_flow": ["model.network.widths=[8,16]", "model.sampler.steps=4"],
     "ddpm_paper": ["model.network.width=8", "model.beta_schedule.steps=20"],

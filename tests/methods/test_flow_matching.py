@@ -261,9 +261,9 @@ def test_a_shift_shortens_the_steps_near_the_noise():
         ({"rho": 20.0, "shift": 8.0}, r"model\.sampler\.shift=8\.0 needs model\.sampler\.rho=null"),
         ({"steps": 2, "rho": 20.0}, r"model\.sampler\.steps=2 needs model\.sampler\.rho=null"),
         ({"steps": 1, "shift": 2.0}, r"model\.sampler\.shift=2\.0 needs model\.sampler\.steps above 1"),
-        ({"rho": None, "sigma_max": 80.0}, r"sigma_max and sigma_min need model\.sampler\.rho"),
     ],
 )
 def test_an_option_that_the_times_do_not_depend_on_is_refused(options, message):
+    sampler = Heun(**{"steps": 4} | options)  # an earlier run with such options opens
     with pytest.raises(ValueError, match=message):
-        Heun(**{"steps": 4} | options)
+        sampler.check_options()

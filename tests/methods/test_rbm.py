@@ -447,7 +447,7 @@ def test_counts_below_one_are_refused():
 
 def test_the_weight_decay_of_the_optimizer_is_refused():
     with pytest.raises(ValueError, match=r"model\.optimizer\.weight_decay: .* give model\.weight_decay"):
-        RBM((1, 2, 3), 0, partial(torch.optim.SGD, lr=0.1, weight_decay=0.1))
+        RBM((1, 2, 3), 0, partial(torch.optim.SGD, lr=0.1, weight_decay=0.1)).check_options()
 
 
 def test_samples_that_start_at_the_chains_of_training_are_further_steps_of_these():

@@ -186,7 +186,7 @@ def test_other_wrong_options_are_refused():
     with pytest.raises(ValueError, match=r"model\.classifier\.from: no such option.*from_run"):
         regene(classifier={"from": "x"})
     with pytest.raises(ValueError, match=r"model\.optimizer\.lr: .* give model\.phases\.<name>\.lr"):
-        regene(optimizer=partial(torch.optim.SGD, lr=1.0))
+        regene(optimizer=partial(torch.optim.SGD, lr=1.0)).check_options()
     with pytest.raises(ValueError, match=r"model\.decoder\.channels: expected 3 for these images, got 1"):
         regene(shape=(3, 4, 4), channels=1)
 

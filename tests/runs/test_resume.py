@@ -142,7 +142,9 @@ def test_starting_from_the_weights_of_another_run(tiny, tmp_path):
 
 def test_a_method_that_fits_each_step_once_does_not_start_from_weights(tiny, tmp_path):
     words = ["model=nota", "data=digits", "model.particles=100", f"paths.outputs={tmp_path / 'other'}"]
-    with pytest.raises(Refused, match="nota fits each step once, so nothing is left to train; leave it out"):
+    with pytest.raises(
+        Refused, match="MonotoneNOTA fits each step once, so nothing would be left to train; leave it out"
+    ):
         run(compose([*words, f"run.init_from={tiny().path}"]), words, Console(quiet=True))
 
 

@@ -172,6 +172,9 @@ def test_a_configuration_from_before_there_were_priors_opens(gaussian, tmp_path,
 def test_a_prior_that_samples_do_not_come_from_is_not_refitted(tiny):
     run = tiny("model.sampler=algorithm2", "model.refine_steps=1", "callbacks=none", "run.figures=false")
     there = set(run.path.parent.iterdir())
-    with pytest.raises(Refused, match=r"drawn by Algorithm 2 .*, so another prior would give the same samples"):
+    with pytest.raises(
+        Refused, match=r"drawn by Algorithm 2 .*add model.sampler=prior.*, so another prior would give the same samples"
+    ):
         main([str(run.path), "model/prior=gaussian"])
     assert set(run.path.parent.iterdir()) == there
+    assert main([str(run.path), "model/prior=gaussian", "model.sampler=prior"]) == 0

@@ -119,7 +119,7 @@ def test_what_cannot_be_said_is_refused_in_one_line(folder, text, line):
 def test_an_option_of_the_training_alone_is_refused(folder, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        Refused, match=f"{text}: expected an option that changes the samples .* \\(sampler, guidance\\)"
+        Refused, match=rf"{text}: expected an option that may be changed .* \(model\.sampler, model\.guidance\)"
     ):
         sample.main([str(folder), text])
     assert not list(tmp_path.iterdir())

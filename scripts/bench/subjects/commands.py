@@ -14,11 +14,12 @@ from typing import Any
 from scripts.bench.effort import Effort
 from scripts.bench.measuring import GENRUN, ROOT, genrun, processor_seconds, seconds_of, wall_seconds
 from scripts.bench.rows import Row
+from scripts.bench.trainings import ONE_EPOCH, phases_of_regene
 
 SMALL_RUN = ("trainer.max_epochs=1", "data.limit=200", "sample.n=10", "evaluation=none", "model/prior=gaussian")
-DIGITS = ("data=digits", "trainer.max_epochs=1", "evaluation=none", "run.resume=never")
+DIGITS = ("data=digits", "evaluation=none", "run.resume=never")
 REFUSED = ("model=vae", "data=digits", "sample.n=100")  # too few for the judge
-DRAWN = ("regene", "nota")  # whose figures take longest
+DRAWN = {"regene": phases_of_regene(1), "nota": ONE_EPOCH}  # whose figures take longest: words of a short training
 TIMES = 3
 
 
@@ -30,7 +31,7 @@ def rows(effort: Effort) -> Iterator[Row]:
         genrun(*SMALL_RUN, outputs)
         yield Row("a finished run's command", wall_seconds([*GENRUN, *SMALL_RUN, outputs]), goal=0.35)
         yield Row("a finished run's command, processor time", processor_seconds([*GENRUN, *SMALL_RUN, outputs]))
-        new = [*GENRUN, "model=vae", *DIGITS, outputs]
+        new = [*GENRUN, "model=vae", *ONE_EPOCH, *DIGITS, outputs]
         yield Row("the first line of a run", statistics.median(first_line(new) for _ in range(TIMES)), goal=0.3)
         yield Row(
             "a refusal: too few samples for the judge", wall_seconds([*GENRUN, *REFUSED, outputs], status=2), goal=0.5
@@ -40,8 +41,8 @@ def rows(effort: Effort) -> Iterator[Row]:
         yield Row(name, beyond, goal=8, note="figures and all")
         if effort.important:
             return
-        for model in DRAWN:
-            genrun(f"model={model}", *DIGITS, f"run.name={model}", outputs)
+        for model, short in DRAWN.items():
+            genrun(f"model={model}", *DIGITS, *short, f"run.name={model}", outputs)
             yield Row(
                 f"figures of model={model} data=digits",
                 status_of(scratch, model)["stages"]["figures"]["seconds"],
@@ -57,7 +58,7 @@ def status_of(outputs: str, name: str) -> dict[str, Any]:
 
 def fixed_cost(outputs: str) -> float:
     """Do a run and return the seconds that it took beside its training."""
-    taken = seconds_of(lambda: genrun("model=vae", *DIGITS, "run.name=bench", f"paths.outputs={outputs}"))
+    taken = seconds_of(lambda: genrun("model=vae", *ONE_EPOCH, *DIGITS, "run.name=bench", f"paths.outputs={outputs}"))
     return taken - status_of(outputs, "bench")["training_seconds"]
 
 
