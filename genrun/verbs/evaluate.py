@@ -101,7 +101,6 @@ def main(arguments: list[str]) -> int:
         if target.is_dir():
             moved = any(word.startswith("paths.data=") for word in overrides)
             cfg = compose_for_run(target, overrides, asked.config_dir, console)
-            need_torch()
             judge_run(target, cfg, console, trust=asked.trust, moved=moved)
         else:
             cfg = compose(overrides, asked.config_dir)
@@ -217,6 +216,7 @@ def judge_run(folder: Path, cfg: DictConfig, console: Console, *, trust: bool, m
     """
     run = open_checked(folder, trust=trust, data=True, finished=True)
     check_drawn(run)
+    need_torch()
 
     from genrun.report.tables import show
     from genrun.stages.evaluate import evaluate

@@ -114,10 +114,6 @@ def test_saved_sources_are_drawn_from_again():
         ({"n": 1}, r"model\.prior\.n: expected at least 2 codes in a combination, got 1"),
         ({"n": 5, "sources": 4}, r"model\.prior\.sources: expected at least n = 5, got 4"),
         ({"concentration": 0.0}, r"model\.prior\.concentration: expected a finite number above 0"),
-        (
-            {"concentration": 0.3},
-            r"model\.prior\.concentration=0\.3 needs model\.prior\.weights=dirichlet, got uniform",
-        ),
         ({"weights": [1.0]}, r"model\.prior\.weights: expected uniform, dirichlet or 2 numbers"),
         ({"weights": [1.5, -0.5]}, r"model\.prior\.weights"),
     ],
