@@ -15,8 +15,7 @@ class Epoch(NamedTuple):
 
     phase: str
     images: int
-    seconds: float  # of its steps
-    after: float  # seconds of the work at its end, such as the checkpoint
+    seconds: float  # of its steps, without the work at its end, such as the checkpoint
 
 
 class Trained(NamedTuple):
@@ -28,17 +27,13 @@ class Trained(NamedTuple):
 
     def rate(self, phase: str = "") -> float:
         """Return the images a second of the steps of all epochs of a phase but the first, which also warms up; or of the only one."""
-        counted = self.counted(phase)
-        return sum(epoch.images for epoch in counted) / sum(epoch.seconds for epoch in counted)
-
-    def counted(self, phase: str = "") -> list[Epoch]:
-        """Return the epochs of a phase that count."""
         own = [epoch for epoch in self.epochs if epoch.phase == phase]
-        return own[1:] or own
+        counted = own[1:] or own
+        return sum(epoch.images for epoch in counted) / sum(epoch.seconds for epoch in counted)
 
 
 class EpochClock(Callback):
-    """A callback that measures the steps of each epoch, and the work at its end."""
+    """A callback that measures the steps of each epoch."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
@@ -62,6 +57,5 @@ class EpochClock(Callback):
 
     def _end(self) -> None:
         if self.images:
-            after = time.perf_counter() - self.last
-            self.epochs.append(Epoch(self.phase, self.images, self.last - self.started, after))
+            self.epochs.append(Epoch(self.phase, self.images, self.last - self.started))
             self.images = 0
