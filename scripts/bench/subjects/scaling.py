@@ -29,13 +29,13 @@ WEIGHTS = "each pixel is a visible unit with weights of its own"
 
 def rows(effort: Effort) -> Iterator[Row]:
     """Yield the rows of this subject."""
-    yield from by_data(effort)
     yield from by_image_size(effort)
     yield from by_batch(effort)
     yield from by_particles(effort)
     yield by_components(effort)
     yield from by_jobs(effort)
     yield from by_runs(effort)
+    yield from by_data(effort)  # the longest
 
 
 def of_trials(
