@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from genrun.report.expectations import Expectations, ExpectedRun
 from genrun.sweeps.jobs import Outcome
+from genrun.sweeps.sweep import HYDRA_PREFIXES
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,7 @@ class ExpectedJob:
     @property
     def overrides(self) -> list[str]:
         """The overrides of its configuration, but for `run.refit_of`."""
-        # how the jobs are started is nothing of the run: its command is given again without it
-        of_run = [word for word in self.added if not word.lstrip("+~").startswith(("hydra", "sweep."))]
-        return [*self.target.words(self.run.name), f"seed={self.seed}", *of_run]
+        return [*self.target.words(self.run.name), f"seed={self.seed}", *self.added]
 
     @property
     def parent(self) -> ExpectedJob | None:
@@ -49,7 +48,9 @@ def jobs_of(target: Expectations, added: Sequence[str], *, on_request: bool) -> 
     """
     chosen = [run for run in target.runs.values() if on_request or not run.on_request]
     ordered = sorted(chosen, key=lambda run: run.refits is not None)
-    return [ExpectedJob(target, run, seed, tuple(added)) for run in ordered for seed in run.seeds]
+    # how the jobs are started is nothing of the runs, whose commands are given again without it
+    of_runs = tuple(word for word in added if not word.lstrip("+~").startswith((*HYDRA_PREFIXES, "sweep.")))
+    return [ExpectedJob(target, run, seed, of_runs) for run in ordered for seed in run.seeds]
 
 
 def miniature_of(target: Expectations, added: Sequence[str]) -> list[ExpectedJob]:
